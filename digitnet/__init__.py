@@ -1,0 +1,38 @@
+"""DigitNet reads the digits people write, in any picture.
+
+    >>> import digitnet
+    >>> digitnet.predict("seven.jpg").digit
+    7
+
+Importing the package costs nothing; each name is loaded when it is first used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from digitnet.picture import Source
+    from digitnet.reader import Reader
+    from digitnet.results import Digit
+
+__version__ = "0.1.0"
+__all__ = ["Reader", "predict"]
+
+_reader: "Reader | None" = None
+
+
+def predict(picture: "Source") -> "Digit":
+    """The one digit in `picture`, read with the package's own model (see `Reader.predict`)."""
+    global _reader  # made at the first call and kept, since loading the network takes longer than reading
+    if _reader is None:
+        from digitnet.reader import Reader
+
+        _reader = Reader()
+    return _reader.predict(picture)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Reader":
+        from digitnet.reader import Reader
+
+        return Reader
+    raise AttributeError(f"module 'digitnet' has no attribute {name!r}")

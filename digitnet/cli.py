@@ -1,0 +1,147 @@
+"""The command `digitnet`: data on standard output, messages on standard error, and an exit code that means something.
+
+0  everything was read      1  some input could not be read      2  wrong usage      130  interrupted
+"""
+
+import argparse
+import glob
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digitnet import __version__
+from digitnet import main as training
+from digitnet.errors import DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from digitnet.results import Digit
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+STANDARD_INPUT = "-"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except DigitNetError as error:
+        print(f"digitnet: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return training.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; do not complain when Python flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="digitnet",
+        description="Read handwritten digits in pictures.",
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"digitnet {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    predict = commands.add_parser("predict", help="read one digit a picture")
+    predict.set_defaults(run=_predict)
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, a folder, a pattern, or - (stdin)")
+    predict.add_argument("--json", action="store_true", help="one JSON object a line")
+    predict.add_argument("--show", type=Path, metavar="FILE", help="draw what the model saw into this picture file")
+    predict.add_argument("--model", type=Path, metavar="FILE", help="your own model, .onnx or .pth")
+
+    train = commands.add_parser("train", help="train on MNIST until interrupted (needs the extra 'train')")
+    train.set_defaults(run=training.run)
+    training.add_arguments(train)
+
+    export = commands.add_parser("export", help="write a model.pth as ONNX (needs the extra 'train')")
+    export.set_defaults(run=_export)
+    export.add_argument("model", type=Path, help="the model.pth")
+    export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
+    return parser
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from digitnet.reader import Reader
+
+    show = _checked_drawing_path(options.show)
+    reader = Reader(options.model)
+    drawings: list[Image.Image] = []
+    failed = False
+    for name in _expanded(options.pictures):
+        try:
+            source = sys.stdin.buffer if name == STANDARD_INPUT else name
+            examination = reader.examine(source, name=name)
+        except ImageError as error:
+            failed = True
+            _print_error(name, error, options.json)
+        else:
+            digit = examination.digit
+            print(json.dumps({"file": name, **digit.to_dict()}) if options.json else _sentence(name, digit), flush=True)
+            if show:
+                from digitnet.explanation import draw
+
+                drawings.append(draw(examination))
+    if show and drawings:
+        _save_drawing(drawings, show)
+    return ImageError.exit_code if failed else 0
+
+
+def _sentence(name: str, digit: "Digit") -> str:
+    return f"{name}: {digit.reason if digit.digit is None else f'{digit.digit} ({digit.confidence:.1%})'}"
+
+
+def _print_error(name: str, error: ImageError, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"file": name, "error": str(error)}), flush=True)
+    print(f"digitnet: {error}", file=sys.stderr)
+
+
+def _expanded(names: Iterable[str]) -> Iterator[str]:
+    """The pictures that the arguments stand for; a name that matches nothing is kept, to fail under its own name."""
+    for name in names:
+        if name == STANDARD_INPUT or os.path.isfile(name):
+            yield name
+        elif os.path.isdir(name):
+            inside = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+            if not inside:
+                raise UsageError(
+                    f"{name}: no pictures in this folder; give one with {', '.join(sorted(PICTURE_SUFFIXES))}"
+                )
+            yield from map(str, inside)
+        else:
+            yield from sorted(glob.glob(name, recursive=True)) or [name]
+
+
+def _checked_drawing_path(path: Path | None) -> Path | None:
+    if path is not None and path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise UsageError(f"--show {path}: name a picture file, such as {path.with_suffix('.png')}")
+    return path
+
+
+def _save_drawing(drawings: list["Image.Image"], path: Path) -> None:
+    from digitnet.explanation import stack
+
+    try:
+        stack(drawings).save(path)
+    except OSError as error:
+        raise SaveError(f"{path}: cannot be saved ({error.strerror or error}); choose another file") from error
+
+
+def _export(options: argparse.Namespace) -> int:
+    try:
+        from digitnet.export import export
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{error.name} is not installed; exporting needs: pip install 'digitnet[train]'"
+        ) from error
+    print(export(options.model, options.output))
+    return 0

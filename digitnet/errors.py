@@ -1,0 +1,55 @@
+"""Everything that DigitNet raises on purpose.
+
+    DigitNetError                  exit code   HTTP status
+    ├── UsageError                     2           400       an argument that makes no sense
+    ├── ImageError                     1           422       a picture that cannot be read
+    │   └── ImageTooLargeError         1           413       a picture beyond the limits
+    ├── ModelError                     1           500       weights that are refused
+    ├── DataError                      1           500       MNIST missing or damaged
+    ├── SaveError                      1           500       a file that cannot be written
+    ├── BusyError                      1           503       a file that another run holds
+    └── MissingExtraError              1           500       an optional dependency that is not installed
+
+Each message names the thing, what was found and what to do. The command line and the server translate these in one
+place each; any other exception is a bug and keeps its traceback.
+"""
+
+
+class DigitNetError(Exception):
+    """The root of the tree."""
+
+    exit_code = 1
+    http_status = 500
+
+
+class UsageError(DigitNetError):
+    exit_code = 2
+    http_status = 400
+
+
+class ImageError(DigitNetError):
+    http_status = 422
+
+
+class ImageTooLargeError(ImageError):
+    http_status = 413
+
+
+class ModelError(DigitNetError):
+    pass
+
+
+class DataError(DigitNetError):
+    pass
+
+
+class SaveError(DigitNetError):
+    pass
+
+
+class BusyError(DigitNetError):
+    http_status = 503
+
+
+class MissingExtraError(DigitNetError):
+    pass

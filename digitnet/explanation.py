@@ -1,0 +1,94 @@
+"""A drawing of what the reader saw."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from digitnet.normalise import NormalisedDigit
+from digitnet.picture import Picture
+from digitnet.reader import Examination
+from digitnet.results import Digit
+
+PANEL = 280  # pixels: ten for one of the 28x28
+MARGIN = 16
+CAPTION = 28
+BAR_LEFT = 26
+
+BACKGROUND = "#ffffff"
+TEXT = "#1c1c1e"
+SECONDARY = "#6b6b70"
+ACCENT = "#0a64d8"
+TRACK = "#e9e9ee"
+
+
+def draw(examination: Examination) -> Image.Image:
+    """Three panels: the picture with the ink's box, the 28x28 that the network saw, its probabilities as bars."""
+    normalised, digit = examination.normalised, examination.digit
+    size = (3 * PANEL + 4 * MARGIN, PANEL + CAPTION + 2 * MARGIN)
+    sheet = Image.new("RGB", size, BACKGROUND)
+    pen = ImageDraw.Draw(sheet)
+    columns = [MARGIN + index * (PANEL + MARGIN) for index in range(3)]
+    top = MARGIN + CAPTION
+    for left, title in zip(columns, ("the picture", "what the network saw", "what it thinks"), strict=True):
+        pen.text((left, MARGIN), title, fill=SECONDARY, font=_font(15))
+    _draw_picture(sheet, pen, examination.picture, normalised, (columns[0], top))
+    if normalised is None:
+        pen.rectangle((columns[1], top, columns[1] + PANEL - 1, top + PANEL - 1), fill=TRACK)
+        pen.text((columns[1] + PANEL / 2, top + PANEL / 2), digit.reason or "", fill=TEXT, font=_font(22), anchor="mm")
+    else:
+        seen = Image.fromarray((normalised.image * 255).round().astype(np.uint8))
+        sheet.paste(seen.resize((PANEL, PANEL), Image.Resampling.NEAREST), (columns[1], top))
+    _draw_bars(pen, digit, (columns[2], top))
+    return sheet
+
+
+def stack(drawings: list[Image.Image]) -> Image.Image:
+    """Several drawings, one below the other."""
+    width = max(drawing.width for drawing in drawings)
+    sheet = Image.new("RGB", (width, sum(drawing.height for drawing in drawings)), BACKGROUND)
+    top = 0
+    for drawing in drawings:
+        sheet.paste(drawing, (0, top))
+        top += drawing.height
+    return sheet
+
+
+def _draw_picture(
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    picture: Picture,
+    normalised: NormalisedDigit | None,
+    corner: tuple[int, int],
+) -> None:
+    shown = Image.fromarray((picture.grey * 255).round().astype(np.uint8))
+    scale = PANEL / max(shown.size)
+    fitted = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
+    left, top = corner[0] + (PANEL - fitted[0]) // 2, corner[1] + (PANEL - fitted[1]) // 2
+    smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    sheet.paste(shown.resize(fitted, smooth), (left, top))
+    pen.rectangle((left - 1, top - 1, left + fitted[0], top + fitted[1]), outline=TRACK)
+    if normalised is not None:
+        box = normalised.box
+        edges = (box.x, box.y, box.x + box.width, box.y + box.height)
+        x0, y0, x1, y1 = (edge * scale for edge in edges)
+        pen.rectangle((left + x0 - 2, top + y0 - 2, left + x1 + 1, top + y1 + 1), outline=ACCENT, width=2)
+
+
+def _draw_bars(pen: ImageDraw.ImageDraw, digit: Digit, corner: tuple[int, int]) -> None:
+    left, top = corner
+    row = PANEL / 10
+    longest = PANEL - BAR_LEFT - 62
+    for value, probability in enumerate(digit.probabilities):
+        best = value == digit.best_guess
+        middle = top + row * (value + 0.5)
+        colour = TEXT if best else SECONDARY
+        pen.text((left, middle), str(value), fill=colour, font=_font(20 if best else 17), anchor="lm")
+        bar = (left + BAR_LEFT, middle - 7, left + BAR_LEFT + longest, middle + 7)
+        pen.rounded_rectangle(bar, radius=3, fill=TRACK)
+        filled = longest * probability
+        if filled >= 1:
+            pen.rounded_rectangle((*bar[:2], bar[0] + filled, bar[3]), radius=3, fill=ACCENT if best else SECONDARY)
+        pen.text((left + PANEL, middle), f"{probability:.1%}", fill=colour, font=_font(15), anchor="rm")
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

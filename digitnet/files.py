@@ -1,0 +1,105 @@
+"""Files that survive a crash: atomic replacement, checksums, and a lock between processes."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from digitnet.errors import BusyError, SaveError
+
+TEMPORARY_SUFFIX = ".partial"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces `path` by `content`, so that a reader sees the old file or the new one and never a part.
+
+    The content is written beside the target, flushed to the disk, then moved over the target in one step; a crash
+    at any moment leaves the old file whole (and perhaps a `.partial` file, see `remove_leftovers`).
+
+    Raises SaveError, with the old file untouched, where the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise SaveError(
+            f"{path}: cannot be saved ({error.strerror or error}); the file that was there before is untouched. "
+            "Free some space or choose a folder that can be written"
+        ) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes the half-written files that killed runs left beside `path`; call it only while holding its lock."""
+    for leftover in path.parent.glob(f".{path.name}.*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+
+
+def checksum(content: bytes) -> str:
+    """The SHA-256 of `content`, 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def md5(content: bytes) -> str:
+    """The MD5 of `content`, 32 hexadecimal digits: the checksum that MNIST is published with."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock that belongs to `path` while the block runs.
+
+    The operating system drops the lock with the process, however it ends, so no stale lock is ever left; the empty
+    file `.NAME.lock` stays, since removing it would let two processes lock two different files.
+
+    Raises BusyError where another process holds it, SaveError where the folder cannot be written.
+    """
+    lock_path = path.with_name(f".{path.name}.lock")
+    try:
+        file = open(lock_path, "a+b")  # noqa: SIM115 (closed below, with the lock)
+    except OSError as error:
+        raise SaveError(f"{path}: its folder cannot be written ({error.strerror}); choose another one") from error
+    with file:
+        if not _try_lock(file):
+            raise BusyError(f"{path}: another run is using it; stop that one first, or give this one a file of its own")
+        yield
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _try_lock(file: IO[bytes]) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+
+    def _flush_folder(folder: Path) -> None:
+        """Windows has no way to flush a folder; its file system journals the move."""
+
+else:
+    import fcntl
+
+    def _try_lock(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _flush_folder(folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

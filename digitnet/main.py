@@ -1,0 +1,291 @@
+"""The original program: train on MNIST, cycle after cycle, until interrupted; save `model.pth` after each.
+
+Nothing heavy is imported until a signal can be answered properly.
+"""
+
+import argparse
+import contextlib
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from digitnet.errors import DigitNetError, MissingExtraError, SaveError, UsageError
+
+if TYPE_CHECKING:
+    from digitnet.checkpoint import Checkpoint
+    from digitnet.train import TrainingRun
+
+INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of training, which `digitnet train` has too."""
+    parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: go on for ever)")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is there)")
+    parser.add_argument("--model", type=Path, default=Path("model.pth"), help="the file to go on with and save to")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
+    parser.add_argument("--seed", type=int, default=0, help="of a new run: weights, order and augmentation")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write curves for TensorBoard")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program and returns its exit code."""
+    parser = argparse.ArgumentParser(prog="main.py", description="Train DigitNet on MNIST until interrupted.")
+    add_arguments(parser)
+    return run(parser.parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains as the options say and returns the exit code."""
+    interruption = Interruption()
+    try:
+        with interruption.listening():
+            return _pipeline(options, interruption)
+    except KeyboardInterrupt:
+        print("\nInterrupted before training began; nothing was changed.", file=sys.stderr)
+        return INTERRUPTED
+    except DigitNetError as error:
+        print(f"digitnet: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM: a KeyboardInterrupt at first, a wish to be met at the next good moment once deferred."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._deferred = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._answer) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def raise_if_swallowed(self) -> None:
+        """Imports run foreign code, some of which swallows every exception, a KeyboardInterrupt too."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        if self.requested:
+            raise StopTraining
+
+    def _answer(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        if not self._deferred:
+            raise KeyboardInterrupt
+
+
+class StopTraining(Exception):
+    """Ends training between two batches."""
+
+
+def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
+    try:
+        import torch
+
+        from digitnet import dataset
+        from digitnet.checkpoint import Checkpoint
+        from digitnet.files import locked, remove_leftovers
+        from digitnet.model import DigitNet
+        from digitnet.train import TrainingRun
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{error.name} is not installed; training needs: pip install 'digitnet[train]'"
+        ) from error
+
+    interruption.raise_if_swallowed()
+    device = choose_device(options.device)
+    torch.manual_seed(options.seed)
+    training = TrainingRun(DigitNet(), device, seed=options.seed)
+    checkpoint = Checkpoint(options.model)
+    with locked(checkpoint.model_path):
+        for path in (checkpoint.model_path, checkpoint.training_path, checkpoint.history_path):
+            remove_leftovers(path)
+        _say(checkpoint.resume(training))
+        loaders = (
+            *dataset.get_data_loaders(options.data, hold_out=dataset.HOLD_OUT, seed=options.seed),
+            dataset.get_validation_loader(options.data),
+        )
+        with curves(options.tensorboard) as writer, interruption.deferred():
+            cycles = range(options.cycles) if options.cycles else itertools.count()
+            saved = True
+            for _ in cycles:
+                try:
+                    saved = _cycle(training, checkpoint, loaders, interruption, writer, device)
+                except StopTraining:
+                    saved = _save(checkpoint, training)
+                if interruption.requested:
+                    again = f"python main.py --model {options.model}"
+                    if saved:
+                        _say(f"Stopped. {options.model} holds everything so far; go on with: {again}")
+                    return INTERRUPTED
+            return 0 if saved else SaveError.exit_code
+
+
+def _cycle(
+    run: "TrainingRun",
+    checkpoint: "Checkpoint",
+    loaders: tuple[Any, Any, Any],
+    interruption: Interruption,
+    writer: Any,
+    device: Any,
+) -> bool:
+    """One epoch, two evaluations, a save and a line; whether the save succeeded."""
+    from digitnet.test import evaluate
+    from digitnet.train import train
+
+    train_loader, test_loader, validation_loader = loaders
+    number = len(checkpoint.history) + 1
+    started = time.monotonic()
+    with Progress(f"cycle {number}", len(train_loader), first=run.batch) as progress:
+
+        def on_batch() -> None:
+            progress.advance(train_loader.batch_sampler.batch_size, run.mean_loss)
+            if writer and run.step % 20 == 0:
+                writer.add_scalar("loss/train", run.mean_loss, run.step)
+            interruption.check()
+
+        train(run.model, train_loader, device, epochs=1, run=run, on_batch=on_batch)
+
+    validation = evaluate(run.average.module, validation_loader, device)
+    test = evaluate(run.average.module, test_loader, device)
+    cycle = {
+        "cycle": number,
+        "batches": run.step,
+        "loss": run.epoch_loss,
+        "validation_loss": validation.loss,
+        "validation_accuracy": validation.accuracy,
+        "test_accuracy": test.accuracy,
+        "learning_rate": run.learning_rate,
+        "seconds": time.monotonic() - started,
+    }
+    checkpoint.history.append(cycle)
+    saved = _save(checkpoint, run)
+    best = max(checkpoint.history, key=lambda past: past["validation_accuracy"])
+    print(
+        f"cycle {number}: loss {cycle['loss']:.4f}, validation {validation.accuracy:.2%}, test {test.accuracy:.2%}, "
+        f"best validation {best['validation_accuracy']:.2%} (cycle {best['cycle']}), {cycle['seconds']:.1f} s"
+        + (f", saved {checkpoint.model_path}" if saved else ", not saved"),
+        flush=True,
+    )
+    if writer:
+        for name in ("validation_accuracy", "test_accuracy", "validation_loss", "learning_rate"):
+            writer.add_scalar(name.replace("_", "/", 1), cycle[name], run.step)
+        writer.flush()
+    return saved
+
+
+def _save(checkpoint: "Checkpoint", run: "TrainingRun") -> bool:
+    """Saves; where that fails, says so and lets training go on, since the next save may succeed."""
+    try:
+        checkpoint.save(run)
+    except SaveError as error:
+        _say(f"digitnet: {error}")
+        return False
+    return True
+
+
+def choose_device(name: str | None) -> Any:
+    """The torch.device of that name, or the best one there is: CUDA, MPS, else CPU.
+
+    Raises UsageError where there is no such device.
+    """
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name is None:
+        return torch.device(next(kind for kind, there in available.items() if there))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or not available.get(device.type, False):
+        there = ", ".join(kind for kind, is_there in available.items() if is_there)
+        raise UsageError(f"--device {name}: not available here; choose from {there}")
+    return device
+
+
+class Progress:
+    """How far a cycle is, on standard error: a bar on a terminal, a plain line a quarter elsewhere."""
+
+    def __init__(self, title: str, batches: int, first: int) -> None:
+        self.title = title
+        self.batches = batches
+        self.done = first
+        self.images = 0
+        self.started = time.monotonic()
+        self.bar: Any = None
+
+    def __enter__(self) -> "Progress":
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(
+                total=self.batches,
+                initial=self.done,
+                desc=self.title,
+                leave=False,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def advance(self, images: int, loss: float) -> None:
+        quarters = 4 * self.done // self.batches
+        self.done += 1
+        self.images += images
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        speed = self.images / seconds
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {loss:.4f}, {speed:,.0f} images/s", refresh=False)
+            self.bar.update()
+        elif 4 * self.done // self.batches > quarters and self.done < self.batches:
+            left = (self.batches - self.done) * images / speed
+            share = self.done / self.batches
+            _say(f"{self.title}: {share:.0%}, loss {loss:.4f}, {speed:,.0f} images/s, {left:.0f} s left")
+
+
+@contextlib.contextmanager
+def curves(folder: Path | None) -> Iterator[Any]:
+    """A TensorBoard writer into `folder`, or None without one."""
+    if folder is None:
+        yield None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--tensorboard needs the package: pip install tensorboard") from error
+    with SummaryWriter(str(folder)) as writer:
+        yield writer
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number

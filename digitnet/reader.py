@@ -1,0 +1,190 @@
+"""`Reader`: pictures in, digits out. ONNX Runtime does the arithmetic; PyTorch is not needed."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from digitnet.errors import MissingExtraError, ModelError
+from digitnet.ink import SMALL_SIDE
+from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack
+from digitnet.picture import Picture, Source, load
+from digitnet.results import Box, Digit
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PACKAGED_MODEL = Path(__file__).with_name("weights") / "digitnet.onnx"
+MAX_MODEL_BYTES = 64 * 2**20
+BATCH = 128  # pictures that go through the network at once in bulk
+
+Probabilities = npt.NDArray[np.float32]
+NO_PROBABILITIES = (0.1,) * 10
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A picture, what was taken from it, and the answer; `normalised` is None for a blank picture."""
+
+    picture: Picture
+    normalised: NormalisedDigit | None
+    digit: Digit
+
+
+class Reader:
+    """Reads handwritten digits. Making one loads the network once; it may be shared between threads.
+
+    Args:
+        model: an .onnx file from `digitnet export`, or a model.pth, which is exported on the fly where PyTorch is
+            installed. Without it, the model that the package carries.
+
+    Raises:
+        ModelError: the file is missing, damaged or not a DigitNet.
+        MissingExtraError: a .pth was given and PyTorch is not installed.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        # One picture is too little work to share out; in bulk, whole batches go to different threads.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        name, content = _model_bytes(model)
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            probabilities = self._run(np.zeros((1, SIDE, SIDE), np.float32))
+        except Exception as error:  # ONNX Runtime has no exception class of its own to catch
+            raise ModelError(
+                f"{name}: not a DigitNet in ONNX ({type(error).__name__}); make one with: digitnet export model.pth"
+            ) from error
+        if probabilities.shape != (1, 10):
+            raise ModelError(f"{name}: gives {probabilities.shape[1:]} instead of 10 logits; choose another model")
+
+    def predict(self, picture: Source, *, name: str | None = None) -> Digit:
+        """The one digit in `picture`: a path, bytes, a binary stream, a PIL image or an array (see `picture.load`).
+
+        Args:
+            name: what to call the picture in an error, if it has no path.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        return self.examine(picture, name=name).digit
+
+    def predict_many(self, pictures: Iterable[Source]) -> list[Digit]:
+        """One digit a picture, in order, on all cores.
+
+        Raises:
+            ImageError: a picture cannot be read; it names the picture by its path or its place in the list.
+        """
+        sources = list(pictures)
+        starts = range(0, len(sources), BATCH)
+        workers = min(len(starts), os.cpu_count() or 1)
+        if workers <= 1:
+            return [digit for start in starts for digit in self._predict_batch(sources, start)]
+        from concurrent.futures import ThreadPoolExecutor  # here, since reading one picture need not wait for it
+
+        with ThreadPoolExecutor(workers) as pool:
+            batches = pool.map(lambda start: self._predict_batch(sources, start), starts)
+            return [digit for batch in batches for digit in batch]
+
+    def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
+        """A drawing of what the reader saw: the picture with the ink's box, the 28x28, the probabilities as bars."""
+        from digitnet.explanation import draw
+
+        return draw(self.examine(picture, name=name))
+
+    def examine(self, source: Source, *, name: str | None = None) -> "Examination":
+        """The digit together with what led to it; arguments and errors are those of `predict`."""
+        picture = load(source, name)
+        normalised = normalise(picture.grey)
+        if normalised is None:
+            return Examination(picture, None, _blank())
+        box = normalised.box if picture.scale == 1 else _box_as_given(normalised.box, picture)
+        probabilities = self._run(normalised.image[np.newaxis])
+        return Examination(picture, normalised, _digit(probabilities[0], box))
+
+    def _predict_batch(self, sources: Sequence[Source], start: int) -> list[Digit]:
+        places = range(start, min(start + BATCH, len(sources)))
+        pictures = (load(sources[place], _name(sources[place], place)) for place in places)
+        normalised = list(_normalised(pictures))
+        inked = [digit.image for digit in normalised if digit is not None]
+        answers = iter(self._run(np.stack(inked)) if inked else ())
+        return [_blank() if digit is None else _digit(next(answers), digit.box) for digit in normalised]
+
+    def _run(self, images: npt.NDArray[np.float32]) -> Probabilities:
+        """Probabilities (N, 10) for normalised `images` (N, 28, 28)."""
+        (logits,) = self._session.run(None, {"images": images[:, np.newaxis]})
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return probabilities
+
+
+def _normalised(pictures: Iterable[Picture]) -> Iterator[NormalisedDigit | None]:
+    """Each picture's digit, its box in pixels of the picture as it was given.
+
+    Small neighbours of one size go together; a large picture is let go before the next one is loaded.
+    """
+    for shape, group in itertools.groupby(pictures, key=lambda picture: picture.grey.shape):
+        if max(shape) <= SMALL_SIDE:
+            yield from normalise_stack(np.stack([picture.grey for picture in group]))
+        else:
+            yield from (_normalised_as_given(picture) for picture in group)
+
+
+def _normalised_as_given(picture: Picture) -> NormalisedDigit | None:
+    normalised = normalise(picture.grey)
+    if normalised is None or picture.scale == 1:
+        return normalised
+    return NormalisedDigit(normalised.image, _box_as_given(normalised.box, picture))
+
+
+def _name(source: Source, place: int) -> str | None:
+    return None if isinstance(source, (str, os.PathLike)) else f"picture {place}"
+
+
+def _blank() -> Digit:
+    return Digit(digit=None, confidence=0.0, reason="blank", best_guess=None, probabilities=NO_PROBABILITIES)
+
+
+def _digit(probabilities: Probabilities, box: Box) -> Digit:
+    best = int(probabilities.argmax())
+    ten = tuple(probabilities.tolist())
+    return Digit(digit=best, confidence=ten[best], reason=None, best_guess=best, probabilities=ten, box=box)
+
+
+def _box_as_given(box: Box, picture: Picture) -> Box:
+    """The box in pixels of the picture as it was given, before it was reduced."""
+    scale = picture.scale
+    left, top = int(box.x * scale), int(box.y * scale)
+    right = min(picture.width, round((box.x + box.width) * scale))
+    bottom = min(picture.height, round((box.y + box.height) * scale))
+    return Box(left, top, right - left, bottom - top)
+
+
+def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
+    """What to call the model, and its ONNX content."""
+    if model is None:
+        return "the package's model", PACKAGED_MODEL.read_bytes()
+    path = Path(model)
+    if path.suffix in (".pth", ".pt"):
+        try:
+            from digitnet.export import to_onnx
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f"{path}: reading PyTorch weights needs PyTorch; install it with pip install 'digitnet[train]', "
+                f"or run where it is installed: digitnet export {path}"
+            ) from error
+        return str(path), to_onnx(path)
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(f"{path}: larger than {MAX_MODEL_BYTES // 2**20} MiB, so not a DigitNet; choose another")
+        return str(path), path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); check the path") from error
