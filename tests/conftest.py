@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from helpers import ROOT
+from PIL import Image, ImageDraw
+
+
+@pytest.fixture(scope="session")
+def mnist_digits():
+    """MNIST test digits that the package carries: images (200, 28, 28) in [0, 1] and labels (200,)."""
+    with np.load(ROOT / "digitnet" / "weights" / "digits.npz") as file:
+        return file["images"].astype(np.float32) / np.float32(255), file["labels"]
+
+
+@pytest.fixture(scope="session")
+def reader():
+    from digitnet import Reader
+
+    return Reader()
+
+
+@pytest.fixture(scope="session")
+def seven():
+    """A 7 in dark ink on white, 120x120, mode L."""
+    image = Image.new("L", (120, 120), 255)
+    ImageDraw.Draw(image).line([(35, 30), (80, 30), (55, 95)], fill=0, width=9, joint="curve")
+    return image
+
+
+@pytest.fixture(scope="session")
+def weights_path(tmp_path_factory):
+    """A model.pth with the weights of an untrained DigitNet."""
+    import torch
+
+    from digitnet.model import DigitNet
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "model.pth"
+    torch.save(DigitNet().state_dict(), path)
+    return path

@@ -1,0 +1,129 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers import ROOT, environment, run_python
+from PIL import Image
+
+from digitnet import cli
+
+SAMPLES = ROOT / "samples"
+
+
+def digitnet(*arguments, **options):
+    return run_python("-m", "digitnet", *arguments, **options)
+
+
+def test_json_is_one_object_a_line_in_input_order_with_the_fields_of_the_contract(capsys):
+    names = [str(SAMPLES / "marker-2.jpg"), "missing.jpg", str(SAMPLES / "form-8.jpg")]
+    assert cli.main(["predict", "--json", *names]) == 1
+    captured = capsys.readouterr()
+    first, second, third = map(json.loads, captured.out.splitlines())
+    assert list(first) == ["file", "digit", "confidence", "reason", "best_guess", "probabilities"]
+    assert (first["file"], first["digit"], first["best_guess"], first["reason"]) == (names[0], 2, 2, None)
+    assert len(first["probabilities"]) == 10
+    assert first["confidence"] == first["probabilities"][2]
+    assert second == {"file": "missing.jpg", "error": "missing.jpg: cannot be opened (No such file or directory)"}
+    assert (third["file"], third["digit"]) == (names[2], 8)
+    assert captured.err == "digitnet: missing.jpg: cannot be opened (No such file or directory)\n"
+
+
+def test_a_blank_picture_is_an_answer_and_no_failure(tmp_path, capsys):
+    Image.new("L", (50, 50), 255).save(tmp_path / "blank.png")
+    assert cli.main(["predict", "--json", str(tmp_path / "blank.png")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["digit"], answer["reason"], answer["best_guess"]) == (None, "blank", None)
+    assert len(answer["probabilities"]) == 10
+
+
+def test_plain_output_is_a_line_a_picture(tmp_path, capsys):
+    Image.new("L", (50, 50), 255).save(tmp_path / "blank.png")
+    assert cli.main(["predict", str(SAMPLES / "marker-2.jpg"), str(tmp_path / "blank.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{SAMPLES / 'marker-2.jpg'}: 2 (")
+    assert lines[1] == f"{tmp_path / 'blank.png'}: blank"
+
+
+def test_standard_input_a_folder_and_a_pattern_are_read(tmp_path, capsys):
+    content = (SAMPLES / "marker-2.jpg").read_bytes()
+    piped = subprocess.run(
+        [sys.executable, "-m", "digitnet", "predict", "-"], input=content, capture_output=True, env=environment()
+    )
+    assert piped.stdout.startswith(b"-: 2 (")
+    (tmp_path / "deep").mkdir()
+    for name in ("b.JPG", "a.jpg", "deep/c.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(content)
+    for argument, names in ((tmp_path, ["a.jpg", "b.JPG", "deep/c.jpg"]), (tmp_path / "*.jpg", ["a.jpg"])):
+        assert cli.main(["predict", "--json", str(argument)]) == 0
+        files = [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+        assert sorted(files) == sorted(str(tmp_path / name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["predict"],
+        ["nonsense"],
+        ["predict", "--show", "out.txt", "x.png"],
+        ["train", "--cycles", "0"],
+        ["predict", "."],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_why(arguments, tmp_path):
+    finished = digitnet(*arguments, cwd=tmp_path)
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert finished.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["predict"], ["train"], ["export"]])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([*command, "--help"])
+    assert exit_.value.code == 0
+    assert "usage: digitnet" in capsys.readouterr().out
+
+
+def test_show_draws_every_picture_that_was_read(tmp_path, capsys):
+    target = tmp_path / "out.png"
+    names = [str(SAMPLES / "marker-2.jpg"), "missing.jpg", str(SAMPLES / "form-8.jpg")]
+    assert cli.main(["predict", "--show", str(target), *names]) == 1
+    with Image.open(target) as two:
+        assert cli.main(["predict", "--show", str(target), names[0]]) == 0
+        with Image.open(target) as one:
+            assert two.size == (one.width, 2 * one.height)
+
+
+def test_show_into_a_folder_that_is_not_there_is_an_error_after_the_answers(tmp_path, capsys):
+    assert cli.main(["predict", "--show", str(tmp_path / "no" / "out.png"), str(SAMPLES / "marker-2.jpg")]) == 1
+    captured = capsys.readouterr()
+    assert ": 2 (" in captured.out
+    assert "cannot be saved" in captured.err
+
+
+def test_a_model_that_is_refused_ends_with_1_and_a_message(tmp_path, capsys):
+    (tmp_path / "mine.onnx").write_bytes(b"hello")
+    assert cli.main(["predict", "--model", str(tmp_path / "mine.onnx"), str(SAMPLES / "marker-2.jpg")]) == 1
+    assert "mine.onnx" in capsys.readouterr().err
+
+
+def test_a_reader_of_our_output_that_stops_early_is_no_error():
+    names = [str(SAMPLES / "marker-2.jpg")] * 3
+    with subprocess.Popen(
+        [sys.executable, "-m", "digitnet", "predict", *names],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_the_same_pixels_from_a_file_and_from_python_give_the_same_answer(tmp_path, reader, capsys, mnist_digits):
+    pixels = (mnist_digits[0][3] * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "digit.png")
+    cli.main(["predict", "--json", str(tmp_path / "digit.png")])
+    assert json.loads(capsys.readouterr().out)["probabilities"] == list(reader.predict(pixels).probabilities)
