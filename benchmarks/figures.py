@@ -1,0 +1,78 @@
+"""Writes the README's table of figures from benchmarks/results.
+
+python benchmarks/figures.py [--check]      --check only says whether the README is up to date
+"""
+
+import argparse
+import sys
+
+import record
+
+README = record.ROOT / "README.md"
+BEGIN, END = "<!-- figures: written by benchmarks/figures.py -->\n", "<!-- end of figures -->\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    before = README.read_text()
+    head, rest = before.split(BEGIN)
+    _, tail = rest.split(END)
+    after = head + BEGIN + table() + END + tail
+    if arguments.check:
+        sys.exit(before != after)
+    README.write_text(after)
+
+
+def table() -> str:
+    speed, minutes, latency = (record.read(name) for name in ("time_to_accuracy", "five_minutes", "latency"))
+    accuracy, crash = record.read("accuracy"), record.read("crash")
+    plain, first, cold = speed["plain"], speed["seconds"], latency["cold_28_pixels_seconds"]
+    rows = [
+        (
+            "from process start to 99.0 % on MNIST's test set, model saved",
+            f"{first['median']:.0f} s, {speed['times_faster']:.0f} times faster than the tutorial script "
+            f"({plain['seconds']:.0f} s); lowest of {first['n']} seeds {speed['lowest_test_percent']:.2f} %",
+            "time_to_accuracy",
+        ),
+        (
+            "MNIST test accuracy after five minutes of `python main.py`",
+            f"{minutes['test_percent']:.2f} %, {minutes['cycles']} cycles, one seed",
+            "five_minutes",
+        ),
+        (
+            "warm `Reader.predict`, a 28-pixel array",
+            f"{latency['warm_predict_ms']['median']:.2f} ms, n = {latency['warm_predict_ms']['n']}",
+            "latency",
+        ),
+        (
+            "`Reader.predict_many`, MNIST's test images as arrays",
+            f"{latency['bulk_images_per_second']['median']:,.0f} images/s",
+            "latency",
+        ),
+        (
+            "`digitnet predict`, whole process, 28 pixels / 12 megapixels",
+            f"{cold['median']:.2f} s / {latency['cold_12_megapixels_seconds']['median']:.2f} s, n = {cold['n']}; "
+            f"a script that loads PyTorch takes {latency['torch_script_over_cold']['median']:.1f} times as long",
+            "latency",
+        ),
+        (
+            f"`kill -9` at {crash['kills']} random moments of training",
+            f"{crash['corrupt']} corrupt, {crash['lost']} lost",
+            "crash",
+        ),
+    ]
+    rows += [
+        (f"other people's digits: {name}", f"{figures['percent']:.1f} %, n = {figures['n']}", "accuracy")
+        for name, figures in accuracy["sets"].items()
+    ]
+    lines = ["| what | figure | benchmark |", "|---|---|---|"]
+    lines += [f"| {what} | {figure} | `benchmarks/{name}.py` |" for what, figure, name in rows]
+    versions = ", ".join(f"{package} {version}" for package, version in latency["versions"].items() if version)
+    note = f"Machine: {latency['machine']}. Versions: {versions}."
+    return "\n".join([*lines, "", note, ""])
+
+
+if __name__ == "__main__":
+    main()
