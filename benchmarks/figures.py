@@ -58,7 +58,7 @@ def table() -> str:
             "latency",
         ),
         (
-            f"`kill -9` at {crash['kills']} random moments of training",
+            f"`kill -9` {crash['kills']} times, each at a random moment of the second after a save began",
             f"{crash['corrupt']} corrupt, {crash['lost']} lost",
             "crash",
         ),
@@ -70,7 +70,8 @@ def table() -> str:
     lines = ["| what | figure | benchmark |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | `benchmarks/{name}.py` |" for what, figure, name in rows]
     versions = ", ".join(f"{package} {version}" for package, version in latency["versions"].items() if version)
-    note = f"Machine: {latency['machine']}. Versions: {versions}."
+    machines = "; ".join(f"`{name}` {record.read(name)['machine']}" for name in dict.fromkeys(row[2] for row in rows))
+    note = f"Machines: {machines}. Versions: {versions}."
     return "\n".join([*lines, "", note, ""])
 
 
