@@ -22,6 +22,7 @@ from torch import Tensor
 from digitnet.errors import ModelError
 from digitnet.files import checksum, write_atomically
 from digitnet.model import DigitNet
+from digitnet.recipe import QUICK
 from digitnet.train import TrainingRun
 
 VERSION = 1
@@ -73,6 +74,16 @@ class Checkpoint:
         weights = load_weights(self.model_path) if self.model_path.exists() else None
         self._saved = checksum(self.model_path.read_bytes()) if weights else None
         training = self._read_training()
+        if weights and shapes(weights) != shapes(run.average.module.state_dict()):
+            raise ModelError(
+                f"{self.model_path}: a DigitNet of another size than the recipe {run.recipe.name!r} trains; "
+                "give the recipe that made it, or choose another file"
+            )
+        if training and training["run"].get("recipe", QUICK.name) != run.recipe.name:
+            raise ModelError(
+                f"{self.training_path}: a run of the recipe {training['run']['recipe']!r}, not {run.recipe.name!r}; "
+                "go on with that recipe, or choose another file"
+            )
         if training and self._saved in (training["weights"], training["replaces"]):
             try:
                 run.load_state_dict(training["run"])
@@ -124,8 +135,11 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path}: holds a {type(content).__name__}, not the weights of DigitNet; "
             "save them with torch.save(model.state_dict(), path)"
         )
-    expected = {name: tuple(tensor.shape) for name, tensor in DigitNet().state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in content.items()}
+    try:
+        expected = shapes(DigitNet.like(content).state_dict())
+    except (KeyError, IndexError):
+        expected = shapes(DigitNet().state_dict())
+    found = shapes(content)
     if found != expected:
         name = next(name for name in [*expected, *found] if found.get(name) != expected.get(name))
         raise ModelError(
@@ -135,6 +149,11 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     if not all(torch.isfinite(tensor).all() for tensor in content.values() if tensor.is_floating_point()):
         raise ModelError(f"{path}: holds values that are not finite; its training went wrong, so start from another")
     return content
+
+
+def shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a state_dict."""
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
 
 
 def load_untrusted(path: Path) -> Any:

@@ -12,6 +12,8 @@ import onnx
 import onnxruntime
 import torch
 
+from digitnet import doubt
+from digitnet.calibration import CalibratedDigitNet, calibrate
 from digitnet.checkpoint import load_weights
 from digitnet.errors import ModelError
 from digitnet.files import checksum, write_atomically
@@ -27,6 +29,7 @@ def export(model_path: str | Path, onnx_path: str | Path | None = None) -> Path:
 
     Raises:
         ModelError: the weights are refused (see `checkpoint.load_weights`), or the two forms do not agree.
+        DataError: MNIST, whose held-out images confidence is measured on, is not to be had.
         SaveError: the file cannot be written.
     """
     target = Path(onnx_path) if onnx_path is not None else Path(model_path).with_suffix(".onnx")
@@ -35,11 +38,23 @@ def export(model_path: str | Path, onnx_path: str | Path | None = None) -> Path:
 
 
 def to_onnx(model_path: str | Path) -> bytes:
-    """The ONNX form of a model.pth: input "images" (N, 1, 28, 28) in [0, 1], output "logits" (N, 10)."""
+    """The ONNX form of a model.pth.
+
+    Input "images" (N, 1, 28, 28) in [0, 1]; outputs "logits" (N, 10) and "answers" (N, 11), the calibrated
+    probabilities of the digits and, last, of no digit. The metadata holds what decides between an answer and none.
+    """
     weights = load_weights(model_path)
-    model = DigitNet().eval()
+    model = DigitNet.like(weights).eval()
     model.load_state_dict(weights)
-    content = _converted(model, {"weights": checksum(Path(model_path).read_bytes())})
+    calibration = calibrate(model)
+    metadata = {
+        "normalisation": str(NORMALISATION_VERSION),
+        "weights": checksum(Path(model_path).read_bytes()),
+        "temperature": f"{calibration.temperature:.6g}",
+        "none_logit": f"{calibration.none_logit:.6g}",
+        "risks": doubt.to_json(calibration.risks),
+    }
+    content = _converted(CalibratedDigitNet(model, calibration), metadata)
     difference = largest_difference(model, content)
     if not difference <= TOLERANCE:
         raise ModelError(
@@ -55,7 +70,7 @@ def largest_difference(model: torch.nn.Module, content: bytes) -> float:
         digits = np.load(file)["images"]  # (200, 28, 28) uint8
     images = digits[:, np.newaxis].astype(np.float32) / np.float32(255)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"images": images})
+    (found,) = session.run(["logits"], {"images": images})
     with torch.inference_mode():
         expected = model(torch.from_numpy(images)).numpy()
     return float(np.abs(found - expected).max())
@@ -69,7 +84,7 @@ def _converted(model: torch.nn.Module, metadata: dict[str, str]) -> bytes:
             model,
             (example,),
             input_names=["images"],
-            output_names=["logits"],
+            output_names=["logits", "answers"],
             dynamic_shapes=({0: torch.export.Dim("count")},),
             opset_version=OPSET,
             dynamo=True,
@@ -78,7 +93,7 @@ def _converted(model: torch.nn.Module, metadata: dict[str, str]) -> bytes:
     if program is None:
         raise ModelError("PyTorch's exporter gave nothing; please report this with the version of torch")
     proto = program.model_proto
-    for key, value in {"normalisation": str(NORMALISATION_VERSION), **metadata}.items():
+    for key, value in metadata.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = f"digitnet.{key}", value
     _forget_sources(proto)

@@ -10,16 +10,21 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
 
 SMALL_SIDE = 64  # pixels; a picture up to this size was cut or drawn around its digit
 STRONG = 0.3  # of the strongest ink; what is weaker is a shade of the paper
 FAINTEST = 0.04  # ink that takes away less of the paper's brightness than this is no ink
 FRAME_FILL = 0.2  # a printed frame covers less of its box than this
+ALIKE = 0.6  # of the digit's height; what is smaller beside it is no second digit
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
-def small_ink(greys: Array) -> tuple[Array, Mask]:
-    """Ink and the digits' masks, both (N, H, W), of small pictures; a blank picture's mask is empty."""
+def small_ink(greys: Array) -> tuple[Array, Mask, Flags]:
+    """Of small pictures: ink and the digits' masks, both (N, H, W), and whether there are several digits, (N,).
+
+    A blank picture's mask is empty.
+    """
     inks = small_ink_maps(greys)
     count, height, width = inks.shape
     peaks = inks.max((1, 2))
@@ -33,10 +38,11 @@ def small_ink(greys: Array) -> tuple[Array, Mask]:
     whole = (x > 0) & (y > 0) & (x + w < width) & (y + h < height) & (area >= FRAME_FILL * w * h)
     # The common case needs no choice: a single part, not cut off, and no frame.
     clear = (np.bincount(picture, minlength=count) == 1) & (np.bincount(picture[whole], minlength=count) == 1)
+    several = np.zeros(count, np.bool_)
     for index in np.nonzero(~clear | (peaks < FAINTEST))[0]:
-        mask = digit_mask(inks[index])
+        mask, several[index] = digit_mask(inks[index])
         masks[index] = 0 if mask is None else mask
-    return inks, masks
+    return inks, masks, several
 
 
 def small_ink_maps(greys: Array) -> Array:
@@ -53,10 +59,13 @@ def small_ink_maps(greys: Array) -> Array:
     return np.maximum(darker, 0)
 
 
-def large_ink(grey: Array) -> tuple[Array, Mask | None]:
-    """Ink and the digit's mask, both (H, W), of a picture of paper; None instead of the mask of a blank one."""
+def large_ink(grey: Array) -> tuple[Array, Mask | None, bool]:
+    """Of a picture of paper: ink and the digit's mask, both (H, W), and whether there are several digits.
+
+    None stands instead of the mask of a blank picture.
+    """
     ink = large_ink_map(grey)
-    return ink, digit_mask(ink)
+    return ink, *digit_mask(ink)
 
 
 def large_ink_map(grey: Array) -> Array:
@@ -106,8 +115,8 @@ def _paper(grey: Array) -> Array:
     return np.asarray(closed[side:-side, side:-side], np.float32)
 
 
-def digit_mask(ink: Array) -> Mask | None:
-    """The pixels of the digit, (H, W) of 0 and 1; None where there is no ink."""
+def digit_mask(ink: Array) -> tuple[Mask | None, bool]:
+    """The pixels of the digit, (H, W) of 0 and 1, and whether there are others like it; None where there is no ink."""
     small = max(ink.shape) <= SMALL_SIDE
     # Paper's grain leaves as much above the median as below it, so 60 % of all pixels lie under a quarter of its
     # standard deviation, wherever ink covers less than a third of the picture.
@@ -128,7 +137,7 @@ def digit_mask(ink: Array) -> Mask | None:
         if not parts.foreign:
             break
         ink = np.where(parts.labels == parts.best + 1, np.float32(0), ink)
-    return best.digit() if best else None
+    return best.digit() if best else (None, False)
 
 
 def without_lines(mask: Mask) -> Mask:
@@ -173,7 +182,7 @@ class _Parts:
         if not self.count:
             return
         x, y, w, h, area = (stats[1:, index].astype(np.float32) for index in range(5))
-        self.x, self.y, self.w, self.h = x, y, w, h
+        self.x, self.y, self.w, self.h, self.area = x, y, w, h, area
         self.touches = (x == 0) | (y == 0) | (x + w == width) | (y + h == height)
         off_centre = np.hypot((x + w / 2) / width - 0.5, (y + h / 2) / height - 0.5)
         # A neighbour's stroke or the edge of a page is cut off by the border; a digit that fills its picture touches
@@ -195,8 +204,8 @@ class _Parts:
             inner[index] = (window == index + 1).sum() / (self.labels == index + 1).sum()
         return inner < 0.05
 
-    def digit(self) -> Mask:
-        """The best part, and those near it that belong to it."""
+    def digit(self) -> tuple[Mask, bool]:
+        """The best part with those near it that belong to it, and whether another part is as much of a digit."""
         x, y, w, h, best = self.x, self.y, self.w, self.h, self.best
         size = max(w[best], h[best])
         shared = np.minimum(x + w, x[best] + w[best]) - np.maximum(x, x[best])
@@ -208,4 +217,5 @@ class _Parts:
         chosen = large_enough & (gap < 0.25 * size) & ~self.are_foreign & (above_or_below | ~self.touches)
         chosen[best] = True
         mask: Mask = (np.concatenate([[False], chosen])[self.labels] & (self.mask > 0)).view(np.uint8)
-        return mask
+        alike = (h > ALIKE * h[best]) & (self.area > ALIKE / 2 * self.area[best]) & (gap < 2 * size)
+        return mask, bool((alike & ~chosen & ~self.are_foreign & ~self.touches).any())

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import DigitNetError, MissingExtraError, SaveError, UsageError
+from digitnet.recipe import QUICK, RECIPES
 
 if TYPE_CHECKING:
     from digitnet.checkpoint import Checkpoint
@@ -25,6 +26,9 @@ INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of training, which `digitnet train` has too."""
+    recipes = "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in RECIPES.values())
+    parser.add_argument("--recipe", choices=RECIPES, default=QUICK.name, help=recipes)
+    parser.add_argument("--teacher", type=Path, metavar="FILE", help="a model.pth to learn from besides the labels")
     parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: go on for ever)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is there)")
     parser.add_argument("--model", type=Path, default=Path("model.pth"), help="the file to go on with and save to")
@@ -114,7 +118,9 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
     interruption.raise_if_swallowed()
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
-    training = TrainingRun(DigitNet(), device, seed=options.seed)
+    recipe = RECIPES[options.recipe]
+    model = DigitNet(recipe.width, deep=recipe.deep)
+    training = TrainingRun(model, device, seed=options.seed, recipe=recipe, teacher=_teacher(options.teacher))
     checkpoint = Checkpoint(options.model)
     with locked(checkpoint.model_path):
         for path in (checkpoint.model_path, checkpoint.training_path, checkpoint.history_path):
@@ -126,6 +132,8 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
         )
         with curves(options.tensorboard) as writer, interruption.deferred():
             cycles = range(options.cycles) if options.cycles else itertools.count()
+            if recipe.epochs is not None:
+                cycles = range(max(0, min(options.cycles or recipe.epochs, recipe.epochs - training.epoch)))
             saved = True
             for _ in cycles:
                 try:
@@ -201,6 +209,19 @@ def _save(checkpoint: "Checkpoint", run: "TrainingRun") -> bool:
         _say(f"digitnet: {error}")
         return False
     return True
+
+
+def _teacher(path: Path | None) -> Any:
+    """The network in a model.pth, or None without one."""
+    if path is None:
+        return None
+    from digitnet.checkpoint import load_weights
+    from digitnet.model import DigitNet
+
+    weights = load_weights(path)
+    teacher = DigitNet.like(weights)
+    teacher.load_state_dict(weights)
+    return teacher
 
 
 def choose_device(name: str | None) -> Any:

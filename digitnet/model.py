@@ -1,6 +1,9 @@
 """`DigitNet`, the network: four convolutions and one linear layer, 92 thousand weights, 4 million multiply-adds."""
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
+from torch.nn import functional
 
 # The mean and standard deviation of all pixels of MNIST's training images, pixels in [0, 1].
 MNIST_MEAN = 0.1307
@@ -13,31 +16,53 @@ class DigitNet(nn.Module):
     Each stage looks at larger parts of the digit: strokes, then corners and arcs, then loops and crossings. Pooling
     halves the picture twice (28, 14, 7), and comes before normalisation and ReLU because all three commute in effect
     and the later two then touch a quarter of the numbers.
+
+    Args:
+        width: maps of the first stage; the second has twice as many, the third four times.
+        deep: one more convolution in the second and one more in the third stage.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 16, *, deep: bool = False) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 16, kernel_size=5, padding=2, bias=False),  # (N, 16, 28, 28)
-            nn.MaxPool2d(2),  # (N, 16, 14, 14)
-            nn.BatchNorm2d(16),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, kernel_size=3, padding=1, bias=False),  # (N, 32, 14, 14)
-            nn.MaxPool2d(2),  # (N, 32, 7, 7)
-            nn.BatchNorm2d(32),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, kernel_size=3, padding=1, bias=False),  # (N, 64, 7, 7)
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
-            nn.Conv2d(64, 64, kernel_size=3, padding=1, bias=False),  # (N, 64, 7, 7)
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
+            *_stage(1, width, kernel_size=5, pool=True),  # (N, w, 14, 14)
+            *(_stage(width, 2 * width) if deep else ()),  # (N, 2w, 14, 14)
+            *_stage(2 * width if deep else width, 2 * width, pool=True),  # (N, 2w, 7, 7)
+            *_stage(2 * width, 4 * width),  # (N, 4w, 7, 7)
+            *_stage(4 * width, 4 * width),  # (N, 4w, 7, 7)
+            *(_stage(4 * width, 4 * width) if deep else ()),  # (N, 4w, 7, 7)
         )
-        self.head = nn.Linear(64 * 7 * 7, 10)
+        self.head = nn.Linear(4 * width * 7 * 7, 10)
+
+    @classmethod
+    def like(cls, weights: dict[str, Tensor]) -> "DigitNet":
+        """A network of the size that a state_dict was saved from, with fresh weights.
+
+        Raises KeyError or IndexError where it was no DigitNet's.
+        """
+        kernels = [name for name, tensor in weights.items() if name.startswith("features") and tensor.dim() == 4]
+        return cls(weights["features.0.weight"].shape[0], deep=len(kernels) > 4)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 10) for `images` (N, 1, 28, 28), ink bright on dark, in [0, 1]."""
         standardised = (images - MNIST_MEAN) / MNIST_STD
-        maps = self.features(standardised)  # (N, 64, 7, 7)
+        maps = self.features(standardised)  # (N, 4w, 7, 7)
         logits: Tensor = self.head(maps.flatten(1))
         return logits
+
+
+def with_none(logits: Tensor) -> Tensor:
+    """Logits (N, 11) of the ten digits and, last, of "not a digit", from the ten (N, 10).
+
+    Softmax knows differences only, so one of eleven logits may be fixed: that of "not a digit" is 0. A net says that it
+    sees no digit by making all ten logits small, and needs no eleventh output.
+    """
+    return functional.pad(logits, (0, 1))
+
+
+def _stage(inputs: int, outputs: int, kernel_size: int = 3, *, pool: bool = False) -> Iterator[nn.Module]:
+    yield nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2, bias=False)
+    if pool:
+        yield nn.MaxPool2d(2)
+    yield nn.BatchNorm2d(outputs)
+    yield nn.ReLU()

@@ -5,12 +5,13 @@ centre of mass falls on the middle of 28x28 pixels. This file is the only home o
 digit first.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from digitnet.ink import NEIGHBOURS, SMALL_SIDE, Array, Mask, large_ink, small_ink
+from digitnet.ink import ALIKE, NEIGHBOURS, SMALL_SIDE, STRONG, Array, Mask, large_ink, small_ink
 from digitnet.results import Box
 
 SIDE = 28
@@ -29,10 +30,14 @@ class NormalisedDigit:
     Attributes:
         image: (28, 28) float32 in [0, 1], ink bright on dark.
         box: where its ink lies, in pixels of the grey picture that was given.
+        strength: how much of the paper's brightness its ink takes away at most, in [0, 1].
+        several: whether other ink in the picture is as much of a digit.
     """
 
     image: Array
     box: Box
+    strength: float
+    several: bool
 
 
 def normalise(grey: Array) -> NormalisedDigit | None:
@@ -48,19 +53,20 @@ def normalise_stack(greys: Array) -> list[NormalisedDigit | None]:
     """`normalise` for pictures of one size, (N, H, W); for small ones much quicker than one by one."""
     if max(greys.shape[1:]) > SMALL_SIDE:
         return [_normalise_large(grey) for grey in greys]
-    inks, masks = small_ink(greys)
+    inks, masks, several = small_ink(greys)
     inked = np.nonzero(masks.any((1, 2)))[0]
     found: list[NormalisedDigit | None] = [None] * len(greys)
     if len(inked):
         masks = np.ascontiguousarray(masks[inked])
         images = fit(inks[inked], masks)
-        for index, image, mask in zip(inked.tolist(), images, masks, strict=True):
-            found[index] = NormalisedDigit(image, Box(*cv2.boundingRect(mask)))
+        strengths = inks[inked].max((1, 2)).tolist()
+        for index, image, mask, strength in zip(inked.tolist(), images, masks, strengths, strict=True):
+            found[index] = NormalisedDigit(image, Box(*cv2.boundingRect(mask)), strength, bool(several[index]))
     return found
 
 
 def _normalise_large(grey: Array) -> NormalisedDigit | None:
-    ink, mask = _find(grey)
+    ink, mask, several = _find(grey)
     if mask is None:
         return None
     box = _box(mask, grey.shape)
@@ -69,16 +75,17 @@ def _normalise_large(grey: Array) -> NormalisedDigit | None:
         # A small digit in a large picture: look again at its surroundings alone, in full detail.
         left, top = max(0, box.x - longest), max(0, box.y - longest)
         around = grey[top : box.y + box.height + longest, left : box.x + box.width + longest]
-        closer_ink, closer_mask = _find(around)
+        closer_ink, closer_mask, closer_several = _find(around)
         if closer_mask is not None:
-            ink, mask = closer_ink, closer_mask
+            ink, mask, several = closer_ink, closer_mask, closer_several
             box = _box(mask, around.shape)
             box = Box(box.x + left, box.y + top, box.width, box.height)
-    return NormalisedDigit(fit(ink[np.newaxis], mask[np.newaxis])[0], box)
+    strength = float(ink[mask > 0].max())
+    return NormalisedDigit(fit(ink[np.newaxis], mask[np.newaxis])[0], box, strength, several)
 
 
-def _find(grey: Array) -> tuple[Array, Mask | None]:
-    """Ink and the digit's mask, at most `DETAIL_SIDE` a side."""
+def _find(grey: Array) -> tuple[Array, Mask | None, bool]:
+    """Ink and the digit's mask, at most `DETAIL_SIDE` a side, and whether there are several digits."""
     height, width = grey.shape
     reduction = max(height, width) / DETAIL_SIDE
     if reduction > 1:
@@ -120,6 +127,22 @@ def fit(inks: Array, masks: Mask) -> Array:
     np.maximum(digits, 0, out=digits)  # where the cubic interpolation swings below
     digits /= np.maximum(digits.max((1, 2)), 1e-3)[:, None, None]
     return centred(digits, sizes)
+
+
+def side_by_side(image: Array) -> list[Array]:
+    """The parts of a normalised image that stand beside each other, each (28, 28) as if it had been alone.
+
+    None where the image is one thing, or one above the other.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((image > STRONG).astype(np.uint8), connectivity=8)
+    tallest = stats[1:, 3].max(initial=1)
+    large = [index for index in range(1, len(stats)) if stats[index, 3] > ALIKE * tallest]
+    large.sort(key=lambda index: int(stats[index, 0]))
+    for left, right in itertools.pairwise(large):
+        if stats[right, 0] < stats[left, 0] + stats[left, 2] // 2:
+            return []
+    masks = [(labels == index).astype(np.uint8) for index in large]
+    return [fit(image[np.newaxis], mask[np.newaxis])[0] for mask in masks]
 
 
 def _thickened(crop: Array, mask: Mask, width: float) -> Array:

@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,21 +11,27 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from digitnet import doubt
+from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT, Answers
 from digitnet.errors import MissingExtraError, ModelError
 from digitnet.ink import SMALL_SIDE
-from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack
+from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
+from digitnet.normalise import VERSION as NORMALISATION_VERSION
 from digitnet.picture import Picture, Source, load
 from digitnet.results import Box, Digit
 
 if TYPE_CHECKING:
     from PIL import Image
 
-PACKAGED_MODEL = Path(__file__).with_name("weights") / "digitnet.onnx"
+PACKAGED = Path(__file__).with_name("weights")
+PACKAGED_MODEL = PACKAGED / "digitnet.onnx"
+LARGE_MODEL = PACKAGED / "large.onnx"
+LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
 BATCH = 128  # pictures that go through the network at once in bulk
 
-Probabilities = npt.NDArray[np.float32]
 NO_PROBABILITIES = (0.1,) * 10
+TINY = 1e-30  # keeps ten probabilities that are all 0 from dividing by 0
 
 
 @dataclass(frozen=True)
@@ -42,14 +48,20 @@ class Reader:
 
     Args:
         model: an .onnx file from `digitnet export`, or a model.pth, which is exported on the fly where PyTorch is
-            installed. Without it, the model that the package carries.
+            installed. Without it, the model that the package carries; "large" is the package's other one, more
+            accurate and slower.
+        max_error: how many of the answers may be wrong, as a fraction; what would make them more is withheld. None
+            answers whatever holds ink.
 
     Raises:
-        ModelError: the file is missing, damaged or not a DigitNet.
+        ModelError: the file is missing, damaged or not a DigitNet of this version, or can never be that sure.
+        UsageError: `max_error` is outside [0, 1].
         MissingExtraError: a .pth was given and PyTorch is not installed.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, model: str | os.PathLike[str] | None = None, *, max_error: float | None = DEFAULT_MAX_ERROR
+    ) -> None:
         options = onnxruntime.SessionOptions()
         # One picture is too little work to share out; in bulk, whole batches go to different threads.
         options.intra_op_num_threads = 1
@@ -58,13 +70,17 @@ class Reader:
         name, content = _model_bytes(model)
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            probabilities = self._run(np.zeros((1, SIDE, SIDE), np.float32))
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            risks = doubt.from_json(metadata["digitnet.risks"])
+            of_this_version = metadata["digitnet.normalisation"] == str(NORMALISATION_VERSION)
+            shape = self._run(np.zeros((1, SIDE, SIDE), np.float32)).shape
         except Exception as error:  # ONNX Runtime has no exception class of its own to catch
             raise ModelError(
                 f"{name}: not a DigitNet in ONNX ({type(error).__name__}); make one with: digitnet export model.pth"
             ) from error
-        if probabilities.shape != (1, 10):
-            raise ModelError(f"{name}: gives {probabilities.shape[1:]} instead of 10 logits; choose another model")
+        if not of_this_version or shape != (1, NOT_A_DIGIT + 1):
+            raise ModelError(f"{name}: made for another version of DigitNet; make it anew: digitnet export model.pth")
+        self._doubt = doubt.chosen(risks, max_error)
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
         """The one digit in `picture`: a path, bytes, a binary stream, a PIL image or an array (see `picture.load`).
@@ -103,27 +119,54 @@ class Reader:
     def examine(self, source: Source, *, name: str | None = None) -> "Examination":
         """The digit together with what led to it; arguments and errors are those of `predict`."""
         picture = load(source, name)
-        normalised = normalise(picture.grey)
-        if normalised is None:
-            return Examination(picture, None, _blank())
-        box = normalised.box if picture.scale == 1 else _box_as_given(normalised.box, picture)
-        probabilities = self._run(normalised.image[np.newaxis])
-        return Examination(picture, normalised, _digit(probabilities[0], box))
+        normalised = _normalised_as_given(picture)
+        return Examination(picture, normalised, self._digits([normalised])[0])
+
+    def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
+        """One digit an image, for `images` (N, 28, 28) in [0, 1] that are as MNIST's are, ink bright on dark."""
+        box = Box(0, 0, SIDE, SIDE)
+        answers = [self._run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return [self._digit(answer, box) for batch in answers for answer in batch]
 
     def _predict_batch(self, sources: Sequence[Source], start: int) -> list[Digit]:
         places = range(start, min(start + BATCH, len(sources)))
         pictures = (load(sources[place], _name(sources[place], place)) for place in places)
-        normalised = list(_normalised(pictures))
-        inked = [digit.image for digit in normalised if digit is not None]
-        answers = iter(self._run(np.stack(inked)) if inked else ())
-        return [_blank() if digit is None else _digit(next(answers), digit.box) for digit in normalised]
+        return self._digits(list(_normalised(pictures)))
 
-    def _run(self, images: npt.NDArray[np.float32]) -> Probabilities:
-        """Probabilities (N, 10) for normalised `images` (N, 28, 28)."""
-        (logits,) = self._session.run(None, {"images": images[:, np.newaxis]})
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+    def _digits(self, found: Sequence[NormalisedDigit | None]) -> list[Digit]:
+        inked = [normalised.image for normalised in found if normalised is not None]
+        answers = iter(self._run(np.stack(inked)) if inked else ())
+        return [
+            _blank() if normalised is None else self._digit(next(answers), normalised.box, normalised)
+            for normalised in found
+        ]
+
+    def _digit(self, answers: Answers, box: Box, normalised: NormalisedDigit | None = None) -> Digit:
+        """The digit or the reason to withhold it, from eleven probabilities."""
+        best = int(answers[:NOT_A_DIGIT].argmax())
+        ten = answers[:NOT_A_DIGIT] / max(float(answers[:NOT_A_DIGIT].sum()), TINY)
+        reason = self._doubt.reason(answers, normalised.strength if normalised else 1.0)
+        if normalised and not self._doubt.never and (normalised.several or (reason and self._several(normalised))):
+            reason = "more than one digit"
+        return Digit(
+            digit=None if reason else best,
+            confidence=float(answers[best]),
+            reason=reason,
+            best_guess=best,
+            probabilities=tuple(ten.tolist()),
+            box=box,
+        )
+
+    def _several(self, normalised: NormalisedDigit) -> bool:
+        """Whether what is no digit as a whole is digits side by side."""
+        parts = side_by_side(normalised.image)
+        return len(parts) > 1 and all(self._doubt.reason(answers) is None for answers in self._run(np.stack(parts)))
+
+    def _run(self, images: npt.NDArray[np.float32]) -> Answers:
+        """Probabilities (N, 11) of the ten digits and of none, for normalised `images` (N, 28, 28)."""
+        (answers,) = self._session.run(["answers"], {"images": images[:, np.newaxis]})
+        found: Answers = answers
+        return found
 
 
 def _normalised(pictures: Iterable[Picture]) -> Iterator[NormalisedDigit | None]:
@@ -142,7 +185,7 @@ def _normalised_as_given(picture: Picture) -> NormalisedDigit | None:
     normalised = normalise(picture.grey)
     if normalised is None or picture.scale == 1:
         return normalised
-    return NormalisedDigit(normalised.image, _box_as_given(normalised.box, picture))
+    return replace(normalised, box=_box_as_given(normalised.box, picture))
 
 
 def _name(source: Source, place: int) -> str | None:
@@ -151,12 +194,6 @@ def _name(source: Source, place: int) -> str | None:
 
 def _blank() -> Digit:
     return Digit(digit=None, confidence=0.0, reason="blank", best_guess=None, probabilities=NO_PROBABILITIES)
-
-
-def _digit(probabilities: Probabilities, box: Box) -> Digit:
-    best = int(probabilities.argmax())
-    ten = tuple(probabilities.tolist())
-    return Digit(digit=best, confidence=ten[best], reason=None, best_guess=best, probabilities=ten, box=box)
 
 
 def _box_as_given(box: Box, picture: Picture) -> Box:
@@ -172,6 +209,8 @@ def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
     """What to call the model, and its ONNX content."""
     if model is None:
         return "the package's model", PACKAGED_MODEL.read_bytes()
+    if model == LARGE:
+        return "the package's large model", LARGE_MODEL.read_bytes()
     path = Path(model)
     if path.suffix in (".pth", ".pt"):
         try:

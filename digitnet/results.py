@@ -20,10 +20,12 @@ class Digit:
 
     Attributes:
         digit: 0 to 9, or None where the reader does not vouch for an answer; `reason` then says why.
-        confidence: in [0, 1], the probability of `best_guess` as the network gives it; 0.0 for a blank picture.
-        reason: None with a digit; "blank" where the picture holds no ink.
+        confidence: in [0, 1], the probability that `best_guess` is right; 0.0 for a blank picture.
+        reason: None with a digit; else why it is withheld: "blank", "too faint", "not a digit", "more than one digit",
+            or "unsure: 4 or 9" with the two likeliest.
         best_guess: the likeliest digit even where `digit` is withheld; None only for a blank picture.
-        probabilities: ten numbers that add up to 1, for the digits 0 to 9; all equal for a blank picture.
+        probabilities: ten numbers that add up to 1, for the digits 0 to 9, given that it is one of them; all equal for
+            a blank picture.
         box: where the ink was found; None for a blank picture.
     """
 

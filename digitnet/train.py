@@ -21,16 +21,21 @@ from torch.utils.data import DataLoader
 from digitnet.augment import augment
 from digitnet.dataset import ShuffledBatches
 from digitnet.errors import ModelError
+from digitnet.model import with_none
+from digitnet.others import add_others
+from digitnet.recipe import QUICK, Recipe
 
-PEAK_LEARNING_RATE = 6e-3
-WARMUP_STEPS = 100
 DECAY_POWER = 0.75  # of one over the steps; 0.5 and 1.0 were worse on the held-out images after ten epochs
 WEIGHT_DECAY = 0.01
-LABEL_SMOOTHING = 0.05
 # The average spans about the last 1/16 of all steps; a small step to 16 more keeps the first ones from counting.
 AVERAGING_POWER = 15
 LATE_STEP = 4000  # where a run starts that is given trained weights
 PLAIN_EPOCHS = 1  # the first epoch sees MNIST as it is: the quickest way to a net that works
+
+
+# How a student learns from a teacher (Hinton et al., 2015).
+TEACHER_TEMPERATURE = 3.0
+TEACHER_WEIGHT = 0.7
 
 
 class TrainingRun:
@@ -45,8 +50,18 @@ class TrainingRun:
         epoch_loss: the mean loss of the last whole epoch.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device | str, *, seed: int = 0) -> None:
-        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device | str,
+        *,
+        seed: int = 0,
+        recipe: Recipe = QUICK,
+        teacher: nn.Module | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.model = _placed(model, device)
+        self.teacher = _placed(teacher, device).eval() if teacher else None
         self.average = AveragedModel(model, avg_fn=None, multi_avg_fn=_average_late_steps, use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True
@@ -58,6 +73,7 @@ class TrainingRun:
         self.batch = 0
         self.loss_sum = 0.0
         self.epoch_loss = 0.0
+        self.steps_an_epoch = 0  # known once the data is
 
     @property
     def mean_loss(self) -> float:
@@ -67,11 +83,27 @@ class TrainingRun:
     @property
     def learning_rate(self) -> float:
         """The rate of the next step."""
-        warm = (self.step + 1) / WARMUP_STEPS
-        return PEAK_LEARNING_RATE * float(min(warm, warm**-DECAY_POWER))
+        warm = (self.step + 1) / self.recipe.warmup_steps
+        if self.recipe.epochs is None:
+            return self.recipe.peak_learning_rate * float(min(warm, warm**-DECAY_POWER))
+        done = min(1.0, self.step / (self.recipe.epochs * self.steps_an_epoch))
+        return self.recipe.peak_learning_rate * min(warm, (1 + math.cos(math.pi * done)) / 2)
+
+    def loss(self, logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+        """Cross-entropy with the labels (N,), 10 for no digit, and with what the teacher sees in the images."""
+        answers = with_none(logits)  # (N, 11)
+        truth = functional.cross_entropy(answers, labels, label_smoothing=self.recipe.label_smoothing)
+        if self.teacher is None:
+            return truth
+        with torch.no_grad():
+            taught = (with_none(self.teacher(images)) / TEACHER_TEMPERATURE).softmax(1)
+        # The soft answers' gradients shrink with the square of the temperature.
+        lesson = TEACHER_TEMPERATURE**2 * functional.cross_entropy(answers / TEACHER_TEMPERATURE, taught)
+        return truth.lerp(lesson, TEACHER_WEIGHT)
 
     def batches(self, loader: "DataLoader[tuple[Tensor, Tensor]]") -> Iterator[tuple[Tensor, Tensor]]:
         """What is left of the present epoch."""
+        self.steps_an_epoch = len(loader)
         if isinstance(loader.batch_sampler, ShuffledBatches):
             loader.batch_sampler.seed = self.seed
             loader.batch_sampler.epoch = self.epoch
@@ -114,6 +146,7 @@ class TrainingRun:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "recipe": self.recipe.name,
             "seed": self.seed,
             "step": self.step,
             "epoch": self.epoch,
@@ -156,9 +189,10 @@ def train(
         for images, labels in run.batches(train_loader):
             images, labels = images.to(device), labels.to(device)
             if run.epoch >= PLAIN_EPOCHS:
+                images, labels = add_others(images, labels, run.generator)
                 images = augment(images, labels, run.generator)
             logits = model(images)  # (N, 10)
-            loss = functional.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
+            loss = run.loss(logits, labels, images)
             run.optimizer.zero_grad()
             loss.backward()
             run.update(loss.item())
@@ -180,6 +214,11 @@ def keep_memory() -> None:
         m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def _placed(model: nn.Module, device: torch.device | str) -> nn.Module:
+    placed: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed
 
 
 @torch.no_grad()

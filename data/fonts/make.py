@@ -1,0 +1,79 @@
+"""Draws the glyphs that training adds to MNIST, from handwriting fonts: digitnet/weights/glyphs.npz.
+
+    python data/fonts/make.py DIR      DIR holds the packages that fonts.csv names, each unpacked into DIR/NAME
+
+Each is @fontsource/NAME on npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font
+License 1.1 are used. Every glyph is normalised as any picture is, (28, 28) in bytes; labels 0 to 9, and 10 for letters
+and signs that no one would read as a digit.
+"""
+
+import argparse
+import csv
+import io
+import random
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from digitnet.doubt import NOT_A_DIGIT
+from digitnet.files import write_atomically
+from digitnet.normalise import fit
+
+TARGET = Path(__file__).resolve().parents[2] / "digitnet" / "weights" / "glyphs.npz"
+FONTS = Path(__file__).with_name("fonts.csv")
+SIZE = 120  # pixels an em
+PENS = (1, 5)  # widths in pixels by which strokes grow, since most of these fonts have thin ones
+OTHERS_A_FONT = 24  # of each subset; enough that every letter turns up in several hands
+# Without those that somebody's digit looks like: O o D Q, I i l, Z z, S s, b G, B, g q y, and their like elsewhere.
+OTHERS = Path(__file__).with_name("others.csv")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    rng = random.Random(0)
+    images: list[npt.NDArray[np.uint8]] = []
+    labels: list[int] = []
+    fonts, subsets = rows(FONTS), {row["subset"]: row["characters"] for row in rows(OTHERS)}
+    for font in fonts:
+        for subset, characters in subsets.items():
+            for path in sorted((folder / font["name"]).glob(f"package/files/*-{subset}-400-normal.woff")):
+                others = rng.sample(characters, min(OTHERS_A_FONT, len(characters)))
+                wanted = [(character, NOT_A_DIGIT, (rng.choice(PENS),)) for character in others]
+                if subset == "latin":
+                    wanted += [(str(digit), digit, PENS) for digit in range(10)]
+                for character, label, pens in wanted:
+                    for pen in pens:
+                        glyph = drawn(character, path, pen)
+                        if glyph is not None:
+                            images.append(glyph)
+                            labels.append(label)
+    print(f"{len(fonts)} fonts: {sum(label < NOT_A_DIGIT for label in labels)} digits, {len(labels)} glyphs in all")
+    archive = io.BytesIO()
+    np.savez_compressed(archive, images=np.stack(images), labels=np.array(labels, np.uint8))
+    write_atomically(TARGET, archive.getvalue())
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    with open(table, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def drawn(character: str, path: Path, pen: int) -> npt.NDArray[np.uint8] | None:
+    """The character, (28, 28); None where the font has no such character."""
+    font = ImageFont.truetype(path, SIZE)
+    missing = bytes(font.getmask("\uffff"))
+    if font.getmask(character).getbbox() is None or bytes(font.getmask(character)) == missing:
+        return None
+    image = Image.new("L", (4 * SIZE, 4 * SIZE))
+    ImageDraw.Draw(image).text((SIZE, SIZE), character, font=font, fill=255, stroke_width=pen // 2)
+    ink = np.asarray(image, np.float32) / 255
+    glyph = fit(ink[np.newaxis], (ink > 0.3).astype(np.uint8)[np.newaxis])[0]
+    return (glyph * 255).round().astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""When to answer, and what to say instead: from the network's eleven probabilities to a digit or a reason.
+
+A calibrated network knows how often it is right, so the user can say how often it may be wrong. Each model carries a
+table of how many of its answers are wrong when it answers above a given confidence (the risk of selective
+classification, El-Yaniv and Wiener, 2010), measured on pictures that it was not trained on.
+"""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from digitnet.errors import ModelError, UsageError
+
+NOT_A_DIGIT = 10  # the place of "not a digit" among the eleven
+DEFAULT_MAX_ERROR = 0.005
+TOO_FAINT = 0.1  # ink that takes away less than this of the paper's brightness is faint; unsure, it is too faint
+
+Answers = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Of answering from a confidence upwards.
+
+    Attributes:
+        threshold: the lowest confidence that is answered, in [0, 1].
+        error: the part of such answers that is wrong, in [0, 1].
+    """
+
+    threshold: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How sure a model must be to answer. `Doubt(0.0)` always answers."""
+
+    threshold: float
+
+    @property
+    def never(self) -> bool:
+        """Whether every picture with ink is answered."""
+        return self.threshold <= 0
+
+    def reason(self, answers: Answers, strength: float = 1.0) -> str | None:
+        """Why an answer is withheld, or None where it is given.
+
+        Args:
+            answers: (11,) probabilities of the ten digits and of "not a digit".
+            strength: how much of the paper's brightness the ink takes away, in [0, 1].
+        """
+        best, second = np.argsort(answers[:NOT_A_DIGIT])[[-1, -2]]
+        if answers[best] >= self.threshold:
+            return None
+        if strength < TOO_FAINT:
+            return "too faint"
+        if answers[NOT_A_DIGIT] >= answers[second]:
+            return "not a digit"
+        return f"unsure: {best} or {second}"
+
+
+def chosen(risks: tuple[Risk, ...], max_error: float | None) -> Doubt:
+    """The doubt that answers as much as it can with at most `max_error` of the answers wrong; None: all of them.
+
+    Raises:
+        UsageError: `max_error` is outside [0, 1].
+        ModelError: the model is never that sure.
+    """
+    if max_error is None:
+        return Doubt(0.0)
+    if not 0 <= max_error <= 1:
+        raise UsageError(f"a largest error of {max_error:g} is no fraction; give one from 0 to 1, such as 0.005")
+    for risk in sorted(risks, key=lambda risk: risk.threshold):
+        if risk.error <= max_error:
+            return Doubt(risk.threshold)
+    lowest = min((risk.error for risk in risks), default=1.0)
+    raise ModelError(f"this model cannot promise an error of {max_error:g}; its least is {lowest:.2g}, so allow more")
+
+
+def to_json(risks: tuple[Risk, ...]) -> str:
+    """The table as it stands in a model's metadata."""
+    return json.dumps([[risk.threshold, risk.error] for risk in risks])
+
+
+def from_json(text: str) -> tuple[Risk, ...]:
+    """Raises ValueError where `text` is no such table."""
+    table = json.loads(text)
+    if not isinstance(table, list) or not all(isinstance(row, list) and len(row) == 2 for row in table):
+        raise ValueError("not a table of risks")
+    return tuple(Risk(float(threshold), float(error)) for threshold, error in table)
