@@ -9,20 +9,25 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digitnet import __version__
 from digitnet import main as training
+from digitnet.doubt import DEFAULT_MAX_ERROR
 from digitnet.errors import DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from digitnet.measures import Measures
+    from digitnet.reader import Reader
     from digitnet.results import Digit
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 STANDARD_INPUT = "-"
+MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's slower and more accurate one"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +61,18 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, a folder, a pattern, or - (stdin)")
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
     predict.add_argument("--show", type=Path, metavar="FILE", help="draw what the model saw into this picture file")
-    predict.add_argument("--model", type=Path, metavar="FILE", help="your own model, .onnx or .pth")
+    _add_reader_arguments(predict)
+
+    test = commands.add_parser("test", help="how well a model reads MNIST's test set and your own labelled pictures")
+    test.set_defaults(run=_test)
+    _add_reader_arguments(test)
+    test.add_argument("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders with a labels.csv")
+    test.add_argument("--report", type=Path, metavar="DIR", help="write a page, metrics.json and MODEL_CARD.md there")
+
+    compare = commands.add_parser("compare", help="two models on the same pictures, with a paired test")
+    compare.set_defaults(run=_compare)
+    compare.add_argument("models", nargs=2, metavar="MODEL", help=f"two models; {MODEL_HELP}")
+    compare.add_argument("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders with a labels.csv")
 
     train = commands.add_parser("train", help="train on MNIST until interrupted (needs the extra 'train')")
     train.set_defaults(run=training.run)
@@ -69,11 +85,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _predict(options: argparse.Namespace) -> int:
+def _add_reader_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
+    doubt = parser.add_mutually_exclusive_group()
+    doubt.add_argument(
+        "--max-error",
+        type=float,
+        default=DEFAULT_MAX_ERROR,
+        metavar="E",
+        help=f"answer as much as possible with at most this part of the answers wrong (default: {DEFAULT_MAX_ERROR})",
+    )
+    doubt.add_argument("--always", action="store_true", help="answer whatever holds ink, however unsure")
+
+
+def _reader(options: argparse.Namespace) -> "Reader":
     from digitnet.reader import Reader
 
+    return Reader(options.model, max_error=None if options.always else options.max_error)
+
+
+def _predict(options: argparse.Namespace) -> int:
     show = _checked_drawing_path(options.show)
-    reader = Reader(options.model)
+    reader = _reader(options)
     drawings: list[Image.Image] = []
     failed = False
     for name in _expanded(options.pictures):
@@ -93,6 +126,49 @@ def _predict(options: argparse.Namespace) -> int:
     if show and drawings:
         _save_drawing(drawings, show)
     return ImageError.exit_code if failed else 0
+
+
+def _test(options: argparse.Namespace) -> int:
+    from digitnet import labelled, report
+    from digitnet.measures import measure
+
+    reader = _reader(options)
+    sets = [labelled.mnist_test_set(reader), *(labelled.folder(reader, path) for path in options.data)]
+    for answers in sets:
+        print(_figures(measure(answers)), flush=True)
+    if options.report:
+        report.write(options.report, sets, reader.about)
+        print(f"The report is in {options.report / 'index.html'}", file=sys.stderr)
+    return 0
+
+
+def _figures(measures: "Measures") -> str:
+    """One set's figures in a line."""
+    parts = []
+    if measures.accuracy.fraction is not None:
+        accuracy, answered, wrong = measures.accuracy, measures.answered, measures.wrong_answers
+        parts = [
+            f"{accuracy.fraction:.2%} right (95 % interval {accuracy.low:.2%} to {accuracy.high:.2%})",
+            f"{answered.fraction:.2%} answered",
+            f"{wrong.fraction or 0:.2%} of the answers wrong",
+            f"calibration error {measures.calibration.error or 0:.2%}",
+        ]
+    if measures.rejected.fraction is not None:
+        parts.append(f"{measures.rejected.fraction:.2%} of {measures.rejected.total:,} non-digits rejected")
+    return f"{measures.name}: {', '.join(parts) or 'no pictures'}"
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from digitnet import labelled, report
+    from digitnet.reader import Reader
+
+    readers = [Reader(model, max_error=None) for model in options.models]
+    sets = [[labelled.mnist_test_set(reader) for reader in readers]]
+    sets += [[labelled.folder(reader, path) for reader in readers] for path in options.data]
+    for one, other in sets:
+        print(f"{one.name}:")
+        print(report.compare(replace(one, name=options.models[0]), replace(other, name=options.models[1])), flush=True)
+    return 0
 
 
 def _sentence(name: str, digit: "Digit") -> str:

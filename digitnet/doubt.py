@@ -7,17 +7,17 @@ classification, El-Yaniv and Wiener, 2010), measured on pictures that it was not
 
 import json
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from digitnet.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 NOT_A_DIGIT = 10  # the place of "not a digit" among the eleven
 DEFAULT_MAX_ERROR = 0.005
 TOO_FAINT = 0.1  # ink that takes away less than this of the paper's brightness is faint; unsure, it is too faint
-
-Answers = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Doubt:
         """Whether every picture with ink is answered."""
         return self.threshold <= 0
 
-    def reason(self, answers: Answers, strength: float = 1.0) -> str | None:
+    def reason(self, answers: "npt.NDArray[np.float32]", strength: float = 1.0) -> str | None:
         """Why an answer is withheld, or None where it is given.
 
         Args:
             answers: (11,) probabilities of the ten digits and of "not a digit".
             strength: how much of the paper's brightness the ink takes away, in [0, 1].
         """
-        best, second = np.argsort(answers[:NOT_A_DIGIT])[[-1, -2]]
+        second, best = answers[:NOT_A_DIGIT].argsort()[-2:]
         if answers[best] >= self.threshold:
             return None
         if strength < TOO_FAINT:

@@ -2,7 +2,7 @@
 
 A net that has seen digits only calls everything a digit, and is sure of it. So a part of each batch is letters, signs,
 scribbles, filled shapes, and MNIST digits that were spoiled: laid over each other, squeezed side by side, turned on
-their sides. Their label is `NOT_A_DIGIT` (outlier exposure, Hendrycks et al., 2019).
+their sides, mirrored. Their label is `NOT_A_DIGIT` (outlier exposure, Hendrycks et al., 2019).
 
 The letters, and digits in a hundred other hands, are drawn from handwriting fonts (data/fonts); scribbles and shapes
 are drawn here. Images are (N, 1, 28, 28), float in [0, 1], ink bright on dark.
@@ -29,8 +29,8 @@ DRAWN_SEED = 7
 
 # Parts of a batch, relative to the images from MNIST.
 FOREIGN_DIGITS = 0.1
-FOREIGN_OTHERS = 0.12
-SPOILED = 0.06
+FOREIGN_OTHERS = 0.13
+SPOILED = 0.07
 
 Canvas = npt.NDArray[np.uint8]
 
@@ -54,20 +54,24 @@ def add_others(images: Tensor, labels: Tensor, generator: Generator) -> tuple[Te
 
 
 def spoil(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
-    """Images of digits, (N, 1, 28, 28), made into what is none: a third each overlaid, side by side, turned.
+    """Images of digits, (N, 1, 28, 28), made into what is none: a quarter each overlaid, paired, turned, mirrored.
 
-    A zero on its side is still a zero, so zeros are paired instead.
+    A zero on its side is still a zero, and the mirror image of some digits is another or the same; those are paired.
     """
     which = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
     partners = images[torch.randperm(len(images), generator=generator, device=images.device)]
     overlaid = torch.maximum(images.roll(-5, dims=3), partners.roll(5, dims=3))
-    beside = torch.zeros_like(images)
+    paired = torch.zeros_like(images)
     half = SIDE // 2
-    beside[:, :, half // 2 : half // 2 + half, :half] = functional.avg_pool2d(images, 2)
-    beside[:, :, half // 2 : half // 2 + half, half:] = functional.avg_pool2d(partners, 2)
-    beside = (1.5 * beside).clamp(max=1)  # thin lines lose ink when they are halved
-    turned = torch.where(labels.view(-1, 1, 1, 1) == 0, beside, images.rot90(1, (2, 3)))
-    return torch.where(which < 1 / 3, overlaid, torch.where(which < 2 / 3, beside, turned))
+    paired[:, :, half // 2 : half // 2 + half, :half] = functional.avg_pool2d(images, 2)
+    paired[:, :, half // 2 : half // 2 + half, half:] = functional.avg_pool2d(partners, 2)
+    paired = (1.5 * paired).clamp(max=1)  # thin lines lose ink when they are halved
+    changed_by_mirror = torch.isin(labels, torch.tensor([3, 4, 6, 7, 9], device=labels.device)).view(-1, 1, 1, 1)
+    turned = torch.where(labels.view(-1, 1, 1, 1) == 0, paired, images.rot90(1, (2, 3)))
+    mirrored = torch.where(changed_by_mirror, images.flip(3), paired)
+    spoiled = torch.where(which < 0.75, turned, mirrored)
+    spoiled = torch.where(which < 0.5, paired, spoiled)
+    return torch.where(which < 0.25, overlaid, spoiled)
 
 
 @functools.cache
@@ -83,7 +87,7 @@ def pools() -> tuple[Tensor, Tensor, Tensor]:
 def drawings(count: int, seed: int) -> npt.NDArray[np.uint8]:
     """Scribbles, signs and filled shapes, normalised as any picture is: (count, 28, 28), in bytes."""
     rng = np.random.default_rng(seed)
-    makers = (scribble, scribble, sign, shape)
+    makers = (scribble, scribble, sign, shape, scribble, silhouette)
     canvases = np.stack([makers[index % len(makers)](rng) for index in range(count)])
     ink = canvases / canvases.max((1, 2), keepdims=True).astype(np.float32)
     return (fit(ink, (ink > STRONG).astype(np.uint8)) * 255).round().astype(np.uint8)
@@ -95,7 +99,7 @@ def scribble(rng: np.random.Generator) -> Canvas:
     strokes = int(rng.choice([1, 2, 3, 4, 5], p=[0.15, 0.3, 0.3, 0.15, 0.1]))
     pen = int(rng.integers(2, 7))
     for _ in range(strokes):
-        turns = int(rng.integers(6, 10)) if strokes == 1 else int(rng.integers(3 if strokes == 2 else 2, 6))
+        turns = int(rng.integers(6, 10)) if strokes == 1 else int(rng.integers(4 if strokes == 2 else 2, 7))
         points = rng.uniform(10, CANVAS - 10, (turns, 2))
         if rng.random() < 0.7:
             points = _smooth(points)
@@ -140,6 +144,23 @@ def shape(rng: np.random.Generator) -> Canvas:
     cv2.fillPoly(canvas, [points.round().astype(np.int32)], 255, cv2.LINE_AA)
     if rng.random() < 0.6:
         canvas = np.maximum(canvas, canvas[:, ::-1])
+    return textured(canvas, rng)
+
+
+def silhouette(rng: np.random.Generator) -> Canvas:
+    """A tall filled outline whose width changes on the way down, as a bottle's or a dress's does and a 1's does not."""
+    widths = rng.uniform(3, 14, int(rng.integers(3, 7)))
+    widths[rng.integers(len(widths))] = rng.uniform(12, 18)
+    rows = np.linspace(4, CANVAS - 4, len(widths))
+    side = _smooth(np.stack([CANVAS / 2 + widths, rows], 1))
+    outline = np.vstack([side, side[::-1] * [-1, 1] + [CANVAS, 0]])
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+    cv2.fillPoly(canvas, [outline.round().astype(np.int32)], 255, cv2.LINE_AA)
+    return textured(canvas, rng)
+
+
+def textured(canvas: Canvas, rng: np.random.Generator) -> Canvas:
+    """The shape with light and dark patches in it."""
     coarse = rng.uniform(0.2, 1, (int(rng.integers(2, 14)), int(rng.integers(2, 14)))).astype(np.float32)
     texture = cv2.resize(coarse, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)
     return (canvas * np.clip(texture, 0.15, 1)).astype(np.uint8)

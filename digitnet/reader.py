@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from digitnet import doubt
-from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT, Answers
+from digitnet import __version__, doubt
+from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.errors import MissingExtraError, ModelError
 from digitnet.ink import SMALL_SIDE
 from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
@@ -30,6 +30,7 @@ LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
 BATCH = 128  # pictures that go through the network at once in bulk
 
+Answers = npt.NDArray[np.float32]  # (11,) or (N, 11): probabilities of the ten digits and of "not a digit"
 NO_PROBABILITIES = (0.1,) * 10
 TINY = 1e-30  # keeps ten probabilities that are all 0 from dividing by 0
 
@@ -45,6 +46,9 @@ class Examination:
 
 class Reader:
     """Reads handwritten digits. Making one loads the network once; it may be shared between threads.
+
+    Attributes:
+        about: facts about the model, by name: what it is called, the checksum of its weights, its calibration.
 
     Args:
         model: an .onnx file from `digitnet export`, or a model.pth, which is exported on the fly where PyTorch is
@@ -81,6 +85,9 @@ class Reader:
         if not of_this_version or shape != (1, NOT_A_DIGIT + 1):
             raise ModelError(f"{name}: made for another version of DigitNet; make it anew: digitnet export model.pth")
         self._doubt = doubt.chosen(risks, max_error)
+        self.about = {"model": name, "version": __version__} | {
+            key.removeprefix("digitnet."): value for key, value in metadata.items() if key != "digitnet.risks"
+        }
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
         """The one digit in `picture`: a path, bytes, a binary stream, a PIL image or an array (see `picture.load`).

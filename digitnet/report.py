@@ -50,17 +50,18 @@ p, figcaption, small, dt, th { color: var(--second); font-weight: 400; }
 p, figcaption, table, .about, .headline dt, .headline small { margin: .3rem 0; font-size: .875rem; }
 dl, dd, figure { margin: 0; }
 .about { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; }
-.headline { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 1.2rem; }
+.headline { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1.2rem; }
 .headline dd { font-size: 1.6rem; line-height: 1.3; }
 .headline small { display: block; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 3rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; overflow-wrap: normal; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { white-space: normal; vertical-align: bottom; }
 th:first-child { text-align: left; padding-left: 0; }
 .heat th, .heat td { padding: .2rem 0; min-width: 1.9rem; text-align: center; border: 1px solid var(--paper); }
 .heat td { background: color-mix(in srgb, var(--heat), transparent); }
+@media (max-width: 30rem) { .heat { font-size: .7rem; } .heat th, .heat td { min-width: 1.75rem; } }
 svg { display: block; max-width: 27rem; font-size: 11px; fill: var(--second); }
 svg path { fill: none; stroke: var(--line); }
 svg .ideal { stroke: var(--second); stroke-dasharray: 3 4; }

@@ -11,21 +11,26 @@ from helpers import ROOT, run_python
 PACKAGE = ROOT / "digitnet"
 WORDS = {"errors", "results", "files"}
 PICTURES = {"picture", "ink", "normalise", "synth"}
-LEARNING = {"model", "dataset", "augment", "checkpoint"}
+LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint"}
 TRAINING_WORK = {"train", "test", "export"}
-READING_WORK = {"reader", "explanation"}
+READING_WORK = {"doubt", "reader", "explanation"}
+MEASURING_WORK = {"measures", "labelled", "report"}
 FACES = {"main", "cli", "__init__", "__main__"}
 BELOW = {
     **dict.fromkeys(WORDS, WORDS),
     **dict.fromkeys(PICTURES, WORDS | PICTURES),
-    **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train"}),
-    **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | {"normalise"}),
+    **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train", "ink", "normalise", "doubt"}),
+    **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | {"normalise", "doubt"}),
     **dict.fromkeys(READING_WORK, WORDS | PICTURES | READING_WORK | {"export"}),
-    **dict.fromkeys(FACES, WORDS | PICTURES | LEARNING | TRAINING_WORK | READING_WORK | FACES),
+    **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset"}),
+    **dict.fromkeys(FACES, WORDS | PICTURES | LEARNING | TRAINING_WORK | READING_WORK | MEASURING_WORK | FACES),
 }
 STANDARD = set(sys.stdlib_module_names)
 READING_LIBRARIES = STANDARD | {"numpy", "PIL", "cv2", "onnxruntime"}
-ALLOWED_LIBRARIES = {**dict.fromkeys(WORDS, STANDARD), **dict.fromkeys(PICTURES | READING_WORK, READING_LIBRARIES)}
+ALLOWED_LIBRARIES = {
+    **dict.fromkeys(WORDS | {"recipe"}, STANDARD),
+    **dict.fromkeys(PICTURES | READING_WORK | MEASURING_WORK, READING_LIBRARIES),
+}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

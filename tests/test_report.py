@@ -214,6 +214,11 @@ def metrics(folder):
     return json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
 
 
+def test_a_set_without_pictures_says_so(tmp_path, letters):
+    report.write(tmp_path, [letters, LabelledDigits("nothing", [], [])], ABOUT)
+    assert Page(tmp_path).text.count("There is no picture in this set.") == 1
+
+
 def test_metrics_hold_all_measures_of_each_set(tmp_path, digits, letters):
     report.write(tmp_path, [digits, letters], ABOUT)
     written = metrics(tmp_path)

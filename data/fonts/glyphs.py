@@ -1,6 +1,6 @@
 """Draws the glyphs that training adds to MNIST, from handwriting fonts: digitnet/weights/glyphs.npz.
 
-    python data/fonts/make.py DIR      DIR holds the packages that fonts.csv names, each unpacked into DIR/NAME
+    python data/fonts/glyphs.py DIR      DIR holds the packages that fonts.csv names, each unpacked into DIR/NAME
 
 Each is @fontsource/NAME on npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font
 License 1.1 are used. Every glyph is normalised as any picture is, (28, 28) in bytes; labels 0 to 9, and 10 for letters
@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from digitnet.doubt import NOT_A_DIGIT
 from digitnet.files import write_atomically
+from digitnet.ink import STRONG
 from digitnet.normalise import fit
 
 TARGET = Path(__file__).resolve().parents[2] / "digitnet" / "weights" / "glyphs.npz"
@@ -42,15 +43,14 @@ def main() -> None:
         for subset, characters in subsets.items():
             for path in sorted((folder / font["name"]).glob(f"package/files/*-{subset}-400-normal.woff")):
                 others = rng.sample(characters, min(OTHERS_A_FONT, len(characters)))
-                wanted = [(character, NOT_A_DIGIT, (rng.choice(PENS),)) for character in others]
+                wanted = [(character, NOT_A_DIGIT, rng.choice(PENS)) for character in others]
                 if subset == "latin":
-                    wanted += [(str(digit), digit, PENS) for digit in range(10)]
-                for character, label, pens in wanted:
-                    for pen in pens:
-                        glyph = drawn(character, path, pen)
-                        if glyph is not None:
-                            images.append(glyph)
-                            labels.append(label)
+                    wanted += [(str(digit), digit, pen) for digit in range(10) for pen in PENS]
+                for character, label, pen in wanted:
+                    glyph = drawn(character, path, pen)
+                    if glyph is not None:
+                        images.append(glyph)
+                        labels.append(label)
     print(f"{len(fonts)} fonts: {sum(label < NOT_A_DIGIT for label in labels)} digits, {len(labels)} glyphs in all")
     archive = io.BytesIO()
     np.savez_compressed(archive, images=np.stack(images), labels=np.array(labels, np.uint8))
@@ -70,9 +70,9 @@ def drawn(character: str, path: Path, pen: int) -> npt.NDArray[np.uint8] | None:
         return None
     image = Image.new("L", (4 * SIZE, 4 * SIZE))
     ImageDraw.Draw(image).text((SIZE, SIZE), character, font=font, fill=255, stroke_width=pen // 2)
-    ink = np.asarray(image, np.float32) / 255
-    glyph = fit(ink[np.newaxis], (ink > 0.3).astype(np.uint8)[np.newaxis])[0]
-    return (glyph * 255).round().astype(np.uint8)
+    ink = np.asarray(image, np.float32) / np.float32(255)
+    glyph = fit(ink[np.newaxis], (ink > STRONG).astype(np.uint8)[np.newaxis])[0]
+    return np.asarray((glyph * 255).round(), np.uint8)
 
 
 if __name__ == "__main__":
