@@ -22,7 +22,6 @@ from torch import Tensor
 from digitnet.errors import ModelError
 from digitnet.files import checksum, write_atomically
 from digitnet.model import DigitNet
-from digitnet.recipe import QUICK
 from digitnet.train import TrainingRun
 
 VERSION = 1
@@ -79,9 +78,9 @@ class Checkpoint:
                 f"{self.model_path}: a DigitNet of another size than the recipe {run.recipe.name!r} trains; "
                 "give the recipe that made it, or choose another file"
             )
-        if training and training["run"].get("recipe", QUICK.name) != run.recipe.name:
+        if training and (recipe := training["run"].get("recipe", run.recipe.name)) != run.recipe.name:
             raise ModelError(
-                f"{self.training_path}: a run of the recipe {training['run']['recipe']!r}, not {run.recipe.name!r}; "
+                f"{self.training_path}: a run of the recipe {recipe!r}, not {run.recipe.name!r}; "
                 "go on with that recipe, or choose another file"
             )
         if training and self._saved in (training["weights"], training["replaces"]):
@@ -105,6 +104,8 @@ class Checkpoint:
         content = load_untrusted(self.training_path)
         expected = {"version", "weights", "replaces", "history", "run"}
         if not isinstance(content, dict) or set(content) != expected or content["version"] != VERSION:
+            raise self._foreign_training_state()
+        if not isinstance(content["run"], dict):
             raise self._foreign_training_state()
         return content
 
@@ -135,11 +136,7 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path}: holds a {type(content).__name__}, not the weights of DigitNet; "
             "save them with torch.save(model.state_dict(), path)"
         )
-    try:
-        expected = shapes(DigitNet.like(content).state_dict())
-    except (KeyError, IndexError):
-        expected = shapes(DigitNet().state_dict())
-    found = shapes(content)
+    expected, found = shapes(DigitNet.like(content).state_dict()), shapes(content)
     if found != expected:
         name = next(name for name in [*expected, *found] if found.get(name) != expected.get(name))
         raise ModelError(

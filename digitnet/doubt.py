@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from digitnet.errors import ModelError, UsageError
+from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NOT_A_DIGIT = 10  # the place of "not a digit" among the eleven
 DEFAULT_MAX_ERROR = 0.005
+UNREACHABLE = 2.0  # a confidence that no answer has
 TOO_FAINT = 0.1  # ink that takes away less than this of the paper's brightness is faint; unsure, it is too faint
 
 
@@ -64,19 +65,16 @@ class Doubt:
 def chosen(risks: tuple[Risk, ...], max_error: float | None) -> Doubt:
     """The doubt that answers as much as it can with at most `max_error` of the answers wrong; None: all of them.
 
-    Raises:
-        UsageError: `max_error` is outside [0, 1].
-        ModelError: the model is never that sure.
+    A model that never is that sure, such as one that has hardly been trained, then answers nothing.
+
+    Raises UsageError where `max_error` is outside [0, 1].
     """
     if max_error is None:
         return Doubt(0.0)
     if not 0 <= max_error <= 1:
         raise UsageError(f"a largest error of {max_error:g} is no fraction; give one from 0 to 1, such as 0.005")
-    for risk in sorted(risks, key=lambda risk: risk.threshold):
-        if risk.error <= max_error:
-            return Doubt(risk.threshold)
-    lowest = min((risk.error for risk in risks), default=1.0)
-    raise ModelError(f"this model cannot promise an error of {max_error:g}; its least is {lowest:.2g}, so allow more")
+    sure_enough = [risk.threshold for risk in risks if risk.error <= max_error]
+    return Doubt(min(sure_enough, default=UNREACHABLE))
 
 
 def to_json(risks: tuple[Risk, ...]) -> str:

@@ -58,7 +58,7 @@ class Reader:
             answers whatever holds ink.
 
     Raises:
-        ModelError: the file is missing, damaged or not a DigitNet of this version, or can never be that sure.
+        ModelError: the file is missing, damaged or not a DigitNet of this version.
         UsageError: `max_error` is outside [0, 1].
         MissingExtraError: a .pth was given and PyTorch is not installed.
     """

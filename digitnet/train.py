@@ -30,7 +30,7 @@ WEIGHT_DECAY = 0.01
 # The average spans about the last 1/16 of all steps; a small step to 16 more keeps the first ones from counting.
 AVERAGING_POWER = 15
 LATE_STEP = 4000  # where a run starts that is given trained weights
-PLAIN_EPOCHS = 1  # the first epoch sees MNIST as it is: the quickest way to a net that works
+PLAIN_EPOCHS = 1  # the first epoch sees every image as it is: the quickest way to a net that works
 
 
 # How a student learns from a teacher (Hinton et al., 2015).
@@ -159,6 +159,8 @@ class TrainingRun:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
+        if state["recipe"] != self.recipe.name:
+            raise ValueError(f"a run of the recipe {state['recipe']!r}, not {self.recipe.name!r}")
         self.seed = state["seed"]
         self.step, self.epoch, self.batch = state["step"], state["epoch"], state["batch"]
         self.loss_sum = state["loss_sum"]
@@ -188,8 +190,8 @@ def train(
     while run.epoch < last_epoch:
         for images, labels in run.batches(train_loader):
             images, labels = images.to(device), labels.to(device)
+            images, labels = add_others(images, labels, run.generator)
             if run.epoch >= PLAIN_EPOCHS:
-                images, labels = add_others(images, labels, run.generator)
                 images = augment(images, labels, run.generator)
             logits = model(images)  # (N, 10)
             loss = run.loss(logits, labels, images)

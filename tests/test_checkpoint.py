@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from digitnet import checkpoint as checkpoints
 from digitnet.checkpoint import Checkpoint, load_weights
 from digitnet.errors import ModelError, SaveError
 from digitnet.model import DigitNet
+from digitnet.recipe import LARGE, QUICK, RECIPES
 from digitnet.train import TrainingRun
 
 
@@ -168,6 +170,11 @@ def not_finite():
     return serialised({**DigitNet().state_dict(), "head.bias": torch.full((10,), torch.nan)})
 
 
+def absurdly_wide():
+    """A small file whose tensor claims to be large: its numbers are all the same one."""
+    return serialised({"features.0.weight": torch.zeros(1).expand(10_000_000, 1, 5, 5)})
+
+
 def bomb():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -187,6 +194,7 @@ REFUSED = {
     "not finite": (lambda whole, marker: not_finite(), "not finite"),
     "a tensor": (lambda whole, marker: serialised(torch.zeros(3)), "holds a Tensor"),
     "a whole checkpoint": (lambda whole, marker: serialised({"model": DigitNet().state_dict()}), "state_dict"),
+    "absurdly wide": (lambda whole, marker: absurdly_wide(), "another network"),
     "a bomb": (lambda whole, marker: bomb(), "far larger"),
 }
 
@@ -215,6 +223,27 @@ def test_a_damaged_training_state_is_refused_and_left_as_it_is(damage, saved):
     with pytest.raises(ModelError, match=r"model\.train\.pth"):
         Checkpoint(checkpoint.model_path).resume(fresh_run())
     assert checkpoint.training_path.read_bytes() == content
+
+
+def test_a_run_of_another_recipe_is_refused_and_nothing_changes(saved):
+    checkpoint, _ = saved
+    before = {path.name: path.read_bytes() for path in checkpoint.model_path.parent.iterdir()}
+    same_size = TrainingRun(DigitNet(), "cpu", recipe=dataclasses.replace(QUICK, name="other"))
+    larger = TrainingRun(DigitNet(24, deep=True), "cpu", recipe=LARGE)
+    for run, words in ((same_size, "a run of the recipe 'quick', not 'other'"), (larger, "of another size")):
+        with pytest.raises(ModelError, match=words):
+            Checkpoint(checkpoint.model_path).resume(run)
+    assert {path.name: path.read_bytes() for path in checkpoint.model_path.parent.iterdir()} == before
+
+
+def test_weights_of_any_recipe_are_loaded(tmp_path):
+    for recipe in RECIPES.values():
+        model = DigitNet(recipe.width, deep=recipe.deep)
+        torch.save(model.state_dict(), tmp_path / "model.pth")
+        again = DigitNet.like(load_weights(tmp_path / "model.pth"))
+        assert [tensor.shape for tensor in again.state_dict().values()] == [
+            tensor.shape for tensor in model.state_dict().values()
+        ]
 
 
 def test_a_training_state_that_lacks_a_part_is_refused(saved):

@@ -24,18 +24,20 @@ def test_onnx_runtime_gives_the_logits_of_torch_for_any_number_of_pictures(expor
     model.load_state_dict(load_weights(weights_path))
     session = onnxruntime.InferenceSession(exported)
     for count in (1, 7, 200):
-        (logits,) = session.run(None, {"images": images[:count]})
+        logits, answers = session.run(["logits", "answers"], {"images": images[:count]})
         expected = model(torch.from_numpy(images[:count])).detach().numpy()
         assert np.abs(logits - expected).max() < 1e-4
+        assert answers.shape == (count, 11)
+        assert answers.sum(1) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_model_whose_logits_disagree_is_refused_and_not_written(weights_path, tmp_path, monkeypatch):
     def converted_wrongly(model, metadata, converted=exporting._converted):
         with torch.no_grad():
-            model.head.bias[3] += 0.01
+            model.model.head.bias[3] += 0.01
         content = converted(model, metadata)
         with torch.no_grad():
-            model.head.bias[3] -= 0.01
+            model.model.head.bias[3] -= 0.01
         return content
 
     monkeypatch.setattr(exporting, "_converted", converted_wrongly)
@@ -47,7 +49,9 @@ def test_a_model_whose_logits_disagree_is_refused_and_not_written(weights_path, 
 def test_the_file_is_small_and_tells_of_its_normalisation_and_weights_but_not_of_the_machine(exported):
     assert len(exported) < 2 * 2**20
     proto = onnx.load_from_string(exported)
-    assert {entry.key for entry in proto.metadata_props} == {"digitnet.normalisation", "digitnet.weights"}
+    assert {entry.key for entry in proto.metadata_props} == {
+        f"digitnet.{key}" for key in ("normalisation", "weights", "temperature", "none_logit", "risks")
+    }
     assert b"site-packages" not in exported
     assert b"digitnet/model.py" not in exported
 

@@ -9,6 +9,7 @@ from digitnet import dataset, train
 from digitnet import test as evaluation
 from digitnet.errors import ModelError
 from digitnet.model import DigitNet
+from digitnet.recipe import QUICK, Recipe
 from digitnet.train import TrainingRun
 
 
@@ -135,8 +136,73 @@ def test_the_learning_rate_warms_up_and_then_falls_without_an_end():
     for step in (0, 50, 99, 100, 1000, 100_000):
         run.step = step
         rates.append(run.learning_rate)
-    assert rates[0] < rates[1] < rates[2] == train.PEAK_LEARNING_RATE
+    assert rates[0] < rates[1] < rates[2] == QUICK.peak_learning_rate
     assert rates[2] > rates[3] > rates[4] > rates[5] > 0
+
+
+PLANNED = Recipe("planned", "for tests", epochs=3, warmup_steps=4)
+
+
+def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
+    run = TrainingRun(DigitNet(), "cpu", recipe=PLANNED)
+    advance(run, 5)
+    peak = run.learning_rate
+    assert PLANNED.peak_learning_rate * 0.7 < peak < PLANNED.peak_learning_rate
+    advance(run, 12)
+    assert 0 < run.learning_rate < peak / 20
+    run.step = 1000
+    assert run.learning_rate == 0
+
+
+def test_a_planned_run_resumes_to_the_bit_with_its_teacher(small, tmp_path):
+    torch.manual_seed(7)
+    teacher = DigitNet(8, deep=True)
+
+    def planned():
+        torch.manual_seed(0)
+        return TrainingRun(DigitNet(), "cpu", recipe=PLANNED, teacher=teacher)
+
+    whole, run = planned(), planned()
+    advance(whole, 9)
+    advance(run, 4)
+    torch.save(run.state_dict(), tmp_path / "state.pth")
+    run = planned()
+    run.load_state_dict(torch.load(tmp_path / "state.pth", weights_only=True))
+    advance(run, 5)
+    assert_same_bits(run.state_dict(), whole.state_dict())
+
+
+def test_a_student_comes_to_answer_as_its_teacher_does_even_where_the_labels_do_not_say_it(small, mnist_digits):
+    """The teacher takes every 7 for a 1, which only the teacher can have taught."""
+
+    class Teacher(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = DigitNet()
+
+        def forward(self, images):
+            logits = self.net(images).clone()
+            logits[:, 1] = torch.maximum(logits[:, 1], logits[:, 7] + 5)
+            return logits
+
+    teacher = Teacher()
+    loader, _ = dataset.get_data_loaders(batch_size=250)
+    train.train(teacher.net, loader, "cpu", epochs=2)
+    images = torch.from_numpy(mnist_digits[0][mnist_digits[1] == 7])[:, None]
+    ones = {}
+    for name, taught_by in (("alone", None), ("taught", teacher)):
+        torch.manual_seed(0)
+        run = TrainingRun(DigitNet(), "cpu", teacher=taught_by)
+        train.train(run.model, loader, "cpu", epochs=2, run=run)
+        probabilities = run.average.module.eval()(images).softmax(1)
+        ones[name] = float(probabilities[:, 1].mean())
+    assert ones["taught"] > ones["alone"] + 0.2
+
+
+def test_a_state_of_another_recipe_is_refused():
+    state = fresh_run().state_dict()
+    with pytest.raises(ValueError, match="recipe 'quick', not 'planned'"):
+        TrainingRun(DigitNet(), "cpu", recipe=PLANNED).load_state_dict(state)
 
 
 def test_weights_that_are_trained_already_are_not_undone(small):

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitnet import doubt
+from digitnet.doubt import NOT_A_DIGIT, Doubt, Risk
+from digitnet.errors import UsageError
+
+RISKS = (Risk(0.1, 0.2), Risk(0.6, 0.04), Risk(0.9, 0.01), Risk(0.99, 0.0))
+
+
+def answers(**probabilities):
+    """Eleven probabilities: _4=0.6 is that of a 4, none=0.3 that of no digit; what is left is spread over the rest."""
+    given = {NOT_A_DIGIT if name == "none" else int(name[1:]): value for name, value in probabilities.items()}
+    rest = (1 - sum(given.values())) / (11 - len(given))
+    return np.array([given.get(place, rest) for place in range(11)], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("max_error", "threshold"), [(1.0, 0.1), (0.2, 0.1), (0.1, 0.6), (0.04, 0.6), (0.005, 0.99), (0.0, 0.99)]
+)
+def test_the_lowest_confidence_is_chosen_that_keeps_the_error(max_error, threshold):
+    assert doubt.chosen(RISKS, max_error) == Doubt(threshold)
+
+
+def test_a_model_that_is_never_sure_enough_answers_nothing():
+    never = doubt.chosen(RISKS[:3], 0.005)
+    assert never.reason(answers(_4=1.0)) is not None
+
+
+def test_without_a_largest_error_everything_is_answered():
+    always = doubt.chosen(RISKS, None)
+    assert always.never
+    assert always.reason(answers(none=0.9)) is None
+
+
+@pytest.mark.parametrize("max_error", [-0.01, 1.5, float("nan")])
+def test_an_error_that_is_no_fraction_is_refused(max_error):
+    with pytest.raises(UsageError, match="fraction"):
+        doubt.chosen(RISKS, max_error)
+
+
+def test_the_reason_names_what_else_it_could_be():
+    sure = Doubt(0.9)
+    assert sure.reason(answers(_4=0.95)) is None
+    assert sure.reason(answers(_4=0.6, _9=0.3)) == "unsure: 4 or 9"
+    assert sure.reason(answers(_9=0.6, _4=0.3)) == "unsure: 9 or 4"
+    assert sure.reason(answers(_4=0.6, none=0.3)) == "not a digit"
+    assert sure.reason(answers(none=0.95)) == "not a digit"
+    assert sure.reason(answers(_4=0.6, _9=0.3), strength=0.05) == "too faint"
+    assert sure.reason(answers(_4=0.95), strength=0.05) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1))))
+def test_the_table_survives_the_metadata(rows):
+    risks = tuple(Risk(*row) for row in rows)
+    assert doubt.from_json(doubt.to_json(risks)) == risks
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "[[1]]", '[["a", 1]]'])
+def test_what_is_no_table_is_refused(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - json has its own words
+        doubt.from_json(text)
