@@ -1,48 +1,80 @@
-"""Accuracy on folders of labelled pictures of one digit: other people's handwriting, which no training has seen.
+"""What the package's model reads and what it withholds: MNIST's test set, and folders of other people's pictures.
 
-Each folder holds pictures and a labels.csv with the columns file and label.
+Each folder holds pictures of one digit and a labels.csv with the columns file and label; one without a labels.csv
+holds pictures of no digit at all. Folders whose names begin alike, as far as a `_`, are also measured together.
 
-    python benchmarks/accuracy.py DIR [--model FILE]      DIR holds such folders, or is one
+    python benchmarks/accuracy.py DIR [--model MODEL] [--max-error E]      DIR holds such folders
 """
 
 import argparse
-import csv
+import itertools
 from pathlib import Path
 from typing import Any
 
 import record
 
 from digitnet import Reader
+from digitnet.cli import PICTURE_SUFFIXES
+from digitnet.doubt import DEFAULT_MAX_ERROR
+from digitnet.errors import UsageError
+from digitnet.labelled import folder, mnist_test_set
+from digitnet.measures import NOT_A_DIGIT, LabelledDigits, Measures, Share, measure
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", type=Path, help="another model than the package's")
+    parser.add_argument("--model", help="another model than the package's usual one; 'large' is the package's other")
+    parser.add_argument("--max-error", type=float, default=DEFAULT_MAX_ERROR)
     arguments = parser.parse_args()
-    reader = Reader(arguments.model)
-    folders = [arguments.folder, *sorted(arguments.folder.iterdir())]
-    sets = {folder.name: measured(reader, folder) for folder in folders if labels(folder)}
-    for name, figures in sets.items():
-        print(f"{name:16} {figures['percent']:6.2f} %  n = {figures['n']}, wrong: {' '.join(figures['wrong'][:12])}")
-    record.write("accuracy", {"model": str(arguments.model or "the package's"), "sets": sets})
+    reader = Reader(arguments.model, max_error=arguments.max_error)
+    sets = [mnist_test_set(reader)]
+    for path in sorted(path for path in arguments.folder.iterdir() if path.is_dir()):
+        try:
+            sets.append(folder(reader, path) if (path / "labels.csv").exists() else no_digits(reader, path))
+        except UsageError:
+            continue  # a folder of numbers, not of digits
+    for _, alike in itertools.groupby(sets[1:], key=lambda answers: answers.name.split("_")[0]):
+        if len(group := list(alike)) > 1:
+            sets.append(together(group))
+    figures = {}
+    for answers in sets:
+        figures[answers.name] = summary(measure(answers))
+        print(answers.name, figures[answers.name], flush=True)
+    name = "accuracy" if arguments.model is None else f"accuracy_{Path(arguments.model).stem}"
+    record.write(name, {"model": reader.about, "max_error": arguments.max_error, "sets": figures})
 
 
-def labels(folder: Path) -> list[tuple[Path, int]]:
-    """The pictures of single digits in a folder, and what they show."""
-    table = folder / "labels.csv"
-    if not table.is_file():
-        return []
-    with open(table, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [(folder / row["file"], int(row["label"])) for row in rows if row.get("label", "").isdigit()]
+def no_digits(reader: Reader, path: Path) -> LabelledDigits:
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+    return LabelledDigits(path.name, [NOT_A_DIGIT] * len(files), reader.predict_many(files))
 
 
-def measured(reader: Reader, folder: Path) -> dict[str, Any]:
-    pairs = labels(folder)
-    digits = reader.predict_many([path for path, _ in pairs])
-    wrong = [path.name for (path, label), digit in zip(pairs, digits, strict=True) if digit.best_guess != label]
-    return {"n": len(pairs), "percent": 100 * (1 - len(wrong) / len(pairs)), "wrong": wrong}
+def together(sets: list[LabelledDigits]) -> LabelledDigits:
+    return LabelledDigits(
+        f"{sets[0].name.split('_')[0]}_* together",
+        [int(label) for answers in sets for label in answers.labels],
+        [digit for answers in sets for digit in answers.digits],
+    )
+
+
+def summary(measures: Measures) -> dict[str, Any]:
+    """Percentages; of what a set does not hold, None."""
+    return {
+        "n": measures.accuracy.total,
+        "percent": percent(measures.accuracy),
+        "answered_percent": percent(measures.answered),
+        "wrong_of_answered_percent": percent(measures.wrong_answers),
+        "calibration_error_percent": 100 * measures.calibration.error
+        if measures.calibration.error is not None
+        else None,
+        "n_no_digits": measures.rejected.total,
+        "rejected_percent": percent(measures.rejected),
+    }
+
+
+def percent(share: Share) -> float | None:
+    return None if share.fraction is None else 100 * share.fraction
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ python benchmarks/figures.py [--check]      --check only says whether the README
 
 import argparse
 import sys
+from typing import Any
 
 import record
 
@@ -27,7 +28,9 @@ def main() -> None:
 
 def table() -> str:
     speed, minutes, latency = (record.read(name) for name in ("time_to_accuracy", "five_minutes", "latency"))
-    accuracy, crash = record.read("accuracy"), record.read("crash")
+    accuracy, large, crash = (record.read(name) for name in ("accuracy", "accuracy_large", "crash"))
+    corruptions, others = record.read("corruptions"), dict(accuracy["sets"])
+    mnist, mnist_large = others.pop("MNIST test set"), large["sets"]["MNIST test set"]
     plain, first, cold = speed["plain"], speed["seconds"], latency["cold_28_pixels_seconds"]
     rows = [
         (
@@ -64,15 +67,32 @@ def table() -> str:
         ),
     ]
     rows += [
-        (f"other people's digits: {name}", f"{figures['percent']:.1f} %, n = {figures['n']}", "accuracy")
-        for name, figures in accuracy["sets"].items()
+        ("MNIST test set, the package's model", sentence(mnist), "accuracy"),
+        ("MNIST test set, `--model large`", sentence(mnist_large), "accuracy"),
+        (
+            "MNIST test set under the 15 corruptions of MNIST-C, re-created: mean error",
+            f"{corruptions['mean_percent']:.2f} %, n = 15 x {corruptions['n']}",
+            "corruptions",
+        ),
     ]
+    rows += [(f"other people's digits: {name}", sentence(figures), "accuracy") for name, figures in others.items()]
     lines = ["| what | figure | benchmark |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | `benchmarks/{name}.py` |" for what, figure, name in rows]
     versions = ", ".join(f"{package} {version}" for package, version in latency["versions"].items() if version)
     machines = "; ".join(f"`{name}` {record.read(name)['machine']}" for name in dict.fromkeys(row[2] for row in rows))
     note = f"Machines: {machines}. Versions: {versions}."
     return "\n".join([*lines, "", note, ""])
+
+
+def sentence(figures: dict[str, Any]) -> str:
+    """One set's figures in words."""
+    if not figures["n"]:
+        return f"{figures['rejected_percent']:.1f} % rejected, n = {figures['n_no_digits']}"
+    return (
+        f"{figures['percent']:.2f} % right; answered {figures['answered_percent']:.1f} %, wrong of those "
+        f"{figures['wrong_of_answered_percent'] or 0:.2f} %; calibration error "
+        f"{figures['calibration_error_percent']:.2f} %; n = {figures['n']}"
+    )
 
 
 if __name__ == "__main__":

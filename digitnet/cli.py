@@ -131,13 +131,15 @@ def _predict(options: argparse.Namespace) -> int:
 def _test(options: argparse.Namespace) -> int:
     from digitnet import labelled, report
     from digitnet.measures import measure
+    from digitnet.reader import LARGE
 
     reader = _reader(options)
     sets = [labelled.mnist_test_set(reader), *(labelled.folder(reader, path) for path in options.data)]
     for answers in sets:
         print(_figures(measure(answers)), flush=True)
     if options.report:
-        report.write(options.report, sets, reader.about)
+        own = {"training data": "Not recorded in the model.", "protocol": "Not recorded in the model."}
+        report.write(options.report, sets, reader.about | ({} if options.model in (None, LARGE) else own))
         print(f"The report is in {options.report / 'index.html'}", file=sys.stderr)
     return 0
 

@@ -21,15 +21,16 @@ TRACK = "#e9e9ee"
 
 
 def draw(examination: Examination) -> Image.Image:
-    """Three panels: the picture with the ink's box, the 28x28 that the network saw, its probabilities as bars."""
+    """Three panels: the picture with the ink's box, the 28x28 that the network saw, the answer."""
     normalised, digit = examination.normalised, examination.digit
     size = (3 * PANEL + 4 * MARGIN, PANEL + CAPTION + 2 * MARGIN)
     sheet = Image.new("RGB", size, BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     columns = [MARGIN + index * (PANEL + MARGIN) for index in range(3)]
     top = MARGIN + CAPTION
-    for left, title in zip(columns, ("the picture", "what the network saw", "what it thinks"), strict=True):
-        pen.text((left, MARGIN), title, fill=SECONDARY, font=_font(15))
+    pen.text((columns[0], MARGIN), "the picture", fill=SECONDARY, font=_font(15))
+    pen.text((columns[1], MARGIN), "what the network saw", fill=SECONDARY, font=_font(15))
+    pen.text((columns[2], MARGIN), verdict(digit), fill=TEXT, font=_font(15))
     _draw_picture(sheet, pen, examination.picture, normalised, (columns[0], top))
     if normalised is None:
         pen.rectangle((columns[1], top, columns[1] + PANEL - 1, top + PANEL - 1), fill=TRACK)
@@ -39,6 +40,11 @@ def draw(examination: Examination) -> Image.Image:
         sheet.paste(seen.resize((PANEL, PANEL), Image.Resampling.NEAREST), (columns[1], top))
     _draw_bars(pen, digit, (columns[2], top))
     return sheet
+
+
+def verdict(digit: Digit) -> str:
+    """What is answered, in a few words."""
+    return digit.reason if digit.reason else f"{digit.digit}, {digit.confidence:.1%} sure"
 
 
 def stack(drawings: list[Image.Image]) -> Image.Image:

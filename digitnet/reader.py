@@ -167,7 +167,7 @@ class Reader:
     def _several(self, normalised: NormalisedDigit) -> bool:
         """Whether what is no digit as a whole is digits side by side."""
         parts = side_by_side(normalised.image)
-        return len(parts) > 1 and all(self._doubt.reason(answers) is None for answers in self._run(np.stack(parts)))
+        return len(parts) > 1 and bool((self._run(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
 
     def _run(self, images: npt.NDArray[np.float32]) -> Answers:
         """Probabilities (N, 11) of the ten digits and of none, for normalised `images` (N, 28, 28)."""

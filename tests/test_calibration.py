@@ -7,10 +7,10 @@ from digitnet.doubt import NOT_A_DIGIT
 from digitnet.model import DigitNet, with_none
 
 
-def labelled_logits(count=20_000, temperature=1.0, none_logit=0.0):
+def labelled_logits(count=50_000, temperature=1.0, none_logit=0.0):
     """Logits whose labels are drawn from just the probabilities that they stand for once calibrated so."""
     generator = torch.Generator().manual_seed(0)
-    logits = 3 * torch.randn(count, 10, generator=generator)
+    logits = 1.5 * torch.randn(count, 10, generator=generator)
     probabilities = eleven(logits, temperature, none_logit).softmax(1)
     return logits, torch.multinomial(probabilities, 1, generator=generator).flatten()
 

@@ -1,7 +1,9 @@
 """The corruptions of benchmarks/corruptions.py spoil digits as they say, and nothing but the benchmark uses them."""
 
+import functools
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from helpers import ROOT
@@ -27,6 +29,12 @@ def images(mnist_digits):
     return np.rint(mnist_digits[0] * 255).astype(np.uint8)
 
 
+@pytest.fixture(scope="module")
+def spoiled_by(images):
+    """The images spoiled by the corruption of a name, drawn once for all tests."""
+    return functools.cache(lambda name: corrupted(name, images))
+
+
 @pytest.fixture
 def dot():
     """One picture (1, 28, 28) of one bright pixel, above and left of the middle."""
@@ -50,8 +58,8 @@ def test_every_picture_is_changed_and_the_originals_are_not(name, images):
 
 
 @every_corruption
-def test_a_seed_draws_the_same_pictures_each_time_and_another_seed_draws_others(name, images):
-    spoiled = corrupted(name, images)
+def test_a_seed_draws_the_same_pictures_each_time_and_another_seed_draws_others(name, images, spoiled_by):
+    spoiled = spoiled_by(name)
     assert (spoiled == corrupted(name, images)).all()
     assert (spoiled == corrupted(name, images, seed=1)).all() == (name in NO_CHANCE)
 
@@ -62,12 +70,12 @@ def test_pictures_with_no_ink_can_be_spoiled_too(name):
 
 
 @every_corruption
-def test_the_digits_can_still_be_read(name, images, mnist_digits, reader):
+def test_the_digits_can_still_be_read(name, spoiled_by, mnist_digits, reader):
     """Four in five where strokes stay as they were, for people read nearly all of them; a broken corruption (mirrored,
     moved out of sight, drowned) leaves far fewer. Where strokes are not what they were, a network that has never seen
     the like may well be wrong, but not as if nothing were there: three times as often right as by chance.
     """
-    spoiled = corrupted(name, images)
+    spoiled = spoiled_by(name)
     as_picture = name in OTHER_PAPER
     read = reader.predict_many(spoiled) if as_picture else reader.predict_normalised(np.float32(spoiled) / 255)
     right = np.mean([digit.best_guess == label for digit, label in zip(read, mnist_digits[1], strict=True)])
@@ -120,6 +128,18 @@ def test_lines_only_add_ink_and_dotted_ones_leave_out_two_columns_of_four(images
         assert (corrupted(name, images) >= images).all()
     alone = corrupted("dotted_line", np.zeros_like(images))
     assert set(np.nonzero(alone.any((0, 1)))[0]) == {column for column in range(27) if column % 4 > 1}
+
+
+def test_the_edge_of_a_disc_is_one_thin_closed_ring():
+    rows, columns = np.mgrid[:28, :28]
+    distances = np.hypot(rows - 13.2, columns - 14.1)
+    disc = (255 * np.clip(9.3 - distances, 0, 1)).astype(np.uint8)
+    ring = corrupted("canny_edges", disc[np.newaxis])[0]
+    assert set(ring.flat) == {0, 255}
+    assert abs(distances[ring > 0] - 8.8).max() < 1
+    assert cv2.erode(ring, np.ones((2, 2), np.uint8)).max() == 0  # nowhere two pixels thick
+    parts, _ = cv2.connectedComponents(255 - ring, connectivity=4)
+    assert parts - 1 == 2  # inside and outside
 
 
 def test_more_pictures_do_not_change_the_first(images):
