@@ -71,7 +71,7 @@ def table() -> str:
         ("MNIST test set, `--model large`", sentence(mnist_large), "accuracy"),
         (
             "MNIST test set under the 15 corruptions of MNIST-C, re-created: mean error",
-            f"{corruptions['mean_percent']:.2f} %, n = 15 x {corruptions['n']}",
+            f"{corruptions['mean']['error_percent']:.2f} %, n = 15 x {corruptions['n']:,}",
             "corruptions",
         ),
     ]

@@ -216,7 +216,7 @@ def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
     """What to call the model, and its ONNX content."""
     if model is None:
         return "the package's model", PACKAGED_MODEL.read_bytes()
-    if model == LARGE:
+    if os.fspath(model) == LARGE:
         return "the package's large model", LARGE_MODEL.read_bytes()
     path = Path(model)
     if path.suffix in (".pth", ".pt"):

@@ -99,7 +99,7 @@ def moved(stroke, right):
     return [(x + right, y) for x, y in stroke]
 
 
-@pytest.mark.parametrize("apart", [60, 120])
+@pytest.mark.parametrize("apart", [75, 120])
 def test_more_than_one_digit_is_said_near_and_far_apart(apart, reader):
     two = drawn(moved(SEVEN, -90), moved(SEVEN, -90 + apart))
     assert reader.predict(two).reason == "more than one digit"
