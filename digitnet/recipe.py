@@ -43,7 +43,7 @@ BEST = Recipe(
     "best",
     "the network that the package carries; give it a --teacher",
     deep=True,
-    epochs=20,
+    epochs=18,
     peak_learning_rate=4e-3,
     warmup_steps=500,
     label_smoothing=0.0,

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from digitnet.augment import augment
 from digitnet.dataset import ShuffledBatches
+from digitnet.doubt import NOT_A_DIGIT
 from digitnet.errors import ModelError
 from digitnet.model import with_none
 from digitnet.others import add_others
@@ -92,14 +93,20 @@ class TrainingRun:
     def loss(self, logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
         """Cross-entropy with the labels (N,), 10 for no digit, and with what the teacher sees in the images."""
         answers = with_none(logits)  # (N, 11)
-        truth = functional.cross_entropy(answers, labels, label_smoothing=self.recipe.label_smoothing)
+        truth = functional.cross_entropy(
+            answers, labels, label_smoothing=self.recipe.label_smoothing, reduction="none"
+        )  # (N,)
         if self.teacher is None:
-            return truth
+            return truth.mean()
         with torch.no_grad():
             taught = (with_none(self.teacher(images)) / TEACHER_TEMPERATURE).softmax(1)
         # The soft answers' gradients shrink with the square of the temperature.
-        lesson = TEACHER_TEMPERATURE**2 * functional.cross_entropy(answers / TEACHER_TEMPERATURE, taught)
-        return truth.lerp(lesson, TEACHER_WEIGHT)
+        lesson = TEACHER_TEMPERATURE**2 * functional.cross_entropy(
+            answers / TEACHER_TEMPERATURE, taught, reduction="none"
+        )
+        # What is no digit is better known from its label: a teacher may take a thing that it never saw for a digit.
+        weight = TEACHER_WEIGHT * (labels != NOT_A_DIGIT)
+        return truth.lerp(lesson, weight).mean()
 
     def batches(self, loader: "DataLoader[tuple[Tensor, Tensor]]") -> Iterator[tuple[Tensor, Tensor]]:
         """What is left of the present epoch."""
