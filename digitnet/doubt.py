@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NOT_A_DIGIT = 10  # the place of "not a digit" among the eleven
-DEFAULT_MAX_ERROR = 0.005
+DEFAULT_MAX_ERROR = 0.003  # withholds some 2 % of other people's digits and most of what is no digit
 UNREACHABLE = 2.0  # a confidence that no answer has
 TOO_FAINT = 0.1  # ink that takes away less than this of the paper's brightness is faint; unsure, it is too faint
 
