@@ -12,14 +12,17 @@ from torch.nn import functional
 
 from digitnet.augment import augment
 from digitnet.dataset import get_validation_loader
-from digitnet.doubt import NOT_A_DIGIT, Risk
+from digitnet.doubt import CAUTION, NOT_A_DIGIT, Risk, sureness
 from digitnet.others import drawings, spoil
 
 SEED = 20261122
 DRAWN = 1000
 DRAWN_SEED = 8  # another than training's
+# How much a picture of no digit counts beside one of a digit: people who read digits mostly have digits, and with this
+# about one picture in thirty is none. Counted fully, they would make every digit look doubtful.
+NONE_WEIGHT = 1 / CAUTION
 NEWTON_STEPS = 100
-# Thresholds a table holds, as one minus the confidence: twelve a decade from 0.9 down to one in a hundred thousand.
+# Thresholds a table holds, as one minus the sureness: twelve a decade from 0.9 down to one in a hundred thousand.
 THRESHOLDS = [1 - 0.9 * 10 ** (-step / 12) for step in range(60)]
 
 
@@ -29,12 +32,14 @@ class Calibration:
 
     Attributes:
         temperature: divides the ten logits (Guo et al., 2017).
-        none_logit: the logit of "not a digit" beside them.
-        risks: how often answers from a confidence upwards are wrong.
+        slope, offset: from the ten logits' log-sum-exp, which says how much of a digit there is, to the log-odds of its
+            being one (Platt, 1999).
+        risks: how often answers from a sureness upwards are wrong.
     """
 
     temperature: float
-    none_logit: float
+    slope: float
+    offset: float
     risks: tuple[Risk, ...]
 
 
@@ -44,18 +49,18 @@ class CalibratedDigitNet(nn.Module):
     def __init__(self, model: nn.Module, calibration: Calibration) -> None:
         super().__init__()
         self.model = model
-        self.temperature = calibration.temperature
-        self.none_logit = calibration.none_logit
+        self.scales = (calibration.temperature, calibration.slope, calibration.offset)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and probabilities for `images` (N, 1, 28, 28) in [0, 1], ink bright on dark."""
         logits = self.model(images)
-        return logits, eleven(logits, self.temperature, self.none_logit).softmax(1)
+        return logits, eleven(logits, *self.scales).softmax(1)
 
 
-def eleven(logits: Tensor, temperature: Tensor | float, none_logit: Tensor | float) -> Tensor:
-    """Calibrated logits (N, 11) from a network's ten (N, 10)."""
-    return functional.pad(logits / temperature - none_logit, (0, 1))
+def eleven(logits: Tensor, temperature: Tensor | float, slope: Tensor | float, offset: Tensor | float) -> Tensor:
+    """Calibrated logits (N, 11) from a network's ten (N, 10); the last is 0 and stands for "not a digit"."""
+    odds = slope * logits.logsumexp(1, keepdim=True) + offset  # (N, 1), of being a digit
+    return functional.pad((logits / temperature).log_softmax(1) + odds, (0, 1))
 
 
 def calibrate(model: nn.Module) -> Calibration:
@@ -68,8 +73,8 @@ def calibrate(model: nn.Module) -> Calibration:
     with torch.inference_mode():
         logits = torch.cat([model(batch) for batch in images.split(500)])
     logits = logits.clone()  # out of inference mode, so that the fit may differentiate
-    temperature, none_logit = fitted(logits, labels)
-    return Calibration(temperature, none_logit, risks(eleven(logits, temperature, none_logit).softmax(1), labels))
+    scales = fitted(logits, labels)
+    return Calibration(*scales, risks(eleven(logits, *scales).softmax(1), labels))
 
 
 def unseen_pictures() -> tuple[Tensor, Tensor]:
@@ -84,28 +89,39 @@ def unseen_pictures() -> tuple[Tensor, Tensor]:
     return torch.cat([plain, redrawn, spoiled, drawn]), torch.cat([labels, labels, none])
 
 
-def fitted(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The temperature and the logit of "not a digit" under which the labels (N,) are likeliest."""
-    log_temperature, none_logit = torch.zeros((), requires_grad=True), torch.zeros((), requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_temperature, none_logit], max_iter=NEWTON_STEPS, line_search_fn="strong_wolfe")
+def weights(labels: Tensor) -> Tensor:
+    """How much each picture counts, (N,)."""
+    return torch.where(labels == NOT_A_DIGIT, NONE_WEIGHT, 1.0)
+
+
+def fitted(logits: Tensor, labels: Tensor) -> tuple[float, float, float]:
+    """The temperature, slope and offset under which the labels (N,) are likeliest."""
+    parameters = [torch.zeros((), requires_grad=True) for _ in range(3)]
+    optimizer = torch.optim.LBFGS(parameters, max_iter=NEWTON_STEPS, line_search_fn="strong_wolfe")
+
+    def scales() -> tuple[Tensor, Tensor, Tensor]:
+        log_temperature, log_slope, offset = parameters
+        return log_temperature.exp(), log_slope.exp(), offset
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = functional.cross_entropy(eleven(logits, log_temperature.exp(), none_logit), labels)
+        losses = functional.cross_entropy(eleven(logits, *scales()), labels, reduction="none")
+        value = (losses * weights(labels)).mean()
         value.backward()
         return value
 
     optimizer.step(loss)
-    return float(log_temperature.detach().exp()), float(none_logit.detach())
+    temperature, slope, offset = (float(scale.detach()) for scale in scales())
+    return temperature, slope, offset
 
 
 def risks(answers: Tensor, labels: Tensor) -> tuple[Risk, ...]:
     """The part of answers that is wrong, from each of `THRESHOLDS` upwards, for `answers` (N, 11)."""
-    confidence, best = answers[:, :NOT_A_DIGIT].max(1)
-    wrong = best != labels
+    sure = torch.from_numpy(sureness(answers.numpy()))
+    wrong = answers[:, :NOT_A_DIGIT].argmax(1) != labels
     table = []
     for threshold in THRESHOLDS:
-        answered = confidence >= threshold
+        answered = sure >= threshold
         if answered.any():
             table.append(Risk(threshold, float(wrong[answered].float().mean())))
     return tuple(table)

@@ -1,13 +1,13 @@
 """When to answer, and what to say instead: from the network's eleven probabilities to a digit or a reason.
 
 A calibrated network knows how often it is right, so the user can say how often it may be wrong. Each model carries a
-table of how many of its answers are wrong when it answers above a given confidence (the risk of selective
+table of how many of its answers are wrong when it answers above a given sureness (the risk of selective
 classification, El-Yaniv and Wiener, 2010), measured on pictures that it was not trained on.
 """
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import UsageError
 
@@ -17,16 +17,30 @@ if TYPE_CHECKING:
 
 NOT_A_DIGIT = 10  # the place of "not a digit" among the eleven
 DEFAULT_MAX_ERROR = 0.003  # withholds some 2 % of other people's digits and most of what is no digit
-UNREACHABLE = 2.0  # a confidence that no answer has
+CAUTION = 5.0  # times as many pictures of no digit as confidence reckons with: one in eight
+UNREACHABLE = 2.0  # a sureness that no answer has
 TOO_FAINT = 0.1  # ink that takes away less than this of the paper's brightness is faint; unsure, it is too faint
+
+
+def sureness(answers: "npt.NDArray[np.float32]") -> Any:
+    """What decides between a digit and doubt: the confidence, were pictures of no digit as common as `CAUTION` says.
+
+    Confidence is honest about the few that people show to a digit reader by mistake. Whoever has many of them, as in
+    forms full of letters, needs more caution, and whoever has none hardly pays for it.
+
+    Args:
+        answers: (..., 11) probabilities of the ten digits and of "not a digit"; the sureness is (...).
+    """
+    digits, none = answers[..., :NOT_A_DIGIT], answers[..., NOT_A_DIGIT]
+    return digits.max(-1) / (digits.sum(-1) + CAUTION * none)
 
 
 @dataclass(frozen=True)
 class Risk:
-    """Of answering from a confidence upwards.
+    """Of answering from a sureness upwards.
 
     Attributes:
-        threshold: the lowest confidence that is answered, in [0, 1].
+        threshold: the lowest sureness that is answered, in [0, 1].
         error: the part of such answers that is wrong, in [0, 1].
     """
 
@@ -53,7 +67,7 @@ class Doubt:
             strength: how much of the paper's brightness the ink takes away, in [0, 1].
         """
         second, best = answers[:NOT_A_DIGIT].argsort()[-2:]
-        if answers[best] >= self.threshold:
+        if sureness(answers) >= self.threshold:
             return None
         if strength < TOO_FAINT:
             return "too faint"

@@ -51,7 +51,8 @@ def to_onnx(model_path: str | Path) -> bytes:
         "normalisation": str(NORMALISATION_VERSION),
         "weights": checksum(Path(model_path).read_bytes()),
         "temperature": f"{calibration.temperature:.6g}",
-        "none_logit": f"{calibration.none_logit:.6g}",
+        "slope": f"{calibration.slope:.6g}",
+        "offset": f"{calibration.offset:.6g}",
         "risks": doubt.to_json(calibration.risks),
     }
     content = _converted(CalibratedDigitNet(model, calibration), metadata)

@@ -2,42 +2,43 @@ import pytest
 import torch
 
 from digitnet import calibration
-from digitnet.calibration import CalibratedDigitNet, Calibration, eleven, fitted, risks
+from digitnet.calibration import NONE_WEIGHT, CalibratedDigitNet, Calibration, eleven, fitted, risks
 from digitnet.doubt import NOT_A_DIGIT
 from digitnet.model import DigitNet, with_none
 
 
-def labelled_logits(count=50_000, temperature=1.0, none_logit=0.0):
+def labelled_logits(*scales, count=50_000):
     """Logits whose labels are drawn from just the probabilities that they stand for once calibrated so."""
     generator = torch.Generator().manual_seed(0)
-    logits = 1.5 * torch.randn(count, 10, generator=generator)
-    probabilities = eleven(logits, temperature, none_logit).softmax(1)
+    logits = 1.5 * torch.randn(count, 10, generator=generator) + torch.randn(count, 1, generator=generator)
+    probabilities = eleven(logits, *scales).softmax(1)
+    probabilities[:, NOT_A_DIGIT] /= NONE_WEIGHT  # the fit counts each of these by its weight
     return logits, torch.multinomial(probabilities, 1, generator=generator).flatten()
 
 
-@pytest.mark.parametrize(("temperature", "none_logit"), [(1.0, 0.0), (0.5, 1.0), (2.5, -1.5)])
-def test_the_fit_finds_the_temperature_and_the_logit_that_made_the_labels(temperature, none_logit):
-    found = fitted(*labelled_logits(temperature=temperature, none_logit=none_logit))
-    assert found == pytest.approx((temperature, none_logit), abs=0.1)
+@pytest.mark.parametrize("scales", [(1.0, 1.0, 0.0), (0.5, 1.5, -2.0), (2.5, 0.6, -1.5)])
+def test_the_fit_finds_the_scales_that_made_the_labels(scales):
+    assert fitted(*labelled_logits(*scales)) == pytest.approx(scales, abs=0.15)
 
 
 def test_eleven_probabilities_add_up_to_one_and_fall_back_to_the_ten_where_it_is_surely_a_digit():
     logits = torch.randn(5, 10)
-    assert torch.allclose(eleven(logits, 2.0, 0.3).softmax(1).sum(1), torch.ones(5))
-    sure = eleven(logits + 50, 1.0, 0.0).softmax(1)
+    assert torch.allclose(eleven(logits, 2.0, 0.5, 0.3).softmax(1).sum(1), torch.ones(5))
+    sure = eleven(logits + 50, 1.0, 1.0, 0.0).softmax(1)
     assert torch.allclose(sure[:, :NOT_A_DIGIT], logits.softmax(1), atol=1e-6)
     assert sure[:, NOT_A_DIGIT].max() < 1e-6
 
 
 def test_training_and_calibration_mean_the_same_by_not_a_digit():
     logits = torch.randn(5, 10)
-    assert torch.equal(eleven(logits, 1.0, 0.0), with_none(logits))
+    assert torch.allclose(eleven(logits, 1.0, 1.0, 0.0), with_none(logits), atol=1e-6)
 
 
-def test_risks_are_the_part_of_confident_answers_that_is_wrong():
+def test_risks_are_the_part_of_sure_answers_that_is_wrong():
     answers = torch.zeros(4, 11)
     answers[0, 3], answers[1, 3], answers[2, 3] = 0.99, 0.95, 0.95
-    answers[3, NOT_A_DIGIT] = 1.0  # confidence 0: never answered
+    answers[:3, 4] = 1 - answers[:3, 3]
+    answers[3, NOT_A_DIGIT] = 1.0  # sureness 0: never answered
     labels = torch.tensor([3, 5, NOT_A_DIGIT, NOT_A_DIGIT])
     table = {round(risk.threshold, 2): risk.error for risk in risks(answers, labels)}
     assert table[0.1] == pytest.approx(2 / 3)
@@ -48,7 +49,7 @@ def test_risks_are_the_part_of_confident_answers_that_is_wrong():
 
 def test_a_pictures_answers_do_not_depend_on_the_others_in_the_batch():
     torch.manual_seed(0)
-    network = CalibratedDigitNet(DigitNet().eval(), Calibration(1.5, 0.5, ()))
+    network = CalibratedDigitNet(DigitNet().eval(), Calibration(1.5, 0.8, 0.5, ()))
     images = torch.rand(6, 1, 28, 28)
     logits, together = network(images)
     assert logits.shape == (6, 10)

@@ -41,6 +41,13 @@ def test_an_error_that_is_no_fraction_is_refused(max_error):
         doubt.chosen(RISKS, max_error)
 
 
+def test_sureness_is_confidence_with_more_caution_about_what_is_no_digit():
+    assert doubt.sureness(answers(_4=0.8, _9=0.2)) == pytest.approx(0.8)
+    assert doubt.sureness(answers(_4=0.8, none=0.2)) == pytest.approx(0.8 / (0.8 + 0.2 * doubt.CAUTION))
+    several = np.stack([answers(_4=0.8, _9=0.2), answers(none=1.0)])
+    assert doubt.sureness(several).tolist() == pytest.approx([0.8, 0.0])
+
+
 def test_the_reason_names_what_else_it_could_be():
     sure = Doubt(0.9)
     assert sure.reason(answers(_4=0.95)) is None

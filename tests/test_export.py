@@ -50,7 +50,7 @@ def test_the_file_is_small_and_tells_of_its_normalisation_and_weights_but_not_of
     assert len(exported) < 2 * 2**20
     proto = onnx.load_from_string(exported)
     assert {entry.key for entry in proto.metadata_props} == {
-        f"digitnet.{key}" for key in ("normalisation", "weights", "temperature", "none_logit", "risks")
+        f"digitnet.{key}" for key in ("normalisation", "weights", "temperature", "slope", "offset", "risks")
     }
     assert b"site-packages" not in exported
     assert b"digitnet/model.py" not in exported
