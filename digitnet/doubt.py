@@ -59,21 +59,25 @@ class Doubt:
         """Whether every picture with ink is answered."""
         return self.threshold <= 0
 
-    def reason(self, answers: "npt.NDArray[np.float32]", strength: float = 1.0) -> str | None:
-        """Why an answer is withheld, or None where it is given.
+    def is_sure(self, answers: "npt.NDArray[np.float32]") -> list[bool]:
+        """Whether each of `answers` (N, 11) is given."""
+        sure: list[bool] = (sureness(answers) >= self.threshold).tolist()
+        return sure
 
-        Args:
-            answers: (11,) probabilities of the ten digits and of "not a digit".
-            strength: how much of the paper's brightness the ink takes away, in [0, 1].
-        """
-        second, best = answers[:NOT_A_DIGIT].argsort()[-2:]
-        if sureness(answers) >= self.threshold:
-            return None
-        if strength < TOO_FAINT:
-            return "too faint"
-        if answers[NOT_A_DIGIT] >= answers[second]:
-            return "not a digit"
-        return f"unsure: {best} or {second}"
+
+def reason(answers: "npt.NDArray[np.float32]", strength: float = 1.0) -> str:
+    """What to say instead of a digit.
+
+    Args:
+        answers: (11,) probabilities of the ten digits and of "not a digit".
+        strength: how much of the paper's brightness the ink takes away, in [0, 1].
+    """
+    second, best = answers[:NOT_A_DIGIT].argsort()[-2:]
+    if strength < TOO_FAINT:
+        return "too faint"
+    if answers[NOT_A_DIGIT] >= answers[second]:
+        return "not a digit"
+    return f"unsure: {best} or {second}"
 
 
 def chosen(risks: tuple[Risk, ...], max_error: float | None) -> Doubt:

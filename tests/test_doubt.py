@@ -26,13 +26,13 @@ def test_the_lowest_confidence_is_chosen_that_keeps_the_error(max_error, thresho
 
 def test_a_model_that_is_never_sure_enough_answers_nothing():
     never = doubt.chosen(RISKS[:3], 0.005)
-    assert never.reason(answers(_4=1.0)) is not None
+    assert never.is_sure(answers(_4=1.0)[np.newaxis]) == [False]
 
 
 def test_without_a_largest_error_everything_is_answered():
     always = doubt.chosen(RISKS, None)
     assert always.never
-    assert always.reason(answers(none=0.9)) is None
+    assert always.is_sure(answers(none=0.9)[np.newaxis]) == [True]
 
 
 @pytest.mark.parametrize("max_error", [-0.01, 1.5, float("nan")])
@@ -48,15 +48,17 @@ def test_sureness_is_confidence_with_more_caution_about_what_is_no_digit():
     assert doubt.sureness(several).tolist() == pytest.approx([0.8, 0.0])
 
 
+def test_from_the_threshold_upwards_it_is_sure():
+    several = np.stack([answers(_4=0.95, _9=0.05), answers(_4=0.85, _9=0.15), answers(_4=0.95, none=0.05)])
+    assert Doubt(0.9).is_sure(several) == [True, False, False]
+
+
 def test_the_reason_names_what_else_it_could_be():
-    sure = Doubt(0.9)
-    assert sure.reason(answers(_4=0.95)) is None
-    assert sure.reason(answers(_4=0.6, _9=0.3)) == "unsure: 4 or 9"
-    assert sure.reason(answers(_9=0.6, _4=0.3)) == "unsure: 9 or 4"
-    assert sure.reason(answers(_4=0.6, none=0.3)) == "not a digit"
-    assert sure.reason(answers(none=0.95)) == "not a digit"
-    assert sure.reason(answers(_4=0.6, _9=0.3), strength=0.05) == "too faint"
-    assert sure.reason(answers(_4=0.95), strength=0.05) is None
+    assert doubt.reason(answers(_4=0.6, _9=0.3)) == "unsure: 4 or 9"
+    assert doubt.reason(answers(_9=0.6, _4=0.3)) == "unsure: 9 or 4"
+    assert doubt.reason(answers(_4=0.6, none=0.3)) == "not a digit"
+    assert doubt.reason(answers(none=0.95)) == "not a digit"
+    assert doubt.reason(answers(_4=0.6, _9=0.3), strength=0.05) == "too faint"
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1))))
