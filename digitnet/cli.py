@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 STANDARD_INPUT = "-"
-MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's slower and more accurate one"
+MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's larger one, which taught the usual one"
 
 
 def main(arguments: list[str] | None = None) -> int:

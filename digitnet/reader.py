@@ -52,8 +52,7 @@ class Reader:
 
     Args:
         model: an .onnx file from `digitnet export`, or a model.pth, which is exported on the fly where PyTorch is
-            installed. Without it, the model that the package carries; "large" is the package's other one, more
-            accurate and slower.
+            installed. Without it, the model that the package carries; "large" is the larger one that taught it.
         max_error: how many of the answers may be wrong, as a fraction; what would make them more is withheld. None
             answers whatever holds ink.
 
