@@ -101,9 +101,10 @@ def _flag_and_foot(ink: _Ink, chance: Chance) -> Tensor:
     pen = ink.half_pen(1.0)
     y = ink.top + pen
     x = ink.column_at(y)
-    reach, angle = ink.height * chance.uniform(0.2, 0.62), chance.uniform(0.5, 1.25)
+    # From the stem, in radians; a flag that falls less steeply makes a 7 of it.
+    reach, angle = ink.height * chance.uniform(0.2, 0.62), chance.uniform(0.5, 1.05)
     flag = segment(x, y, x - reach * angle.sin(), y + reach * angle.cos(), pen)
-    flagged = ink.add(flag, chance.happens(0.4))
+    flagged = ink.add(flag, chance.happens(0.2))
     y = ink.bottom - pen
     x = ink.column_at(y)
     left, right = ink.height * chance.uniform(0.1, 0.35), ink.height * chance.uniform(0.1, 0.35)
@@ -179,6 +180,8 @@ def change_pen(images: Tensor, chance: Chance) -> Tensor:
     images = torch.where(which < 0.2, soft, images)
     images = torch.where(which > 0.85, (images + 1.5 * (images - soft)).clamp(0, 1), images)
     images = torch.where(chance.happens(0.12), ((images - 0.4) * 6 + 0.5).clamp(0, 1), images)
+    # Outlined: what is left of a thick stroke when a thin one is taken out of it.
+    images = torch.where(chance.happens(0.04), (1.5 * (thick - thin)).clamp(0, 1), images)
     return images.clamp(1e-4, 1) ** chance.uniform(-0.6, 0.6).exp()
 
 
@@ -199,10 +202,11 @@ def add_leftovers(images: Tensor, chance: Chance) -> Tensor:
     axis = torch.arange(SIDE, device=images.device, dtype=torch.float32)
     columns, rows = axis.view(1, 1, 1, -1), axis.view(1, 1, -1, 1)
 
-    angle, offset = chance.uniform(0, math.pi), chance.uniform(-13, 13)
-    distance = ((columns - 13.5) * angle.cos() + (rows - 13.5) * angle.sin() - offset).abs()
-    line = (1.2 - distance).clamp(0, 1) * chance.uniform(0, 0.9)
-    images = torch.where(chance.happens(0.1), torch.maximum(images, line), images)
+    for _ in range(3):
+        angle, offset = chance.uniform(0, math.pi), chance.uniform(-13, 13)
+        distance = ((columns - 13.5) * angle.cos() + (rows - 13.5) * angle.sin() - offset).abs()
+        line = (chance.uniform(0.8, 1.8) - distance).clamp(0, 1) * chance.uniform(0, 1)
+        images = torch.where(chance.happens(0.08), torch.maximum(images, line), images)
 
     neighbours = images[chance.permutation()].roll(18, dims=3)
     neighbours = torch.where((columns < 14) ^ chance.happens(0.5), 0.0, neighbours.roll(9, dims=3))
@@ -215,7 +219,14 @@ def add_leftovers(images: Tensor, chance: Chance) -> Tensor:
 
 
 def change_camera(images: Tensor, chance: Chance) -> Tensor:
-    """Weakens the contrast of some images and adds noise to some."""
+    """Weakens the contrast of some images, lights a part of some otherwise or in negative, and adds noise to some."""
     images = torch.where(chance.happens(0.15), images * chance.uniform(0.5, 1.0), images)
+    axis = torch.arange(SIDE, device=images.device, dtype=torch.float32)
+    angle, offset = chance.uniform(0, 2 * math.pi), chance.uniform(-10, 10)
+    side = (axis.view(1, 1, 1, -1) - 13.5) * angle.cos() + (axis.view(1, 1, -1, 1) - 13.5) * angle.sin()
+    gain = chance.uniform(0.3, 1.0)
+    lit = gain * images + (1 - gain) * chance.uniform(0, 1)
+    lit = torch.where(chance.happens(0.5), 1 - lit, lit)
+    images = torch.where(chance.happens(0.08) & (side > offset), lit, images)
     strength = torch.where(chance.happens(0.15), chance.uniform(0, 0.2), 0.0)
     return (images + strength * chance.normal(1, SIDE, SIDE)).clamp(0, 1)

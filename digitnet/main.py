@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of training, which `digitnet train` has too."""
     recipes = "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in RECIPES.values())
     parser.add_argument("--recipe", choices=RECIPES, default=QUICK.name, help=recipes)
-    parser.add_argument("--teacher", type=Path, metavar="FILE", help="a model.pth to learn from besides the labels")
+    parser.add_argument("--teacher", type=Path, nargs="+", default=[], metavar="FILE", help="each model.pth to learn from besides the labels")
     parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: go on for ever)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is there)")
     parser.add_argument("--model", type=Path, default=Path("model.pth"), help="the file to go on with and save to")
@@ -120,7 +120,7 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
     torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe]
     model = DigitNet(recipe.width, deep=recipe.deep)
-    training = TrainingRun(model, device, seed=options.seed, recipe=recipe, teacher=_teacher(options.teacher))
+    training = TrainingRun(model, device, seed=options.seed, recipe=recipe, teachers=[_teacher(path) for path in options.teacher])
     checkpoint = Checkpoint(options.model)
     with locked(checkpoint.model_path):
         for path in (checkpoint.model_path, checkpoint.training_path, checkpoint.history_path):
@@ -211,10 +211,8 @@ def _save(checkpoint: "Checkpoint", run: "TrainingRun") -> bool:
     return True
 
 
-def _teacher(path: Path | None) -> Any:
-    """The network in a model.pth, or None without one."""
-    if path is None:
-        return None
+def _teacher(path: Path) -> Any:
+    """The network in a model.pth."""
     from digitnet.checkpoint import load_weights
     from digitnet.model import DigitNet
 

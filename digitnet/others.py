@@ -26,6 +26,7 @@ GLYPHS = Path(__file__).with_name("weights") / "glyphs.npz"
 CANVAS = 64  # pixels; what scribbles and shapes are drawn on before they are normalised
 DRAWN = 3000  # scribbles and shapes; enough that none is seen often
 DRAWN_SEED = 7
+UNSEEN = 10  # every tenth glyph is kept from training, for calibration
 
 # Parts of a batch, relative to the images from MNIST.
 FOREIGN_DIGITS = 0.1
@@ -77,17 +78,30 @@ def spoil(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
 @functools.cache
 def pools() -> tuple[Tensor, Tensor, Tensor]:
     """Foreign digits (N, 1, 28, 28) uint8, their labels (N,) int64, and what is no digit (M, 1, 28, 28) uint8."""
-    with np.load(GLYPHS) as file:
-        images, labels = torch.from_numpy(file["images"]).unsqueeze(1), torch.from_numpy(file["labels"]).long()
+    images, labels = glyphs()
+    seen = torch.arange(len(labels)) % UNSEEN > 0
+    images, labels = images[seen], labels[seen]
     digits = labels != NOT_A_DIGIT
     drawn = torch.from_numpy(drawings(DRAWN, DRAWN_SEED)).unsqueeze(1)
     return images[digits], labels[digits], torch.cat([images[~digits], drawn])
 
 
+def unseen_glyphs() -> tuple[Tensor, Tensor]:
+    """What `pools` leaves out: images (N, 1, 28, 28) uint8 and labels (N,) int64, 0 to 9 or `NOT_A_DIGIT`."""
+    images, labels = glyphs()
+    return images[::UNSEEN], labels[::UNSEEN]
+
+
+def glyphs() -> tuple[Tensor, Tensor]:
+    """All that the fonts gave."""
+    with np.load(GLYPHS) as file:
+        return torch.from_numpy(file["images"]).unsqueeze(1), torch.from_numpy(file["labels"]).long()
+
+
 def drawings(count: int, seed: int) -> npt.NDArray[np.uint8]:
     """Scribbles, signs and filled shapes, normalised as any picture is: (count, 28, 28), in bytes."""
     rng = np.random.default_rng(seed)
-    makers = (scribble, scribble, sign, shape, scribble, silhouette)
+    makers = (scribble, character, sign, shape, scribble, silhouette, character, garment)
     canvases = np.stack([makers[index % len(makers)](rng) for index in range(count)])
     ink = canvases / canvases.max((1, 2), keepdims=True).astype(np.float32)
     return (fit(ink, (ink > STRONG).astype(np.uint8)) * 255).round().astype(np.uint8)
@@ -132,6 +146,28 @@ def sign(rng: np.random.Generator) -> Canvas:
     return canvas
 
 
+def character(rng: np.random.Generator) -> Canvas:
+    """Four to six lines, arcs and loops, most beginning where another ended, as a letter of an unknown script."""
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+    pen = int(rng.integers(2, 6))
+    places = np.array([(x, y) for x in (14, 32, 50) for y in (12, 32, 52)])
+    end = rng.choice(places) + rng.normal(0, 3, 2)
+    for _ in range(int(rng.integers(4, 7))):
+        start = end if rng.random() < 0.65 else rng.choice(places) + rng.normal(0, 3, 2)
+        end = rng.choice(places) + rng.normal(0, 3, 2)
+        kind = rng.random()
+        if kind < 0.7:
+            _line(canvas, start, end, pen)
+        elif kind < 0.9:  # an arc that swells to one side
+            across = (end - start)[::-1] * [-1, 1] * rng.uniform(0.3, 0.7) * rng.choice([-1, 1])
+            arc = _smooth(np.stack([start, start + across, end + across, end]))
+            cv2.polylines(canvas, [arc.round().astype(np.int32)], False, 255, pen, cv2.LINE_AA)
+        else:
+            radii = rng.integers(4, 9, 2).tolist()
+            cv2.ellipse(canvas, start.round().astype(int).tolist(), radii, 0, 0, 360, 255, pen, cv2.LINE_AA)
+    return canvas
+
+
 def shape(rng: np.random.Generator) -> Canvas:
     """A filled outline, often symmetrical, with a texture inside: things, not strokes."""
     corners = int(rng.integers(4, 9))
@@ -156,6 +192,22 @@ def silhouette(rng: np.random.Generator) -> Canvas:
     outline = np.vstack([side, side[::-1] * [-1, 1] + [CANVAS, 0]])
     canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     cv2.fillPoly(canvas, [outline.round().astype(np.int32)], 255, cv2.LINE_AA)
+    return textured(canvas, rng)
+
+
+def garment(rng: np.random.Generator) -> Canvas:
+    """A filled trunk with two limbs, the same on both sides."""
+    half_width, top, bottom = rng.uniform(7, 18), rng.uniform(4, 16), rng.uniform(44, 60)
+    trunk = [(0, top), (half_width, top), (half_width * rng.uniform(0.6, 1.5), bottom), (0, bottom)]
+    shoulder, width = rng.uniform(top, 40), rng.uniform(5, 16)
+    reach, fall = rng.uniform(6, 14), rng.uniform(-12, 30)
+    limb = [(0, shoulder), (half_width, shoulder), (half_width + reach, shoulder + fall)]
+    limb += [(half_width + reach - 2, shoulder + fall + width), (half_width - 1, shoulder + width), (0, shoulder + width)]
+    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
+    for outline in (trunk, limb):
+        for side in (-1, 1):
+            points = np.array(outline) * [side, 1] + [CANVAS / 2, 0]
+            cv2.fillPoly(canvas, [points.round().astype(np.int32)], 255, cv2.LINE_AA)
     return textured(canvas, rng)
 
 

@@ -32,9 +32,9 @@ QUICK = Recipe("quick", "a small network, good after a minute, better for as lon
 LARGE = Recipe(
     "large",
     "a network four times as costly, the teacher of 'best'",
-    width=24,
+    width=32,
     deep=True,
-    epochs=45,
+    epochs=36,
     peak_learning_rate=3e-3,
     warmup_steps=500,
     label_smoothing=0.0,

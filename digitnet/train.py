@@ -7,9 +7,10 @@ is about what a schedule planned to end just then would have given.
 """
 
 import ctypes
+import functools
 import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -58,11 +59,11 @@ class TrainingRun:
         *,
         seed: int = 0,
         recipe: Recipe = QUICK,
-        teacher: nn.Module | None = None,
+        teachers: Sequence[nn.Module] = (),
     ) -> None:
         self.recipe = recipe
         self.model = _placed(model, device)
-        self.teacher = _placed(teacher, device).eval() if teacher else None
+        self.teachers = [_placed(teacher, device).eval() for teacher in teachers]
         self.average = AveragedModel(model, avg_fn=None, multi_avg_fn=_average_late_steps, use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True
@@ -91,15 +92,16 @@ class TrainingRun:
         return self.recipe.peak_learning_rate * min(warm, (1 + math.cos(math.pi * done)) / 2)
 
     def loss(self, logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
-        """Cross-entropy with the labels (N,), 10 for no digit, and with what the teacher sees in the images."""
+        """Cross-entropy with the labels (N,), 10 for no digit, and with what teachers see in the images."""
         answers = with_none(logits)  # (N, 11)
         truth = functional.cross_entropy(
             answers, labels, label_smoothing=self.recipe.label_smoothing, reduction="none"
         )  # (N,)
-        if self.teacher is None:
+        if not self.teachers:
             return truth.mean()
         with torch.no_grad():
-            taught = (with_none(self.teacher(images)) / TEACHER_TEMPERATURE).softmax(1)
+            opinions = [with_none(self._seen_by(teacher, images)) for teacher in self.teachers]
+            taught = torch.stack([(opinion / TEACHER_TEMPERATURE).softmax(1) for opinion in opinions]).mean(0)
         # The soft answers' gradients shrink with the square of the temperature.
         lesson = TEACHER_TEMPERATURE**2 * functional.cross_entropy(
             answers / TEACHER_TEMPERATURE, taught, reduction="none"
@@ -107,6 +109,15 @@ class TrainingRun:
         # What is no digit is better known from its label: a teacher may take a thing that it never saw for a digit.
         weight = TEACHER_WEIGHT * (labels != NOT_A_DIGIT)
         return truth.lerp(lesson, weight).mean()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """What the network sees in `images`, (N, 10)."""
+        return self._seen_by(self.model, images)
+
+    def _seen_by(self, network: nn.Module, images: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=images.device.type == "cpu" and has_bfloat16()):
+            logits: Tensor = network(images)
+        return logits.float()
 
     def batches(self, loader: "DataLoader[tuple[Tensor, Tensor]]") -> Iterator[tuple[Tensor, Tensor]]:
         """What is left of the present epoch."""
@@ -200,8 +211,7 @@ def train(
             images, labels = add_others(images, labels, run.generator)
             if run.epoch >= PLAIN_EPOCHS:
                 images = augment(images, labels, run.generator)
-            logits = model(images)  # (N, 10)
-            loss = run.loss(logits, labels, images)
+            loss = run.loss(run.logits(images), labels, images)
             run.optimizer.zero_grad()
             loss.backward()
             run.update(loss.item())
@@ -210,6 +220,13 @@ def train(
         run.end_epoch()
     if not going_on:
         model.load_state_dict(run.average.module.state_dict())
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; then a step takes half the time, else several times longer."""
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def keep_memory() -> None:

@@ -1,8 +1,8 @@
 """Draws the glyphs that training adds to MNIST, from handwriting fonts: digitnet/weights/glyphs.npz.
 
-    python data/fonts/glyphs.py DIR      DIR holds the packages that fonts.csv names, each unpacked into DIR/NAME
+    python data/fonts/glyphs.py DIR      DIR holds the packages that the tables name, each unpacked into DIR/NAME
 
-Each is @fontsource/NAME on npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font
+fonts.csv has hands that write digits and letters; scripts.csv, other scripts' letters. Each font is @fontsource/NAME on npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font
 License 1.1 are used. Every glyph is normalised as any picture is, (28, 28) in bytes; labels 0 to 9, and 10 for letters
 and signs that no one would read as a digit.
 """
@@ -11,6 +11,7 @@ import argparse
 import csv
 import io
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,10 @@ PENS = (1, 5)  # widths in pixels by which strokes grow, since most of these fon
 OTHERS_A_FONT = 24  # of each subset; enough that every letter turns up in several hands
 # Without those that somebody's digit looks like: O o D Q, I i l, Z z, S s, b G, B, g q y, and their like elsewhere.
 OTHERS = Path(__file__).with_name("others.csv")
+# Letters (not numerals) of other scripts, without those that the package's large model read as a digit without doubt.
+SCRIPTS = Path(__file__).with_name("scripts.csv")
+
+Wanted = tuple[str, Path, int, int]  # a character, its font, the pen, the label
 
 
 def main() -> None:
@@ -36,25 +41,32 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     rng = random.Random(0)
-    images: list[npt.NDArray[np.uint8]] = []
-    labels: list[int] = []
-    fonts, subsets = rows(FONTS), {row["subset"]: row["characters"] for row in rows(OTHERS)}
-    for font in fonts:
-        for subset, characters in subsets.items():
-            for path in sorted((folder / font["name"]).glob(f"package/files/*-{subset}-400-normal.woff")):
-                others = rng.sample(characters, min(OTHERS_A_FONT, len(characters)))
-                wanted = [(character, NOT_A_DIGIT, rng.choice(PENS)) for character in others]
-                if subset == "latin":
-                    wanted += [(str(digit), digit, pen) for digit in range(10) for pen in PENS]
-                for character, label, pen in wanted:
-                    glyph = drawn(character, path, pen)
-                    if glyph is not None:
-                        images.append(glyph)
-                        labels.append(label)
-    print(f"{len(fonts)} fonts: {sum(label < NOT_A_DIGIT for label in labels)} digits, {len(labels)} glyphs in all")
+    wanted = [*hands(folder, rng), *scripts(folder, rng)]
+    glyphs = [(drawn(*glyph), label) for *glyph, label in wanted]
+    images, labels = zip(*((image, label) for image, label in glyphs if image is not None), strict=True)
+    print(f"{sum(label < NOT_A_DIGIT for label in labels)} digits, {len(labels)} glyphs in all")
     archive = io.BytesIO()
     np.savez_compressed(archive, images=np.stack(images), labels=np.array(labels, np.uint8))
     write_atomically(TARGET, archive.getvalue())
+
+
+def hands(folder: Path, rng: random.Random) -> Iterator[Wanted]:
+    """The digits of each handwriting font, and some letters of each of its subsets."""
+    subsets = {row["subset"]: row["characters"] for row in rows(OTHERS)}
+    for font in rows(FONTS):
+        for subset, characters in subsets.items():
+            for path in sorted((folder / font["name"]).glob(f"package/files/*-{subset}-400-normal.woff")):
+                for character in rng.sample(characters, min(OTHERS_A_FONT, len(characters))):
+                    yield character, path, rng.choice(PENS), NOT_A_DIGIT
+                if subset == "latin":
+                    yield from ((str(digit), path, pen, digit) for digit in range(10) for pen in PENS)
+
+
+def scripts(folder: Path, rng: random.Random) -> Iterator[Wanted]:
+    for font in rows(SCRIPTS):
+        name = font["name"]
+        path = folder / name / "package" / "files" / f"{name}-{font['subset']}-400-normal.woff"
+        yield from ((character, path, rng.choice(PENS), NOT_A_DIGIT) for character in font["characters"])
 
 
 def rows(table: Path) -> list[dict[str, str]]:
