@@ -15,10 +15,10 @@ import record
 
 from digitnet import Reader
 from digitnet.cli import PICTURE_SUFFIXES
-from digitnet.doubt import DEFAULT_MAX_ERROR
+from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.errors import UsageError
 from digitnet.labelled import folder, mnist_test_set
-from digitnet.measures import NOT_A_DIGIT, LabelledDigits, Measures, Share, measure
+from digitnet.measures import LabelledDigits, Measures, Share, measure
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from digitnet import Reader
 from digitnet.dataset import MNIST, find_mnist
 from digitnet.model import DigitNet
-from digitnet.synth import Scene, render
+from digitnet.scene import Scene, render
 
 BULK = 10_000
 PROCESSES = 9

@@ -1,6 +1,6 @@
 """Accuracy on MNIST's test set over several seeds of a recipe, each read once, after the last epoch.
 
-    python benchmarks/mnist.py --recipe large --seeds 5 [--folder DIR] [--teacher FILE]
+    python benchmarks/mnist.py --recipe large --seeds 5 [--folder DIR] [--teacher FILE...]
 
 Each seed is a run of `main.py` in DIR, hours long; stop the benchmark whenever you like, and the same command goes on.
 The test accuracy that main.py notes after every cycle is looked at for the last one only, and chooses nothing.
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--recipe", choices=[name for name, recipe in RECIPES.items() if recipe.epochs], required=True)
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to this, without it")
     parser.add_argument("--folder", type=Path, default=record.ROOT / "runs", help="where the runs are kept")
-    parser.add_argument("--teacher", type=Path, metavar="FILE", help="the teacher of recipes that have one")
+    parser.add_argument("--teacher", type=Path, nargs="+", default=[], metavar="FILE", help="of recipes that have some")
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.recipe]
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -33,11 +33,11 @@ def main() -> None:
         record.write(f"mnist_{recipe.name}", summary(recipe, arguments.folder, arguments.seeds))
 
 
-def run(recipe: Recipe, seed: int, folder: Path, teacher: Path | None) -> None:
+def run(recipe: Recipe, seed: int, folder: Path, teachers: list[Path]) -> None:
     """Trains one seed to its end, from wherever it stands."""
     command = [sys.executable, str(record.ROOT / "main.py"), "--recipe", recipe.name, "--seed", str(seed)]
     command += ["--model", str(folder / f"{recipe.name}{seed}.pth")]
-    command += ["--teacher", str(teacher)] if teacher else []
+    command += ["--teacher", *map(str, teachers)] if teachers else []
     finished = subprocess.run(command, check=False)
     if finished.returncode:
         sys.exit(finished.returncode)

@@ -1,10 +1,12 @@
 """Confidence that means what it says: what a network's logits are worth, measured on pictures it was not trained on.
 
-Those are the held-out training images of MNIST, as they are and redrawn by `augment`, and things that are no digit:
-drawings that training has not seen, and held-out digits spoiled. The test set is never looked at.
+Those are the held-out training images of MNIST, as they are and redrawn by `augment`, held-out digits and letters from
+fonts, and other things that are no digit: drawings that training has not seen, and held-out digits spoiled. The test
+set is never looked at.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ from torch.nn import functional
 from digitnet.augment import augment
 from digitnet.dataset import get_validation_loader
 from digitnet.doubt import CAUTION, NOT_A_DIGIT, Risk, sureness
-from digitnet.others import drawings, spoil
+from digitnet.others import drawings, spoil, unseen_glyphs
 
 SEED = 20261122
 DRAWN = 1000
@@ -63,12 +65,12 @@ def eleven(logits: Tensor, temperature: Tensor | float, slope: Tensor | float, o
     return functional.pad((logits / temperature).log_softmax(1) + odds, (0, 1))
 
 
-def calibrate(model: nn.Module) -> Calibration:
-    """Measures `model`, on the CPU.
+def calibrate(model: nn.Module, data: str | Path | None = None) -> Calibration:
+    """Measures `model`, on the CPU, with MNIST from the folder `data` or from the usual places.
 
     Raises DataError where MNIST is not to be had.
     """
-    images, labels = unseen_pictures()
+    images, labels = unseen_pictures(data)
     model.eval()
     with torch.inference_mode():
         logits = torch.cat([model(batch) for batch in images.split(500)])
@@ -77,16 +79,18 @@ def calibrate(model: nn.Module) -> Calibration:
     return Calibration(*scales, risks(eleven(logits, *scales).softmax(1), labels))
 
 
-def unseen_pictures() -> tuple[Tensor, Tensor]:
+def unseen_pictures(data: str | Path | None = None) -> tuple[Tensor, Tensor]:
     """Images (N, 1, 28, 28) and labels (N,), 0 to 9 or `NOT_A_DIGIT`, the same at every call."""
     generator = torch.Generator().manual_seed(SEED)
-    batches = list(get_validation_loader())
+    batches = list(get_validation_loader(data))
     plain, labels = torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
     redrawn = augment(plain, labels, generator)
     spoiled = spoil(plain[: len(plain) // 10], labels[: len(plain) // 10], generator)
     drawn = torch.from_numpy(drawings(DRAWN, DRAWN_SEED)).unsqueeze(1).float() / 255
     none = torch.full((len(spoiled) + len(drawn),), NOT_A_DIGIT)
-    return torch.cat([plain, redrawn, spoiled, drawn]), torch.cat([labels, labels, none])
+    glyphs, glyph_labels = unseen_glyphs()
+    glyphs = augment(glyphs.float() / 255, glyph_labels, generator)
+    return torch.cat([plain, redrawn, spoiled, drawn, glyphs]), torch.cat([labels, labels, none, glyph_labels])
 
 
 def weights(labels: Tensor) -> Tensor:

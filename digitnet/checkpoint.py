@@ -13,11 +13,12 @@ import json
 import pickle
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from digitnet.errors import ModelError
 from digitnet.files import checksum, write_atomically
@@ -70,12 +71,12 @@ class Checkpoint:
         Raises:
             ModelError: a file is damaged or not DigitNet's. Nothing has been changed then.
         """
-        weights = load_weights(self.model_path) if self.model_path.exists() else None
+        weights = load_weights(self.model_path, run.network_like) if self.model_path.exists() else None
         self._saved = checksum(self.model_path.read_bytes()) if weights else None
         training = self._read_training()
         if weights and shapes(weights) != shapes(run.average.module.state_dict()):
             raise ModelError(
-                f"{self.model_path}: a DigitNet of another size than the recipe {run.recipe.name!r} trains; "
+                f"{self.model_path}: a network of another size than the recipe {run.recipe.name!r} trains; "
                 "give the recipe that made it, or choose another file"
             )
         if training and (recipe := training["run"].get("recipe", run.recipe.name)) != run.recipe.name:
@@ -123,8 +124,10 @@ class Checkpoint:
         return f" The training state found there belongs to other weights and is kept as {aside}."
 
 
-def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """The state_dict in `path`, checked to be one that DigitNet can load.
+def load_weights(
+    path: str | Path, network_like: Callable[[dict[str, Tensor]], nn.Module] = DigitNet.like
+) -> dict[str, Tensor]:
+    """The state_dict in `path`, checked to be one that DigitNet, or the network `network_like(weights)`, can load.
 
     Raises:
         ModelError: missing, damaged, with code in it, of another network, or with values that are not finite.
@@ -136,11 +139,13 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path}: holds a {type(content).__name__}, not the weights of DigitNet; "
             "save them with torch.save(model.state_dict(), path)"
         )
-    expected, found = shapes(DigitNet.like(content).state_dict()), shapes(content)
+    network = network_like(content)
+    expected, found = shapes(network.state_dict()), shapes(content)
     if found != expected:
         name = next(name for name in [*expected, *found] if found.get(name) != expected.get(name))
         raise ModelError(
-            f"{path}: the weights of another network ({name} is {found.get(name, 'missing')}, DigitNet's is "
+            f"{path}: the weights of another network ({name} is {found.get(name, 'missing')}, "
+            f"{type(network).__name__}'s is "
             f"{expected.get(name, 'missing')}); it is left as it is, so move it away or choose another file"
         )
     if not all(torch.isfinite(tensor).all() for tensor in content.values() if tensor.is_floating_point()):

@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run=_export)
     export.add_argument("model", type=Path, help="the model.pth")
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
+    export.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     return parser
 
 
@@ -221,5 +222,5 @@ def _export(options: argparse.Namespace) -> int:
         raise MissingExtraError(
             f"{error.name} is not installed; exporting needs: pip install 'digitnet[train]'"
         ) from error
-    print(export(options.model, options.output))
+    print(export(options.model, options.output, data=options.data))
     return 0

@@ -49,7 +49,7 @@ def get_data_loaders(
     """
     folder = find_mnist(root)
     mnist = MNIST(folder, train=True)
-    train_set: Subset[tuple[Tensor, Tensor]] = Subset(mnist, _split(len(mnist), hold_out)[0])
+    train_set: Subset[tuple[Tensor, Tensor]] = Subset(mnist, split(len(mnist), hold_out)[0])
     test_set = MNIST(folder, train=False)
     order = ShuffledBatches(len(train_set), batch_size, seed)
     return (
@@ -61,7 +61,7 @@ def get_data_loaders(
 def get_validation_loader(root: str | Path | None = None, *, hold_out: int = HOLD_OUT) -> Batches:
     """The `hold_out` training images that `get_data_loaders(hold_out=...)` keeps back, never shuffled."""
     mnist = MNIST(find_mnist(root), train=True)
-    held_out: Subset[tuple[Tensor, Tensor]] = Subset(mnist, _split(len(mnist), hold_out)[1])
+    held_out: Subset[tuple[Tensor, Tensor]] = Subset(mnist, split(len(mnist), hold_out)[1])
     return DataLoader(held_out, batch_size=1000, collate_fn=_as_is)
 
 
@@ -182,7 +182,7 @@ def _download(cache: Path) -> None:
         raise DataError(f"{cache}: MNIST could not be downloaded ({reason}); give a folder that holds it") from error
 
 
-def _split(total: int, hold_out: int) -> tuple[list[int], list[int]]:
+def split(total: int, hold_out: int) -> tuple[list[int], list[int]]:
     """Indices (training, validation) of the training images."""
     order = torch.randperm(total, generator=torch.Generator().manual_seed(HOLD_OUT_SEED))
     return order[hold_out:].sort().values.tolist(), order[:hold_out].sort().values.tolist()

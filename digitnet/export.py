@@ -24,20 +24,22 @@ TOLERANCE = 1e-3  # largest difference between two logits, which are about 10 in
 OPSET = 18
 
 
-def export(model_path: str | Path, onnx_path: str | Path | None = None) -> Path:
+def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data: str | Path | None = None) -> Path:
     """Writes the ONNX form of a model.pth, beside it unless `onnx_path` says otherwise, and returns its path.
+
+    `data` is the folder of MNIST, whose held-out images confidence is measured on; None looks in the usual places.
 
     Raises:
         ModelError: the weights are refused (see `checkpoint.load_weights`), or the two forms do not agree.
-        DataError: MNIST, whose held-out images confidence is measured on, is not to be had.
+        DataError: MNIST is not to be had.
         SaveError: the file cannot be written.
     """
     target = Path(onnx_path) if onnx_path is not None else Path(model_path).with_suffix(".onnx")
-    write_atomically(target, to_onnx(model_path))
+    write_atomically(target, to_onnx(model_path, data))
     return target
 
 
-def to_onnx(model_path: str | Path) -> bytes:
+def to_onnx(model_path: str | Path, data: str | Path | None = None) -> bytes:
     """The ONNX form of a model.pth.
 
     Input "images" (N, 1, 28, 28) in [0, 1]; outputs "logits" (N, 10) and "answers" (N, 11), the calibrated
@@ -46,7 +48,7 @@ def to_onnx(model_path: str | Path) -> bytes:
     weights = load_weights(model_path)
     model = DigitNet.like(weights).eval()
     model.load_state_dict(weights)
-    calibration = calibrate(model)
+    calibration = calibrate(model, data)
     metadata = {
         "normalisation": str(NORMALISATION_VERSION),
         "weights": checksum(Path(model_path).read_bytes()),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from digitnet.doubt import NOT_A_DIGIT
 from digitnet.errors import MissingExtraError, UsageError
-from digitnet.measures import NOT_A_DIGIT, LabelledDigits
+from digitnet.measures import LabelledDigits
 from digitnet.reader import Reader
 
 TABLE = "labels.csv"

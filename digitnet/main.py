@@ -9,7 +9,7 @@ import itertools
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from digitnet.checkpoint import Checkpoint
     from digitnet.train import TrainingRun
 
+Loaders = dict[str, Any]  # by what they are for: "train", "validation" and, for DigitNet, "test"
+
 INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
 
 
@@ -28,10 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of training, which `digitnet train` has too."""
     recipes = "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in RECIPES.values())
     parser.add_argument("--recipe", choices=RECIPES, default=QUICK.name, help=recipes)
-    parser.add_argument("--teacher", type=Path, nargs="+", default=[], metavar="FILE", help="each model.pth to learn from besides the labels")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="each model.pth to learn from besides the labels",
+    )
     parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: go on for ever)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is there)")
-    parser.add_argument("--model", type=Path, default=Path("model.pth"), help="the file to go on with and save to")
+    parser.add_argument(
+        "--model", type=Path, help="the file to go on with and save to (default: model.pth; locator.pth)"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     parser.add_argument("--seed", type=int, default=0, help="of a new run: weights, order and augmentation")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write curves for TensorBoard")
@@ -105,11 +116,8 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
     try:
         import torch
 
-        from digitnet import dataset
         from digitnet.checkpoint import Checkpoint
         from digitnet.files import locked, remove_leftovers
-        from digitnet.model import DigitNet
-        from digitnet.train import TrainingRun
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"{error.name} is not installed; training needs: pip install 'digitnet[train]'"
@@ -119,17 +127,13 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe]
-    model = DigitNet(recipe.width, deep=recipe.deep)
-    training = TrainingRun(model, device, seed=options.seed, recipe=recipe, teachers=[_teacher(path) for path in options.teacher])
-    checkpoint = Checkpoint(options.model)
+    training, get_loaders = _locator_job(options, device) if recipe.pages else _digit_job(options, device)
+    checkpoint = Checkpoint(options.model or ("locator.pth" if recipe.pages else "model.pth"))
     with locked(checkpoint.model_path):
         for path in (checkpoint.model_path, checkpoint.training_path, checkpoint.history_path):
             remove_leftovers(path)
         _say(checkpoint.resume(training))
-        loaders = (
-            *dataset.get_data_loaders(options.data, hold_out=dataset.HOLD_OUT, seed=options.seed),
-            dataset.get_validation_loader(options.data),
-        )
+        loaders = get_loaders()
         with curves(options.tensorboard) as writer, interruption.deferred():
             cycles = range(options.cycles) if options.cycles else itertools.count()
             if recipe.epochs is not None:
@@ -137,13 +141,13 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
             saved = True
             for _ in cycles:
                 try:
-                    saved = _cycle(training, checkpoint, loaders, interruption, writer, device)
+                    saved = _cycle(training, checkpoint, loaders, interruption, writer)
                 except StopTraining:
                     saved = _save(checkpoint, training)
                 if interruption.requested:
-                    again = f"python main.py --model {options.model}"
+                    again = f"{_command(options)} --model {checkpoint.model_path}"
                     if saved:
-                        _say(f"Stopped. {options.model} holds everything so far; go on with: {again}")
+                        _say(f"Stopped. {checkpoint.model_path} holds everything so far; go on with: {again}")
                     return INTERRUPTED
             return 0 if saved else SaveError.exit_code
 
@@ -151,16 +155,14 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
 def _cycle(
     run: "TrainingRun",
     checkpoint: "Checkpoint",
-    loaders: tuple[Any, Any, Any],
+    loaders: "Loaders",
     interruption: Interruption,
     writer: Any,
-    device: Any,
 ) -> bool:
-    """One epoch, two evaluations, a save and a line; whether the save succeeded."""
-    from digitnet.test import evaluate
+    """One epoch, its evaluations, a save and a line; whether the save succeeded."""
     from digitnet.train import train
 
-    train_loader, test_loader, validation_loader = loaders
+    train_loader = loaders["train"]
     number = len(checkpoint.history) + 1
     started = time.monotonic()
     with Progress(f"cycle {number}", len(train_loader), first=run.batch) as progress:
@@ -171,31 +173,31 @@ def _cycle(
                 writer.add_scalar("loss/train", run.mean_loss, run.step)
             interruption.check()
 
-        train(run.model, train_loader, device, epochs=1, run=run, on_batch=on_batch)
+        train(run.model, train_loader, run.device, epochs=1, run=run, on_batch=on_batch)
 
-    validation = evaluate(run.average.module, validation_loader, device)
-    test = evaluate(run.average.module, test_loader, device)
+    found = {name: run.evaluate(loader) for name, loader in loaders.items() if name != "train"}
+    accuracies = {f"{name}_accuracy": evaluation.accuracy for name, evaluation in found.items()}
     cycle = {
         "cycle": number,
         "batches": run.step,
         "loss": run.epoch_loss,
-        "validation_loss": validation.loss,
-        "validation_accuracy": validation.accuracy,
-        "test_accuracy": test.accuracy,
+        "validation_loss": found["validation"].loss,
+        **accuracies,
         "learning_rate": run.learning_rate,
         "seconds": time.monotonic() - started,
     }
     checkpoint.history.append(cycle)
     saved = _save(checkpoint, run)
+    accuracies_in_words = ", ".join(f"{name} {evaluation.accuracy:.2%}" for name, evaluation in found.items())
     best = max(checkpoint.history, key=lambda past: past["validation_accuracy"])
     print(
-        f"cycle {number}: loss {cycle['loss']:.4f}, validation {validation.accuracy:.2%}, test {test.accuracy:.2%}, "
+        f"cycle {number}: loss {cycle['loss']:.4f}, {accuracies_in_words}, "
         f"best validation {best['validation_accuracy']:.2%} (cycle {best['cycle']}), {cycle['seconds']:.1f} s"
         + (f", saved {checkpoint.model_path}" if saved else ", not saved"),
         flush=True,
     )
     if writer:
-        for name in ("validation_accuracy", "test_accuracy", "validation_loss", "learning_rate"):
+        for name in (*accuracies, "validation_loss", "learning_rate"):
             writer.add_scalar(name.replace("_", "/", 1), cycle[name], run.step)
         writer.flush()
     return saved
@@ -209,6 +211,47 @@ def _save(checkpoint: "Checkpoint", run: "TrainingRun") -> bool:
         _say(f"digitnet: {error}")
         return False
     return True
+
+
+def _digit_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRun", Callable[[], Loaders]]:
+    """A run that trains DigitNet, and how to get its data."""
+    from digitnet import dataset
+    from digitnet.model import DigitNet
+    from digitnet.train import TrainingRun
+
+    def get_loaders() -> Loaders:
+        train, test = dataset.get_data_loaders(options.data, hold_out=dataset.HOLD_OUT, seed=options.seed)
+        return {"train": train, "validation": dataset.get_validation_loader(options.data), "test": test}
+
+    recipe = RECIPES[options.recipe]
+    network = DigitNet(recipe.width, deep=recipe.deep)
+    teachers = [_teacher(path) for path in options.teacher]
+    return TrainingRun(network, device, seed=options.seed, recipe=recipe, teachers=teachers), get_loaders
+
+
+def _locator_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRun", Callable[[], Loaders]]:
+    """A run that trains the network for pages, and how to get its data."""
+    import torch
+
+    from digitnet.locating import LocatorRun, get_page_loaders
+    from digitnet.locator import Locator
+
+    def get_loaders() -> Loaders:
+        train, validation = get_page_loaders(options.data, seed=options.seed)
+        return {"train": train, "validation": validation}
+
+    if options.teacher:
+        raise UsageError(f"--teacher: the recipe {options.recipe!r} learns from made pages alone; leave it out")
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
+    return LocatorRun(Locator(), device, seed=options.seed, recipe=RECIPES[options.recipe]), get_loaders
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What goes on with such a run, but for its file."""
+    command = ["python main.py"]
+    command += ["--recipe", options.recipe] if options.recipe != QUICK.name else []
+    command += ["--teacher", *map(str, options.teacher)] if options.teacher else []
+    return " ".join(command)
 
 
 def _teacher(path: Path) -> Any:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from digitnet.doubt import NOT_A_DIGIT
 from digitnet.errors import UsageError
 from digitnet.results import Digit
 
-NOT_A_DIGIT = -1  # the label of what is no digit at all
 Z = 1.959963984540054  # the normal distribution has 95 % between -Z and Z
 BINS = 15  # of the reliability diagram, as Guo et al. have them
 CURVE_POINTS = 201  # of a risk-coverage curve: a step of half a percent, less than a page can show
@@ -30,7 +30,7 @@ class LabelledDigits:
 
     Attributes:
         name: what to call the set, or, in a comparison of models, the model.
-        labels: 0 to 9, or -1 for what is not a digit at all.
+        labels: 0 to 9, or `doubt.NOT_A_DIGIT` for what is not a digit at all.
         digits: the answers, in the same order.
         images: what the network saw, each (28, 28) in [0, 1], bright ink on dark; None for a blank picture.
         files: the names of the pictures.
@@ -49,7 +49,7 @@ class LabelledDigits:
             values = getattr(self, field)
             if values is not None and len(values) != len(self.labels):
                 raise UsageError(f"{self.name}: {len(self.labels)} labels but {len(values)} {field}; give one a label")
-        if strange := sorted({int(label) for label in self.labels} - set(range(NOT_A_DIGIT, 10))):
+        if strange := sorted({int(label) for label in self.labels} - set(range(NOT_A_DIGIT + 1))):
             raise UsageError(f"{self.name}: {strange[0]} is no label; use 0 to 9, or {NOT_A_DIGIT} for no digit")
 
 
@@ -230,7 +230,7 @@ def by_digit(answers: LabelledDigits) -> tuple[DigitScore, ...]:
     matrix = confusion(answers)
     found, guessed = matrix.diagonal().tolist(), matrix.sum(0).tolist()
     # Counted from the labels, since a digit without a best guess was missed as well.
-    written = np.bincount(np.asarray(answers.labels, int) + 1, minlength=11)[1:].tolist()
+    written = np.bincount(np.asarray(answers.labels, int), minlength=11)[:10].tolist()
     return tuple(
         DigitScore(digit, share(hits, guesses), share(hits, labels), _ratio(2 * hits, guesses + labels))
         for digit, (hits, guesses, labels) in enumerate(zip(found, guessed, written, strict=True))

@@ -202,7 +202,11 @@ def garment(rng: np.random.Generator) -> Canvas:
     shoulder, width = rng.uniform(top, 40), rng.uniform(5, 16)
     reach, fall = rng.uniform(6, 14), rng.uniform(-12, 30)
     limb = [(0, shoulder), (half_width, shoulder), (half_width + reach, shoulder + fall)]
-    limb += [(half_width + reach - 2, shoulder + fall + width), (half_width - 1, shoulder + width), (0, shoulder + width)]
+    limb += [
+        (half_width + reach - 2, shoulder + fall + width),
+        (half_width - 1, shoulder + width),
+        (0, shoulder + width),
+    ]
     canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     for outline in (trunk, limb):
         for side in (-1, 1):

@@ -15,6 +15,7 @@ class Recipe:
             run without an end, whose rate falls with a power of the steps.
         peak_learning_rate: what warm-up ends at.
         warmup_steps: batches until then.
+        pages: whether it is for `locator.Locator`, which finds digits on pages, rather than DigitNet, which reads one.
         label_smoothing: how much of a label's weight is spread over all classes, in [0, 1].
     """
 
@@ -26,6 +27,7 @@ class Recipe:
     peak_learning_rate: float = 6e-3
     warmup_steps: int = 100
     label_smoothing: float = 0.05
+    pages: bool = False
 
 
 QUICK = Recipe("quick", "a small network, good after a minute, better for as long as you let it run")
@@ -48,4 +50,12 @@ BEST = Recipe(
     warmup_steps=500,
     label_smoothing=0.0,
 )
-RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, BEST)}
+LOCATOR = Recipe(
+    "locator",
+    "the network that finds digits on pages, trained on made ones",
+    epochs=70,
+    peak_learning_rate=2e-3,
+    warmup_steps=500,
+    pages=True,
+)
+RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, BEST, LOCATOR)}

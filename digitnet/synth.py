@@ -1,206 +1,571 @@
-"""Pictures of handwriting, made: an MNIST digit on procedural paper, in procedural light, with a procedural pen.
+"""Pages of handwritten numbers, made: with what stands where, for training and for judging whatever reads pages.
 
-They stand in for photographs where real ones cannot be shipped: as samples, and as test pictures whose answer is
-known. A `Scene` says what to draw; `render` draws it, the same for the same random generator.
+A `PageMaker` writes with digits that it is given (MNIST's, or anyone's), in one hand a page: one slant, one pen, one
+spacing. It lays them out in lines, joins and overlaps some, puts letters, signs and scribbles between them, and shows
+the page on one of `PAPERS`, in uneven light, through a camera. Everything comes from the generator that is passed in,
+so the same seed makes the same page.
+
+Pictures are grey, (height, width) in bytes. Positions are pixels, from the top left corner.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 Array = npt.NDArray[np.float32]
-Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
+Picture = npt.NDArray[np.uint8]
+Paper = Callable[[int, int, Generator], Array]
 
-WHITE: Colour = (0.96, 0.96, 0.94)
-INK_BLUE: Colour = (0.12, 0.18, 0.55)
-BLACK: Colour = (0.08, 0.08, 0.09)
+SOURCE_SIDE = 28  # of the digits and letters that pages are written with
+FINE = 2  # times as large are digits thinned to a line
+THINNED = 1500  # digits that are, a second's work
+CUT_OFF = 0.75  # a digit of which less than this is on the page is nobody's to read
+SPACE = 0.8  # heights of a digit; a wider gap is a blank in the text
+SHARP = 0.5  # ink above this is stroke
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What a picture shows, and how it was taken.
+class MadeDigit:
+    """A digit on a made page.
 
     Attributes:
-        width, height: of the picture, in pixels.
-        digit_height: of the digit, as a fraction of the picture's shorter side.
-        off_centre: how far the digit may lie from the middle, as a fraction of the room it has.
-        paper, pen: their colours.
-        pen_weight: grows (or thins, below 0) the digit's strokes by this fraction of its height.
-        one_pixel: draws the digit as the mouse of a paint program does, in lines one pixel wide.
-        opacity: of the ink, in [0, 1]; a faint pencil has 0.3.
-        texture: how unevenly the pen covers the paper, in [0, 1].
-        grain: standard deviation of the paper's own pattern, as a fraction of its brightness.
-        lines: printed lines on the paper, "ruled", "squared" or None.
-        line_strength: their opacity, in [0, 1].
-        frame: a printed frame around the digit, as a form has.
-        table: a dark table beside the paper.
-        light: how much darker the darkest corner is, in [0, 1].
-        shadow: how much darker a shadow with an edge makes its side, in [0, 1].
-        blur: of the lens, in pixels (standard deviation of a Gaussian).
-        noise: of the sensor, standard deviation in [0, 1].
+        label: 0 to 9, or None for one that nobody can be asked to read: cut off by the border.
+        left, top, right, bottom: of its ink, in pixels, right and bottom beyond the last.
+        line: which of the page's lines it stands in, from 0.
+        after_space: whether a wide gap parts it from the one before.
     """
 
-    width: int = 320
-    height: int = 320
-    digit_height: float = 0.5
-    off_centre: float = 0.5
-    paper: Colour = WHITE
-    pen: Colour = BLACK
-    pen_weight: float = 0.0
-    one_pixel: bool = False
-    opacity: float = 0.9
-    texture: float = 0.1
-    grain: float = 0.01
-    lines: str | None = None
-    line_strength: float = 0.55
-    frame: bool = False
-    table: bool = False
-    light: float = 0.15
-    shadow: float = 0.0
-    blur: float = 0.7
-    noise: float = 0.01
+    label: int | None
+    left: float
+    top: float
+    right: float
+    bottom: float
+    line: int
+    after_space: bool = False
 
 
-CLEAN: dict[str, Any] = {"opacity": 1.0, "texture": 0.0, "grain": 0.0, "light": 0.0, "blur": 0.0, "noise": 0.0}
-PURE_WHITE: Colour = (1.0, 1.0, 1.0)
-PURE_BLACK: Colour = (0.0, 0.0, 0.0)
+@dataclass(frozen=True)
+class MadePage:
+    """A picture (height, width), grey, in bytes, and what is written in it, line by line, from left to right."""
 
-SCENES: dict[str, Scene] = {
-    "pen": Scene(pen=INK_BLUE, grain=0.02, light=0.2),
-    "pencil": Scene(opacity=0.3, texture=0.5, grain=0.02, pen=(0.3, 0.3, 0.32)),
-    "marker": Scene(pen=(0.75, 0.1, 0.12), pen_weight=0.045, digit_height=0.7),
-    "ruled": Scene(lines="ruled", line_strength=0.9, pen=INK_BLUE, light=0.2),
-    "squared": Scene(lines="squared", pen=BLACK, texture=0.3),
-    "shadow": Scene(shadow=0.55, light=0.3, noise=0.02),
-    "coloured": Scene(paper=(0.95, 0.72, 0.35), pen=(0.35, 0.16, 0.08), grain=0.04),
-    "chalk": Scene(paper=(0.14, 0.25, 0.2), pen=(0.93, 0.93, 0.9), texture=0.5, grain=0.06),
-    "form": Scene(frame=True, digit_height=0.42, off_centre=0.2, pen=INK_BLUE),
-    "table": Scene(table=True, light=0.35, width=480, height=360, digit_height=0.4),
-    "photo": Scene(width=1600, height=1200, digit_height=0.09, light=0.4, blur=1.5, noise=0.03, off_centre=0.8),
-    "mouse": Scene(width=280, height=280, paper=PURE_WHITE, pen=PURE_BLACK, one_pixel=True, off_centre=0.9, **CLEAN),
-    "brush": Scene(width=64, height=64, paper=PURE_BLACK, pen=PURE_WHITE, pen_weight=0.04, **CLEAN),
-}
+    picture: Picture
+    digits: tuple[MadeDigit, ...]
+
+    @property
+    def text(self) -> str:
+        """The digits that can be read: a line a line, blanks where the gaps are wide."""
+        lines: dict[int, str] = {}
+        for digit in self.digits:
+            if digit.label is not None:
+                before = lines.get(digit.line, "")
+                lines[digit.line] = before + (" " if before and digit.after_space else "") + str(digit.label)
+        return "\n".join(lines.values())
 
 
-def render(digit: Array, scene: Scene, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """A picture (height, width, 3), RGB, of one digit.
+@dataclass(frozen=True)
+class Hand:
+    """How somebody writes on one page.
+
+    Attributes:
+        height: of a digit, in pixels.
+        pen: width of the strokes as a fraction of the height; None leaves them as they are in the source.
+        thicker: pixels of the source by which strokes grow, where `pen` is None; below 0 they shrink.
+        slant: columns to the right that a row higher up is moved, in (-1, 1).
+        slope: of the lines, rows down a column.
+        stretch: of the width.
+        gap: between digits, as a fraction of the height; below 0 they overlap.
+        unsteady: how much size, place, slant and gap differ from digit to digit, in [0, 1].
+        joined: how often a stroke leads on from a digit to the next, in [0, 1].
+    """
+
+    height: float
+    pen: float | None = None
+    thicker: float = 0.0
+    slant: float = 0.0
+    slope: float = 0.0
+    stretch: float = 1.0
+    gap: float = 0.2
+    unsteady: float = 0.5
+    joined: float = 0.0
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Ink (h, w) in [0, 1], cut out tight."""
+
+    ink: Array
+
+    @property
+    def height(self) -> int:
+        return len(self.ink)
+
+    @property
+    def width(self) -> int:
+        return len(self.ink[0])
+
+
+class PageMaker:
+    """Makes pages out of what it is given.
 
     Args:
-        digit: (28, 28) in [0, 1], ink bright on dark, as in MNIST.
+        digits: (N, 28, 28) in bytes, ink bright on dark.
+        labels: (N,), 0 to 9.
+        others: (M, 28, 28) in bytes, letters and signs that are no digits; none are written where it is empty.
+        papers: what to write on, by name.
     """
-    ink = _place(_written(digit, scene), scene, rng)  # (H, W)
-    coverage = scene.opacity * ink * (1 - scene.texture * rng.random(ink.shape, dtype=np.float32))
-    paper = np.array(scene.paper, np.float32) * (1 + scene.grain * _clouds(ink.shape, 3, rng))[..., None]
-    paper = _print_lines(paper, scene, rng)
-    picture = paper + coverage[..., None] * (np.array(scene.pen, np.float32) - paper)
-    if scene.table:
-        picture = _lay_on_table(picture, rng)
-    picture = picture * _light(scene, rng)[..., None]
-    if scene.blur:
-        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur)
-    picture = picture + scene.noise * rng.standard_normal(picture.shape, dtype=np.float32)
-    return np.asarray(np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
+
+    def __init__(
+        self,
+        digits: Picture,
+        labels: npt.NDArray[np.integer],
+        others: Picture,
+        papers: Mapping[str, Paper] | None = None,
+    ) -> None:
+        self.digits = digits
+        self.labels = labels
+        self.others = others
+        self.papers = list((papers or PAPERS).values())
+        self.thin = thinned(digits[:THINNED])
+
+    def page(self, rng: Generator, height: int = 192, width: int = 256) -> MadePage:
+        """A page as it comes: any size of digit, any number of lines, some pages empty."""
+        hand = any_hand(rng)
+        sheet = Sheet(height, width)
+        kind = rng.random()
+        if kind < 0.86:
+            self._fill(sheet, hand, rng)
+        elif kind < 0.94:  # nothing to read, or only parts of strokes far too large
+            self._huge(sheet, rng)
+        if rng.random() < 0.25:
+            scribble_on(sheet, hand, rng)
+        return MadePage(self._photographed(sheet, rng), tuple(sheet.digits))
+
+    def number(self, rng: Generator, length: int, *, touching: bool = False) -> MadePage:
+        """A page with one number of `length` digits, whole, apart from each other or each touching the next."""
+        hand = replace(any_hand(rng), height=rng.uniform(24, 56), joined=0.0)
+        hand = replace(hand, slope=float(np.clip(hand.slope, -0.1, 0.1)))
+        height = hand.height
+        sheet = Sheet(round(4 * height), round((1.2 * length + 3) * height))
+        x, y = height, 1.3 * height + max(0.0, -hand.slope * sheet.width)
+        for place in range(length):
+            patch, label = self._any_digit(hand, rng)
+            top = round(y + hand.slope * x)
+            if place:
+                x = sheet.touch(patch, top, x) if touching else x + height * rng.uniform(0.12, 0.5)
+            sheet.write(patch, round(x), top, label, line=0)
+            x += patch.width
+        return MadePage(self._photographed(sheet, rng), tuple(sheet.digits))
+
+    def _fill(self, sheet: "Sheet", hand: Hand, rng: Generator) -> None:
+        height = hand.height
+        y = rng.uniform(0, max(4, 0.6 * height)) if rng.random() < 0.75 else rng.uniform(0, 0.6 * sheet.height)
+        y += max(0.0, -hand.slope * sheet.width * 0.7)
+        letters = rng.choice([0.0, 0.08, 0.5, 1.0], p=[0.45, 0.35, 0.14, 0.06]) if len(self.others) else 0.0
+        zeros = rng.random() < 0.08  # as amounts of money have them
+        line = 0
+        while y < sheet.height - 0.6 * height:
+            x = rng.uniform(-0.3, 1.5) * height
+            while x < sheet.width - 4:
+                x += self._word(sheet, hand, x, y, line, letters, zeros, rng)
+                x += height * rng.choice([rng.uniform(0.3, 0.8), rng.uniform(0.8, 3.0)])
+                if rng.random() < 0.08:
+                    break
+            y += height * rng.uniform(1.15, 2.2)
+            line += 1
+            if rng.random() < 0.15:
+                break
+
+    def _word(
+        self, sheet: "Sheet", hand: Hand, x: float, y: float, line: int, letters: float, zeros: bool, rng: Generator
+    ) -> float:
+        """Writes a number or a word; its width."""
+        start, height = x, hand.height
+        of_letters = rng.random() < letters
+        previous: tuple[float, float, Patch] | None = None
+        for place in range(int(rng.integers(1, 9))):
+            one = replace(
+                hand,
+                height=height * (1 + hand.unsteady * rng.uniform(-0.25, 0.25)),
+                slant=hand.slant + hand.unsteady * rng.uniform(-0.15, 0.15),
+            )
+            down = y + hand.slope * x + hand.unsteady * rng.uniform(-0.15, 0.15) * height
+            if rng.random() < 0.06:
+                x += mark(sheet, one, x, down, rng)
+            elif of_letters:
+                patch = written(self.others[rng.integers(len(self.others))], one)
+                sheet.add(patch, round(x), round(down))
+                x += patch.width + hand.gap * height
+                continue
+            wanted = 0 if zeros and rng.random() < 0.8 else None
+            patch, label = self._any_digit(one, rng, wanted)
+            top = down + (height - patch.height) * rng.uniform(0.3, 0.7)
+            if previous and rng.random() < hand.joined:
+                join(sheet, previous, (x, top, patch), hand, rng)
+            sheet.write(patch, round(x), round(top), label, line, after_space=place == 0 and bool(sheet.digits))
+            previous = (x, top, patch)
+            x += patch.width + height * (hand.gap + 0.04) * (1 + hand.unsteady * rng.uniform(-0.5, 0.5))
+            if x > sheet.width:
+                break
+        return x - start
+
+    def _huge(self, sheet: "Sheet", rng: Generator) -> None:
+        """A digit so large that only its strokes are seen: as a close look at a photo's writing has it."""
+        hand = replace(any_hand(rng), height=rng.uniform(1.4, 4) * max(sheet.height, sheet.width))
+        patch, _ = self._any_digit(hand, rng)
+        left, top = rng.uniform(-1, 0, 2) * [patch.width - 0.3 * sheet.width, patch.height - 0.3 * sheet.height]
+        sheet.add(patch, round(left), round(top))
+
+    def _any_digit(self, hand: Hand, rng: Generator, label: int | None = None) -> tuple[Patch, int]:
+        pool = self.digits if hand.pen is None else self.thin
+        index = int(rng.integers(len(pool)))
+        while label is not None and self.labels[index] != label:
+            index = int(rng.integers(len(pool)))
+        return written(pool[index], hand), int(self.labels[index])
+
+    def _photographed(self, sheet: "Sheet", rng: Generator) -> Picture:
+        paper = self.papers[rng.integers(len(self.papers))](sheet.height, sheet.width, rng)
+        ink = np.minimum(sheet.ink, 1)
+        if rng.random() < 0.5:
+            bare = _enlarged(rng.random((sheet.height // 2, sheet.width // 2)), paper.shape)  # where the pen skips
+            ink = ink * (1 - rng.uniform(0, 0.5) * bare)
+        depth = rng.uniform(0.3, 0.95) if rng.random() < 0.8 else rng.uniform(0.12, 0.3)
+        picture: Any = paper * (1 - depth * ink) * light(sheet.height, sheet.width, rng)
+        if rng.random() < 0.2:
+            picture = 1 - picture  # chalk, and screens
+        if rng.random() < 0.5:
+            picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.1))
+        picture = picture + rng.uniform(0, 0.05) * rng.standard_normal(picture.shape, dtype=np.float32)
+        picture = np.clip(picture * 255, 0, 255).astype(np.uint8)
+        if rng.random() < 0.4:
+            _, file = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
+            picture = cv2.imdecode(file, cv2.IMREAD_GRAYSCALE)
+        return np.asarray(picture, np.uint8)
 
 
-def _written(digit: Array, scene: Scene) -> Array:
-    """The digit at its size in the picture, cut out, with sharp edges, (h, w) in [0, 1]."""
-    size = round(scene.digit_height * min(scene.width, scene.height))
-    rows, columns = np.nonzero(digit > 0.3)
-    tight = digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    factor = size / max(tight.shape)
-    margin = 4
-    padded = np.pad(tight, margin)
-    shape = (max(1, round(padded.shape[1] * factor)), max(1, round(padded.shape[0] * factor)))
-    large = cv2.resize(padded, shape, interpolation=cv2.INTER_CUBIC)
-    large = cv2.GaussianBlur(large, (0, 0), max(0.3, 0.35 * factor))
-    if scene.one_pixel:
-        return _thinned(large > 0.5)
-    grow = round(abs(scene.pen_weight) * size)
-    if grow:
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
-        large = cv2.dilate(large, kernel) if scene.pen_weight > 0 else cv2.erode(large, kernel)
-    return np.asarray(np.clip((large - 0.5) * max(2.0, 0.8 * factor) + 0.5, 0, 1), np.float32)
+class Sheet:
+    """Ink on its way to a page, and what it says.
+
+    Attributes:
+        ink: (height, width), 0 for none, 1 for all the pen has.
+        digits: those written so far.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height = height
+        self.width = width
+        self.ink = np.zeros((height, width), np.float32)
+        self.digits: list[MadeDigit] = []
+
+    def add(self, patch: Patch, left: int, top: int) -> float:
+        """Lays ink on the sheet; what part of it lies on the sheet, in [0, 1]."""
+        rows = slice(max(0, top), max(0, min(self.height, top + patch.height)))
+        columns = slice(max(0, left), max(0, min(self.width, left + patch.width)))
+        here = self.ink[rows, columns]
+        if here.size:
+            np.maximum(
+                here, patch.ink[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left], here
+            )
+        return here.size / patch.ink.size
+
+    def write(self, patch: Patch, left: int, top: int, label: int, line: int, *, after_space: bool = False) -> None:
+        """Lays a digit on the sheet."""
+        seen = self.add(patch, left, top)
+        if seen > 0:
+            box = (left, top, left + patch.width, top + patch.height)
+            self.digits.append(MadeDigit(label if seen >= CUT_OFF else None, *box, line, after_space))
+
+    def touch(self, patch: Patch, top: int, right: float) -> float:
+        """The rightmost left edge at which the patch touches the ink that ends at `right`."""
+        for left in range(round(right), round(right) - patch.width, -1):
+            rows = slice(max(0, top), max(0, min(self.height, top + patch.height)))
+            here = self.ink[rows, left : left + patch.width]
+            part = patch.ink[rows.start - top : rows.stop - top, : here.shape[1]]
+            if ((here > SHARP) & (part > SHARP)).any():
+                return left
+        return right
 
 
-def _thinned(mask: npt.NDArray[np.bool_]) -> Array:
-    """The mask's skeleton, one pixel wide and unbroken (Zhang and Suen, 1984)."""
-    image = np.pad(mask, 1).astype(np.uint8)
-    changed = True
-    while changed:
-        changed = False
+def any_hand(rng: Generator) -> Hand:
+    """Somebody's hand: thin pens and markers, upright and slanted, narrow and wide."""
+    gap = rng.choice([rng.uniform(-0.22, 0.1), rng.uniform(0.05, 0.5), rng.uniform(0.3, 1.3)])
+    own_pen = rng.random() < 0.45
+    return Hand(
+        height=math.exp(rng.uniform(math.log(10), math.log(110))),
+        pen=math.exp(rng.uniform(math.log(0.03), math.log(0.2))) if own_pen else None,
+        thicker=float(rng.choice([-0.7, -0.4, 0, 0, 0.4, 1.0])),
+        slant=rng.uniform(-0.25, 0.5),
+        slope=rng.uniform(-0.36, 0.36) if rng.random() < 0.2 else rng.uniform(-0.08, 0.08),
+        stretch=math.exp(rng.uniform(-0.25, 0.25)),
+        gap=float(gap),
+        unsteady=rng.uniform(0, 1),
+        joined=rng.uniform(0, 0.7) if rng.random() < 0.15 else 0.0,
+    )
+
+
+def written(source: Picture, hand: Hand) -> Patch:
+    """A digit or letter of the source in a hand.
+
+    Args:
+        source: (28, 28) as it is, or (56, 56) thinned to lines, which a pen then widens; in bytes.
+    """
+    side = len(source)
+    rows, columns = np.flatnonzero((source > 60).any(1)), np.flatnonzero((source > 60).any(0))
+    if not len(rows):
+        return Patch(np.zeros((1, 1), np.float32))
+    tall, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    thin = side == FINE * SOURCE_SIDE
+    pen = max(1.0, (hand.pen or 0) * hand.height) if thin else 0.0
+    scale = max(hand.height - pen, 4) / max(tall, 0.7 * wide)
+    middle = np.array([(columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2])
+    # The page's slope turns its digits too.
+    cos, sin = 1 / math.hypot(1, hand.slope), hand.slope / math.hypot(1, hand.slope)
+    shape = np.array([[hand.stretch, -hand.slant], [0, 1]])
+    matrix = scale * np.array([[cos, -sin], [sin, cos]]) @ shape
+    reach = np.abs(matrix) @ np.array([wide, tall]) / 2 + pen + 3
+    size = np.ceil(2 * reach).astype(int)
+    offset = size / 2 - matrix @ middle
+    fine: Any = source.astype(np.float32) / 255
+    if scale < 0.7:
+        fine = cv2.GaussianBlur(fine, (0, 0), 0.4 / scale)
+    affine = np.hstack([matrix, offset[:, None]]).astype(np.float32)
+    ink = cv2.warpAffine(
+        fine, affine, (int(size[0]), int(size[1])), flags=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
+    )
+    if thin:
+        return cut_out(drawn_with(np.asarray(ink, np.float32), pen))
+    threshold = SHARP - 0.2 * hand.thicker
+    return cut_out(np.clip((ink - threshold) * max(1.2, 0.7 * scale) + 0.5, 0, 1))
+
+
+def drawn_with(line: Array, pen: float) -> Array:
+    """A thin line, (h, w), as wide as the pen, in pixels."""
+    distance = cv2.distanceTransform((line < 0.3 * line.max()).astype(np.uint8), cv2.DIST_L2, 3)
+    distance = cv2.GaussianBlur(distance, (0, 0), max(0.6, 0.3 * pen))  # without it each pixel of the line is a corner
+    return np.asarray(np.clip(pen / 2 + 0.5 - distance, 0, 1), np.float32)
+
+
+def cut_out(ink: Array) -> Patch:
+    """The ink without the empty rows and columns around it."""
+    mask = ink > 0.25
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return Patch(np.zeros((1, 1), np.float32))
+    return Patch(np.ascontiguousarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], np.float32))
+
+
+def thinned(digits: Picture) -> Picture:
+    """Each of `digits` (N, 28, 28) as a line one pixel wide and unbroken, (N, 56, 56), by Zhang and Suen (1984)."""
+    side = FINE * SOURCE_SIDE
+    large = [cv2.resize(digit, (side, side), interpolation=cv2.INTER_CUBIC) for digit in digits]
+    image = (np.stack(large) > 127).astype(np.uint8) if large else np.zeros((0, side, side), np.uint8)
+    left = np.arange(len(image))  # those that still change
+    while len(left):
+        before = image[left]
+        after = before
         for first in (True, False):
             # The eight neighbours, clockwise from the one above.
             n = [
-                np.roll(image, shift, (0, 1))
+                np.roll(after, shift, (1, 2))
                 for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
             ]
-            neighbours = sum(a.astype(np.int32) for a in n)
-            rises = sum(((n[i] == 0) & (n[(i + 1) % 8] == 1)).astype(np.int32) for i in range(8))
-            sides = (n[0] * n[2] * n[4], n[2] * n[4] * n[6]) if first else (n[0] * n[2] * n[6], n[0] * n[4] * n[6])
-            drop = (image == 1) & (neighbours >= 2) & (neighbours <= 6) & (rises == 1)
-            drop &= (sides[0] == 0) & (sides[1] == 0)
-            changed |= bool(drop.any())
-            image[drop] = 0
-    return image[1:-1, 1:-1].astype(np.float32)
+            neighbours = sum(n[1:], n[0])
+            rises = sum(((1 - n[i]) & n[(i + 1) % 8] for i in range(1, 8)), (1 - n[0]) & n[1])
+            drop = (after == 1) & (neighbours >= 2) & (neighbours <= 6) & (rises == 1)
+            if first:
+                drop &= ((n[0] & n[2] & n[4]) == 0) & ((n[2] & n[4] & n[6]) == 0)
+            else:
+                drop &= ((n[0] & n[2] & n[6]) == 0) & ((n[0] & n[4] & n[6]) == 0)
+            after = after & ~drop
+        image[left] = after
+        left = left[(after != before).any((1, 2))]
+    return image * 255
 
 
-def _place(written: Array, scene: Scene, rng: np.random.Generator) -> Array:
-    height, width = written.shape
-    canvas = np.zeros((scene.height, scene.width), np.float32)
-    room_y, room_x = scene.height - height, scene.width - width
-    top = round(room_y * (0.5 + scene.off_centre * rng.uniform(-0.5, 0.5)))
-    left = round(room_x * (0.5 + scene.off_centre * rng.uniform(-0.5, 0.5)))
-    canvas[top : top + height, left : left + width] = written
-    return canvas
+def mark(sheet: Sheet, hand: Hand, x: float, y: float, rng: Generator) -> float:
+    """A dot, a comma, a dash, an equals sign or a slash after a digit; its width."""
+    height, pen = hand.height, max(1, round((hand.pen or 0.1) * hand.height))
+    kind, low = rng.random(), y + height * rng.uniform(0.8, 1.0)
+
+    def line(x0: float, y0: float, x1: float, y1: float) -> None:
+        cv2.line(sheet.ink, (round(x0), round(y0)), (round(x1), round(y1)), 1.0, pen, cv2.LINE_AA)
+
+    if kind < 0.5:
+        radius = max(1, round(height * rng.uniform(0.03, 0.09)))
+        cv2.circle(sheet.ink, (round(x + radius), round(low)), radius, 1.0, -1, cv2.LINE_AA)
+        return 2 * radius + 0.1 * height
+    if kind < 0.7:
+        line(x + 0.1 * height, low, x, low + height * rng.uniform(0.1, 0.3))
+        return 0.2 * height
+    if kind < 0.95:
+        length, middle = height * rng.uniform(0.25, 0.9), y + height * rng.uniform(0.4, 0.6)
+        rise = 0.1 * height * rng.uniform(-1, 1)
+        for row in (0, 1) if kind > 0.85 else (0,):
+            line(x, middle + 0.2 * row * height, x + length, middle + 0.2 * row * height - rise)
+        return length + 0.15 * height
+    line(x, y + 1.1 * height, x + 0.4 * height, y - 0.1 * height)
+    return 0.5 * height
 
 
-def _clouds(shape: tuple[int, ...], cell: int, rng: np.random.Generator) -> Array:
-    """Smooth noise with mean 0 and deviation about 1, its features `cell` pixels wide, and finer ones on top."""
-    height, width = shape
-    coarse = rng.standard_normal((height // cell + 2, width // cell + 2), dtype=np.float32)
-    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(0.8 * smooth + 0.4 * rng.standard_normal(shape, dtype=np.float32), np.float32)
+def join(
+    sheet: Sheet, one: tuple[float, float, Patch], other: tuple[float, float, Patch], hand: Hand, rng: Generator
+) -> None:
+    """A stroke from the right side of one digit to the left side of the next, high or low."""
+    ends = []
+    for (x, y, patch), rightmost in ((one, True), (other, False)):
+        row = int(patch.height * rng.choice([rng.uniform(0.05, 0.3), rng.uniform(0.75, 0.95)]))
+        columns = np.flatnonzero(patch.ink[row] > SHARP)
+        column = (columns[-1] if rightmost else columns[0]) if len(columns) else patch.width / 2
+        ends.append((round(x + float(column)), round(y + row)))
+    start, end = ends
+    cv2.line(sheet.ink, start, end, 1.0, max(1, round((hand.pen or 0.1) * hand.height)), cv2.LINE_AA)
 
 
-def _print_lines(paper: Array, scene: Scene, rng: np.random.Generator) -> Array:
-    height, width = paper.shape[:2]
+def scribble_on(sheet: Sheet, hand: Hand, rng: Generator) -> None:
+    """Lines under, through and beside the writing, or a curl."""
+    height, width = sheet.height, sheet.width
+    pen = max(1, round((hand.pen or 0.1) * min(hand.height, 60)))
+    for _ in range(int(rng.integers(1, 4))):
+        if rng.random() < 0.6:
+            x, y, length = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.2, 1) * width
+            angle = rng.normal(0, 0.1) + (math.pi / 2 if rng.random() < 0.2 else 0)
+            end = (round(x + length * math.cos(angle)), round(y + length * math.sin(angle)))
+            cv2.line(sheet.ink, (round(x), round(y)), end, 1.0, pen, cv2.LINE_AA)
+        else:
+            points = rng.uniform(-1, 1, (int(rng.integers(5, 12)), 2)) * hand.height
+            points = cv2.GaussianBlur(points, (1, 3), 0.8) + rng.uniform((0, 0), (width, height))
+            cv2.polylines(sheet.ink, [points.round().astype(np.int32)], False, 1.0, pen, cv2.LINE_AA)
+
+
+def light(height: int, width: int, rng: Generator) -> Array:
+    """What part of the light reaches each pixel, (height, width): uneven, at times with a shadow's edge."""
+    wide = _enlarged(rng.standard_normal((rng.choice([2, 3, 5]), rng.choice([2, 4, 8]))), (height, width))
+    falling = 1 + rng.uniform(0, 0.18) * wide
+    if rng.random() < 0.25:
+        distance = _across(height, width, rng.uniform(0, 2 * math.pi), rng)
+        falling = falling * (1 - rng.uniform(0.1, 0.5) / (1 + np.exp(np.clip(-distance / rng.uniform(1, 20), -50, 50))))
+    return np.asarray(falling, np.float32)
+
+
+# Papers: each the brightness of its pixels, (height, width), before light and ink.
+
+
+def plain(height: int, width: int, rng: Generator) -> Array:
+    """One brightness throughout."""
+    return np.full((height, width), rng.uniform(0.45, 1.0), np.float32)
+
+
+def grained(height: int, width: int, rng: Generator) -> Array:
+    """Fibres or grains of any size: a plain sheet seen from close by."""
+    cell = math.exp(rng.uniform(math.log(1.5), math.log(24)))
+    shape = (max(2, round(height / cell)), max(2, round(width / (cell * rng.uniform(0.5, 2)))))
+    return plain(height, width, rng) * (
+        1 + rng.uniform(0.02, 0.16) * _enlarged(rng.standard_normal(shape), (height, width))
+    )
+
+
+def crumpled(height: int, width: int, rng: Generator) -> Array:
+    """Folds: each a line with light on its one side and shade on its other."""
+    paper = plain(height, width, rng)
+    for _ in range(int(rng.integers(2, 9))):
+        distance = _across(height, width, rng.uniform(0, 2 * math.pi), rng)
+        reach = rng.uniform(3, 40)
+        paper *= 1 + rng.uniform(0.03, 0.2) * np.sign(distance) * np.exp(-np.abs(distance) / reach)
+    return paper
+
+
+def ruled(height: int, width: int, rng: Generator) -> Array:
+    """Lines to write on."""
+    return plain(height, width, rng) * (1 - _rules(height, width, rng, squared=False))
+
+
+def squared(height: int, width: int, rng: Generator) -> Array:
+    """Lines both ways, as for sums."""
+    return plain(height, width, rng) * (1 - _rules(height, width, rng, squared=True))
+
+
+def guilloche(height: int, width: int, rng: Generator) -> Array:
+    """Waves of fine lines, as cheques have them."""
     printed = np.zeros((height, width), np.float32)
-    short = min(height, width)
-    if scene.lines:
-        pitch = short * (rng.uniform(0.18, 0.26) if scene.lines == "ruled" else rng.uniform(0.09, 0.13))
-        tilt = rng.uniform(-0.02, 0.02) * height
-        for y in np.arange(rng.uniform(0, pitch), height, pitch):
-            cv2.line(printed, (0, round(y)), (width, round(y + tilt)), scene.line_strength, 1, cv2.LINE_AA)
-        for x in np.arange(rng.uniform(0, pitch), width, pitch) if scene.lines == "squared" else ():
-            cv2.line(printed, (round(x), 0), (round(x - tilt), height), scene.line_strength, 1, cv2.LINE_AA)
-    if scene.frame:
-        inset = round(short * rng.uniform(0.08, 0.14))
-        cv2.rectangle(printed, (inset, inset), (width - inset, height - inset), 0.9, max(2, short // 100))
-    blue: Array = np.array((0.35, 0.5, 0.75), np.float32)
-    return np.asarray(paper + printed[..., None] * (blue * np.float32(0.9) - paper), np.float32)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        angle = rng.uniform(-0.6, 0.6) if rng.random() < 0.5 else rng.choice([0, math.pi / 2])
+        across = columns * math.sin(angle) + rows * math.cos(angle)
+        along = columns * math.cos(angle) - rows * math.sin(angle)
+        pitch, swing, length = rng.uniform(3, 16), rng.uniform(0, 6), rng.uniform(12, 100)
+        phase = (across + swing * np.sin(2 * math.pi * along / length)) / pitch
+        lines = (np.abs(phase % 1 - 0.5) * pitch < rng.uniform(0.4, 0.9)) * rng.uniform(0.1, 0.5)
+        np.maximum(printed, lines.astype(np.float32), printed)
+    return plain(height, width, rng) * (1 - printed)
 
 
-def _lay_on_table(picture: Array, rng: np.random.Generator) -> Array:
-    height, width = picture.shape[:2]
-    edge = rng.uniform(0.08, 0.16) * width
-    slope = rng.uniform(-0.1, 0.1)
-    rows, columns = np.mgrid[:height, :width]
-    on_table = columns < edge + slope * (rows - height / 2)
-    wood: Array = np.array((0.36, 0.24, 0.15), np.float32) * (1 + 0.1 * _clouds((height, width), 5, rng))[..., None]
-    return np.where(on_table[..., None], wood, picture)
+def dotted(height: int, width: int, rng: Generator) -> Array:
+    """A raster of dots, in straight or staggered rows."""
+    pitch, radius = rng.uniform(3, 14), rng.uniform(0.5, 1.6)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    columns += (rows // pitch % 2) * pitch * rng.choice([0, 0.5])
+    distance = np.hypot(rows % pitch - pitch / 2, columns % pitch - pitch / 2)
+    dots = np.clip(radius + 0.5 - distance, 0, 1) * rng.uniform(0.1, 0.5)
+    return np.asarray(plain(height, width, rng) * (1 - dots), np.float32)
 
 
-def _light(scene: Scene, rng: np.random.Generator) -> Array:
-    """What part of the light reaches each pixel, (H, W) in (0, 1]."""
-    rows, columns = np.mgrid[: scene.height, : scene.width].astype(np.float32)
-    across, down = columns / scene.width - 0.5, rows / scene.height - 0.5
-    angle = rng.uniform(0, 2 * np.pi)
-    light: Any = 1 - scene.light * np.clip(0.5 + across * np.cos(angle) + down * np.sin(angle), 0, 1)
-    if scene.shadow:
-        angle = rng.uniform(0, 2 * np.pi)
-        distance = across * np.cos(angle) + down * np.sin(angle) - rng.uniform(-0.2, 0.2)
-        light = light * (1 - scene.shadow / (1 + np.exp(-distance / rng.uniform(0.01, 0.05))))
-    return np.asarray(light, np.float32)
+def form(height: int, width: int, rng: Generator) -> Array:
+    """Printed frames and cells."""
+    printed = np.zeros((height, width), np.float32)
+    thick, strength = int(rng.integers(1, 4)), rng.uniform(0.3, 1)
+    x0, y0 = int(rng.integers(0, 1 + width // 5)), int(rng.integers(0, 1 + height // 4))
+    x1, y1 = width - int(rng.integers(1, 2 + width // 5)), height - int(rng.integers(1, 2 + height // 4))
+    cv2.rectangle(printed, (x0, y0), (x1, y1), strength, thick)
+    if rng.random() < 0.6:
+        for x in np.linspace(x0, x1, int(rng.integers(2, 10))):
+            cv2.line(printed, (round(x), y0), (round(x), y1), strength, thick)
+    if rng.random() < 0.3:
+        for y in np.linspace(y0, y1, int(rng.integers(2, 6))):
+            cv2.line(printed, (x0, round(y)), (x1, round(y)), strength, thick)
+    return plain(height, width, rng) * (1 - 0.7 * printed)
+
+
+def on_a_table(height: int, width: int, rng: Generator) -> Array:
+    """A sheet whose edge shows, and what it lies on."""
+    under = grained(height, width, rng) * rng.uniform(0.2, 0.9)
+    paper = plain(height, width, rng)
+    for _ in range(int(rng.integers(1, 3))):
+        outside = _across(height, width, rng.uniform(0, 2 * math.pi), rng) > 0.25 * width
+        paper = np.where(outside, under, paper)
+    return np.asarray(paper, np.float32)
+
+
+PAPERS: dict[str, Paper] = {
+    paper.__name__: paper
+    for paper in (plain, plain, grained, crumpled, ruled, squared, guilloche, dotted, form, on_a_table)
+}
+
+
+def _rules(height: int, width: int, rng: Generator, *, squared: bool) -> Array:
+    printed = np.zeros((height, width), np.float32)
+    pitch, strength = rng.uniform(8 if squared else 14, 60), rng.uniform(0.1, 0.6)
+    start, tilt, thick = rng.uniform(0, pitch), rng.uniform(-0.08, 0.08), int(rng.choice([1, 1, 2]))
+    for y in np.arange(start - abs(tilt) * width, height + abs(tilt) * width, pitch):
+        cv2.line(printed, (0, round(y)), (width, round(y + tilt * width)), strength, thick, cv2.LINE_AA)
+    for x in np.arange(start - abs(tilt) * height, width + abs(tilt) * height, pitch) if squared else ():
+        cv2.line(printed, (round(x), 0), (round(x - tilt * height), height), strength, thick, cv2.LINE_AA)
+    return printed
+
+
+def _across(height: int, width: int, angle: float, rng: Generator) -> Array:
+    """How far each pixel lies to the one side of a line somewhere on the page, in pixels."""
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    rows -= height * rng.uniform(0.1, 0.9)
+    columns -= width * rng.uniform(0.1, 0.9)
+    return np.asarray(columns * math.cos(angle) + rows * math.sin(angle), np.float32)
+
+
+def _enlarged(coarse: npt.NDArray[np.floating], shape: tuple[int, ...]) -> Array:
+    """Smooth between the values of a coarse grid, (height, width)."""
+    smooth = cv2.resize(coarse.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(smooth, np.float32)

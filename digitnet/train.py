@@ -23,9 +23,11 @@ from digitnet.augment import augment
 from digitnet.dataset import ShuffledBatches
 from digitnet.doubt import NOT_A_DIGIT
 from digitnet.errors import ModelError
-from digitnet.model import with_none
+from digitnet.model import DigitNet, with_none
 from digitnet.others import add_others
 from digitnet.recipe import QUICK, Recipe
+from digitnet.results import Evaluation
+from digitnet.test import evaluate
 
 DECAY_POWER = 0.75  # of one over the steps; 0.5 and 1.0 were worse on the held-out images after ten epochs
 WEIGHT_DECAY = 0.01
@@ -62,6 +64,7 @@ class TrainingRun:
         teachers: Sequence[nn.Module] = (),
     ) -> None:
         self.recipe = recipe
+        self.device = device
         self.model = _placed(model, device)
         self.teachers = [_placed(teacher, device).eval() for teacher in teachers]
         self.average = AveragedModel(model, avg_fn=None, multi_avg_fn=_average_late_steps, use_buffers=True)
@@ -77,6 +80,14 @@ class TrainingRun:
         self.epoch_loss = 0.0
         self.steps_an_epoch = 0  # known once the data is
 
+    def network_like(self, weights: dict[str, Tensor]) -> nn.Module:
+        """A network that a file with these weights may be for; where it does not fit, the file is refused."""
+        return DigitNet.like(weights)
+
+    def evaluate(self, loader: "DataLoader[Any]") -> Evaluation:
+        """How the averaged weights do on `loader`."""
+        return evaluate(self.average.module, loader, self.device)
+
     @property
     def mean_loss(self) -> float:
         """Of the present epoch so far."""
@@ -91,6 +102,14 @@ class TrainingRun:
         done = min(1.0, self.step / (self.recipe.epochs * self.steps_an_epoch))
         return self.recipe.peak_learning_rate * min(warm, (1 + math.cos(math.pi * done)) / 2)
 
+    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Of images (N, 1, 28, 28) and labels (N,) together with what is added to them, redrawn after `PLAIN_EPOCHS`."""
+        images, labels = (part.to(self.device) for part in batch)
+        images, labels = add_others(images, labels, self.generator)
+        if self.epoch >= PLAIN_EPOCHS:
+            images = augment(images, labels, self.generator)
+        return self.loss(self.answer(images), labels, images)
+
     def loss(self, logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
         """Cross-entropy with the labels (N,), 10 for no digit, and with what teachers see in the images."""
         answers = with_none(logits)  # (N, 11)
@@ -100,7 +119,7 @@ class TrainingRun:
         if not self.teachers:
             return truth.mean()
         with torch.no_grad():
-            opinions = [with_none(self._seen_by(teacher, images)) for teacher in self.teachers]
+            opinions = [with_none(self._answer_of(teacher, images)) for teacher in self.teachers]
             taught = torch.stack([(opinion / TEACHER_TEMPERATURE).softmax(1) for opinion in opinions]).mean(0)
         # The soft answers' gradients shrink with the square of the temperature.
         lesson = TEACHER_TEMPERATURE**2 * functional.cross_entropy(
@@ -110,14 +129,14 @@ class TrainingRun:
         weight = TEACHER_WEIGHT * (labels != NOT_A_DIGIT)
         return truth.lerp(lesson, weight).mean()
 
-    def logits(self, images: Tensor) -> Tensor:
-        """What the network sees in `images`, (N, 10)."""
-        return self._seen_by(self.model, images)
+    def answer(self, images: Tensor) -> Tensor:
+        """What the network under training says of `images`."""
+        return self._answer_of(self.model, images)
 
-    def _seen_by(self, network: nn.Module, images: Tensor) -> Tensor:
+    def _answer_of(self, network: nn.Module, images: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=images.device.type == "cpu" and has_bfloat16()):
-            logits: Tensor = network(images)
-        return logits.float()
+            answer: Tensor = network(images)
+        return answer.float()
 
     def batches(self, loader: "DataLoader[tuple[Tensor, Tensor]]") -> Iterator[tuple[Tensor, Tensor]]:
         """What is left of the present epoch."""
@@ -206,12 +225,8 @@ def train(
     model.train()
     last_epoch = run.epoch + epochs
     while run.epoch < last_epoch:
-        for images, labels in run.batches(train_loader):
-            images, labels = images.to(device), labels.to(device)
-            images, labels = add_others(images, labels, run.generator)
-            if run.epoch >= PLAIN_EPOCHS:
-                images = augment(images, labels, run.generator)
-            loss = run.loss(run.logits(images), labels, images)
+        for batch in run.batches(train_loader):
+            loss = run.batch_loss(batch)
             run.optimizer.zero_grad()
             loss.backward()
             run.update(loss.item())

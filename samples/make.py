@@ -1,4 +1,4 @@
-"""Makes the pictures in this folder: MNIST test digits on synthetic paper, one for each scene of digitnet.synth.
+"""Makes the pictures in this folder: MNIST test digits on synthetic paper, one for each scene of digitnet.scene.
 
 python samples/make.py
 """
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from digitnet import dataset
-from digitnet.synth import SCENES, render
+from digitnet.scene import SCENES, render
 
 FOLDER = Path(__file__).parent
 SEED = 11

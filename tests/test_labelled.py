@@ -6,8 +6,9 @@ from helpers import ROOT
 from PIL import Image
 
 from digitnet import Reader, labelled
+from digitnet.doubt import NOT_A_DIGIT
 from digitnet.errors import ImageError, UsageError
-from digitnet.measures import NOT_A_DIGIT, measure
+from digitnet.measures import measure
 
 
 @pytest.fixture(scope="module")

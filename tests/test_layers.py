@@ -22,7 +22,7 @@ BELOW = {
     **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train", "ink", "normalise", "doubt"}),
     **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | {"normalise", "doubt"}),
     **dict.fromkeys(READING_WORK, WORDS | PICTURES | READING_WORK | {"export"}),
-    **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset"}),
+    **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset", "doubt"}),
     **dict.fromkeys(FACES, WORDS | PICTURES | LEARNING | TRAINING_WORK | READING_WORK | MEASURING_WORK | FACES),
 }
 STANDARD = set(sys.stdlib_module_names)

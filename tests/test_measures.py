@@ -68,7 +68,7 @@ def test_the_more_pictures_the_narrower_the_interval():
 
 
 def test_accuracy_counts_the_best_guess_also_where_it_was_withheld():
-    answers = LabelledDigits("mixed", [4, 4, 4, 4, -1], [read(4), withheld(4), read(9), BLANK, read(4)])
+    answers = LabelledDigits("mixed", [4, 4, 4, 4, 10], [read(4), withheld(4), read(9), BLANK, read(4)])
     found = measures.measure(answers)
     assert (found.accuracy.count, found.accuracy.total) == (2, 4)
     assert (found.answered.count, found.answered.total) == (2, 4)
@@ -77,7 +77,7 @@ def test_accuracy_counts_the_best_guess_also_where_it_was_withheld():
 
 def test_a_non_digit_is_rejected_where_no_digit_is_answered_whatever_was_guessed():
     answers = LabelledDigits(
-        "letters", [-1, -1, -1, -1, 3], [withheld(2, reason="not a digit"), BLANK, BLANK, read(2), withheld(3)]
+        "letters", [10, 10, 10, 10, 3], [withheld(2, reason="not a digit"), BLANK, BLANK, read(2), withheld(3)]
     )
     rejected = measures.rejected(answers)
     assert (rejected.count, rejected.total) == (3, 4)
@@ -86,7 +86,7 @@ def test_a_non_digit_is_rejected_where_no_digit_is_answered_whatever_was_guessed
 
 
 def test_confusion_has_labels_down_and_guesses_across():
-    answers = LabelledDigits("fours", [4, 4, 9, 4, -1], [read(9), withheld(9), read(9), BLANK, read(1)])
+    answers = LabelledDigits("fours", [4, 4, 9, 4, 10], [read(9), withheld(9), read(9), BLANK, read(1)])
     expected = np.zeros((10, 10))
     expected[4, 9], expected[9, 9] = 2, 1
     assert np.array_equal(measures.confusion(answers), expected)
@@ -208,8 +208,8 @@ def test_a_difference_is_never_more_than_all():
 
 
 def test_in_a_comparison_a_non_digit_is_right_where_it_is_rejected():
-    a = LabelledDigits("a", [-1, -1], [withheld(1), read(1)])
-    b = LabelledDigits("b", [-1, -1], [read(1), read(1)])
+    a = LabelledDigits("a", [10, 10], [withheld(1), read(1)])
+    b = LabelledDigits("b", [10, 10], [read(1), read(1)])
     found = measures.compared(a, b)
     assert (found.a.count, found.b.count, found.only_a, found.only_b) == (1, 0, 1, 0)
 
@@ -232,7 +232,7 @@ def test_of_an_empty_set_nothing_is_claimed():
 
 
 @pytest.mark.parametrize("digits", [[], [read(1)], [BLANK], [withheld(7)]])
-@pytest.mark.parametrize("label", [1, -1])
+@pytest.mark.parametrize("label", [1, 10])
 def test_all_measures_of_any_set_can_be_written_as_json(digits, label):
     answers = LabelledDigits("any", np.full(len(digits), label), digits)
     json.dumps(asdict(measures.measure(answers)), allow_nan=False)
@@ -246,7 +246,7 @@ def test_a_set_whose_parts_differ_in_length_is_refused(field):
         LabelledDigits("mine", [1], **parts)
 
 
-@pytest.mark.parametrize("label", [10, -2])
+@pytest.mark.parametrize("label", [11, -1])
 def test_a_label_that_is_no_digit_is_refused(label):
     with pytest.raises(UsageError, match=f"mine: {label} is no label"):
         LabelledDigits("mine", [1, label], [read(1), read(1)])

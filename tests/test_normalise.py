@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from digitnet.normalise import BOX_SIDE, SIDE, normalise
 from digitnet.picture import load
-from digitnet.synth import SCENES, render
+from digitnet.scene import SCENES, render
 
 
 def seen(picture):

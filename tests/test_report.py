@@ -50,7 +50,7 @@ def digits(mnist_digits):
 @pytest.fixture
 def letters(mnist_digits):
     answers = [read(3, 0.8)] * 2 + [withheld(3, "not a digit")] * 5 + [BLANK]
-    return LabelledDigits("letters", [-1] * 8, answers, mnist_digits[0][:8])
+    return LabelledDigits("letters", [10] * 8, answers, mnist_digits[0][:8])
 
 
 class Page(HTMLParser):
@@ -112,7 +112,7 @@ def test_every_link_on_the_page_leads_to_a_place_on_it(page):
 
 def test_names_and_facts_are_shown_as_they_are_and_never_acted_on(tmp_path, mnist_digits):
     images = mnist_digits[0][:2]
-    hostile = LabelledDigits(HOSTILE, [1, -1], [read(7), withheld(3, HOSTILE)], images, [HOSTILE, HOSTILE])
+    hostile = LabelledDigits(HOSTILE, [1, 10], [read(7), withheld(3, HOSTILE)], images, [HOSTILE, HOSTILE])
     report.write(tmp_path, [hostile], {"model": HOSTILE, HOSTILE: HOSTILE})
     page = Page(tmp_path)
     assert not page.all("script")
@@ -193,9 +193,9 @@ def test_answers_without_pictures_and_file_names_make_a_page_too(tmp_path):
     [
         LabelledDigits("nothing", [], []),
         LabelledDigits("all withheld", [1], [withheld(1, "unsure: 1 or 7")]),
-        LabelledDigits("all blank", [1, -1], [BLANK, BLANK]),
+        LabelledDigits("all blank", [1, 10], [BLANK, BLANK]),
         LabelledDigits("all wrong", [1, 1], [read(7, 1.0), read(7, 1.0)]),
-        LabelledDigits("both kinds", [1, -1], [read(1), read(1)]),
+        LabelledDigits("both kinds", [1, 10], [read(1), read(1)]),
     ],
     ids=lambda answers: answers.name,
 )

@@ -154,13 +154,13 @@ def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
     assert run.learning_rate == 0
 
 
-def test_a_planned_run_resumes_to_the_bit_with_its_teacher(small, tmp_path):
+def test_a_planned_run_resumes_to_the_bit_with_its_teachers(small, tmp_path):
     torch.manual_seed(7)
-    teacher = DigitNet(8, deep=True)
+    teachers = [DigitNet(8, deep=True), DigitNet(4)]
 
     def planned():
         torch.manual_seed(0)
-        return TrainingRun(DigitNet(), "cpu", recipe=PLANNED, teacher=teacher)
+        return TrainingRun(DigitNet(), "cpu", recipe=PLANNED, teachers=teachers)
 
     whole, run = planned(), planned()
     advance(whole, 9)
@@ -190,9 +190,9 @@ def test_a_student_comes_to_answer_as_its_teacher_does_even_where_the_labels_do_
     train.train(teacher.net, loader, "cpu", epochs=1)
     images = torch.from_numpy(mnist_digits[0][mnist_digits[1] == 7])[:, None]
     ones = {}
-    for name, taught_by in (("alone", None), ("taught", teacher)):
+    for name, taught_by in (("alone", []), ("taught", [teacher])):
         torch.manual_seed(0)
-        run = TrainingRun(DigitNet(), "cpu", teacher=taught_by)
+        run = TrainingRun(DigitNet(), "cpu", teachers=taught_by)
         train.train(run.model, loader, "cpu", epochs=1, run=run)
         with torch.inference_mode():
             probabilities = run.average.module.eval()(images).softmax(1)

@@ -2,9 +2,10 @@
 
     python data/fonts/glyphs.py DIR      DIR holds the packages that the tables name, each unpacked into DIR/NAME
 
-fonts.csv has hands that write digits and letters; scripts.csv, other scripts' letters. Each font is @fontsource/NAME on npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font
-License 1.1 are used. Every glyph is normalised as any picture is, (28, 28) in bytes; labels 0 to 9, and 10 for letters
-and signs that no one would read as a digit.
+fonts.csv has hands that write digits and letters; scripts.csv, the letters of other scripts. Each is @fontsource/NAME on
+npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font License 1.1 are used. Every glyph
+is normalised as any picture is, (28, 28) in bytes; labels 0 to 9, and 10 for letters and signs that no one would read as
+a digit.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     rng = random.Random(0)
     wanted = [*hands(folder, rng), *scripts(folder, rng)]
-    glyphs = [(drawn(*glyph), label) for *glyph, label in wanted]
+    glyphs = [(drawn(character, path, pen), label) for character, path, pen, label in wanted]
     images, labels = zip(*((image, label) for image, label in glyphs if image is not None), strict=True)
     print(f"{sum(label < NOT_A_DIGIT for label in labels)} digits, {len(labels)} glyphs in all")
     archive = io.BytesIO()

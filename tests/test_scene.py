@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digitnet.synth import SCENES, Scene, render
+from digitnet.scene import SCENES, Scene, render
 
 
 @pytest.mark.parametrize("name", sorted(SCENES))

@@ -1,0 +1,145 @@
+"""A picture of many digits to finds: where digits stand, how large they are, and which they may be.
+
+The network (`locator.Locator`, as ONNX) knows digits of some sizes only, so it looks at the picture in several sizes,
+each half as large as the one before, and what it finds in one of them is looked up in none of the others.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+STRIDE = 4  # pixels a cell of the network's answer; locator.STRIDE, which cannot be imported without PyTorch
+DEEPEST = 32  # sides are multiples of it
+CLASSES = 10
+
+NEAR, WIDE = 65, 129  # pixels; the windows in which paper and contrast are measured
+LEAST_CONTRAST = 0.04  # of the range from black to white; weaker contrast is noise and is not raised
+MAX_LOG_SIZE = 4.0  # larger is no size that a network knows
+FAINTEST = 0.12  # a peak below it is not looked at
+LARGEST_STEP = 2.0  # between two sizes of the picture
+LEAST_SIDE = 48  # pixels; of the smallest size that is looked at
+SMALLEST, LARGEST = 9.0, 104.0  # pixels; heights of digits that are believed in one size of the picture
+BORDER = 16  # pixels around the picture, since digits touch its edges
+
+Grey = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Find:
+    """A digit, perhaps.
+
+    Attributes:
+        left, top, right, bottom: in pixels of the picture that was given.
+        scores: (10,) in [0, 1], how sure the network is that this is a 0, a 1, ...
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    scores: Scores
+
+    @property
+    def score(self) -> float:
+        return float(self.scores.max())
+
+    @property
+    def digit(self) -> int:
+        return int(self.scores.argmax())
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+
+def evened(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
+    """The picture (H, W), in bytes or [0, 1], as the network sees it: 0 for paper, about -1 or 1 for ink, any light."""
+    picture = grey.astype(np.float32) / np.float32(255) if grey.dtype == np.uint8 else grey
+    paper = cv2.blur(picture, (NEAR, NEAR), borderType=cv2.BORDER_REFLECT)
+    difference = picture - paper
+    power = cv2.blur(difference * difference, (WIDE, WIDE), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(difference / (np.sqrt(power) + LEAST_CONTRAST), np.float32)
+
+
+def locate(session: onnxruntime.InferenceSession, grey: Grey) -> list[Find]:
+    """All that may be digits in a picture (H, W) in [0, 1], each once, the likeliest first."""
+    finds: list[Find] = []
+    for scale in scales(*grey.shape):
+        height, width = (max(1, round(side * scale)) for side in grey.shape)
+        smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        sized = grey if scale == 1 else np.asarray(cv2.resize(grey, (width, height), interpolation=smooth), np.float32)
+        finds += (_placed(find, factor=1 / scale) for find in in_one_size(session, sized))
+    return distinct(finds)
+
+
+def scales(height: int, width: int) -> Iterator[float]:
+    """By what to multiply the picture's sides for each look at it."""
+    longest = max(height, width)
+    scale = 1.0
+    if longest < 2 * LARGEST:  # a small picture may hold small digits
+        yield 2.0
+    while scale == 1.0 or longest * scale >= LEAST_SIDE:
+        yield scale
+        scale /= LARGEST_STEP
+
+
+def in_one_size(session: onnxruntime.InferenceSession, sized: Grey) -> Iterator[Find]:
+    """What the network finds in a picture as it is; the same digit may come more than once."""
+    height, width = sized.shape
+    below, beside = BORDER + -(height + 2 * BORDER) % DEEPEST, BORDER + -(width + 2 * BORDER) % DEEPEST
+    framed = np.pad(sized, ((BORDER, below), (BORDER, beside)), mode="edge")
+    (answer,) = session.run(None, {"pages": evened(framed)[np.newaxis, np.newaxis]})
+    yield from (_placed(find, shift=-BORDER) for find in peaks(answer[0]) if SMALLEST <= find.height <= LARGEST)
+
+
+def peaks(answer: npt.NDArray[np.float32]) -> Iterator[Find]:
+    """The finds in the network's answer (14, h, w): cells whose best score is no lower than their neighbours'."""
+    best = answer[:CLASSES].max(0)
+    highest = cv2.dilate(best, np.ones((3, 3), np.uint8))
+    faintest = np.log(FAINTEST / (1 - FAINTEST))
+    for row, column in np.argwhere((best >= highest) & (best > faintest)).tolist():
+        yield find_at(answer, row, column)
+
+
+def find_at(answer: npt.NDArray[np.float32], row: int, column: int) -> Find:
+    """What the network's answer (14, h, w) says of the digit whose centre lies in a cell."""
+    scores = (1 / (1 + np.exp(-answer[:CLASSES, row, column]))).astype(np.float32)
+    across, down, wide, tall = answer[CLASSES:, row, column].tolist()
+    x, y = (column + across) * STRIDE, (row + down) * STRIDE
+    half_width, half_height = (math.exp(min(size, MAX_LOG_SIZE)) * STRIDE / 2 for size in (wide, tall))
+    return Find(x - half_width, y - half_height, x + half_width, y + half_height, scores)
+
+
+def distinct(finds: Iterable[Find]) -> list[Find]:
+    """The finds without those that lie on a likelier one (non-maximum suppression)."""
+    kept: list[Find] = []
+    for find in sorted(finds, key=lambda find: -find.score):
+        if not any(is_same(find, other) for other in kept):
+            kept.append(find)
+    return kept
+
+
+def is_same(one: Find, other: Find) -> bool:
+    """Whether two finds are of one digit: they share a third of their area, or the one lies in the other."""
+    wide = min(one.right, other.right) - max(one.left, other.left)
+    tall = min(one.bottom, other.bottom) - max(one.top, other.top)
+    if wide <= 0 or tall <= 0:
+        return False
+    shared, areas = wide * tall, (one.width * one.height, other.width * other.height)
+    return shared > 0.35 * (sum(areas) - shared) or shared > 0.7 * min(areas)
+
+
+def _placed(find: Find, factor: float = 1, shift: float = 0) -> Find:
+    """The find as it is in a picture `factor` times as large and with its origin `shift` pixels further out."""
+    left, top, right, bottom = (edge * factor + shift for edge in (find.left, find.top, find.right, find.bottom))
+    return Find(left, top, right, bottom, find.scores)
