@@ -78,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(run=training.run)
     training.add_arguments(train)
 
+    synth = commands.add_parser("synth", help="make pages of handwritten numbers (needs the extra 'train')")
+    synth.set_defaults(run=_synth)
+    synth.add_argument("folder", type=Path, metavar="DIR", help="where to write page-0000.png, ..., labels.csv, pages.jsonl")
+    synth.add_argument("--pages", type=int, default=100, metavar="N", help="how many (default: 100)")
+    synth.add_argument("--width", type=int, default=640, metavar="W", help="in pixels (default: 640)")
+    synth.add_argument("--height", type=int, default=480, metavar="H", help="in pixels (default: 480)")
+    synth.add_argument("--seed", type=int, default=0, help="the same seed makes the same pages (default: 0)")
+    synth.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
+
     export = commands.add_parser("export", help="write a model.pth as ONNX (needs the extra 'train')")
     export.set_defaults(run=_export)
     export.add_argument("model", type=Path, help="the model.pth")
@@ -213,6 +222,21 @@ def _save_drawing(drawings: list["Image.Image"], path: Path) -> None:
         stack(drawings).save(path)
     except OSError as error:
         raise SaveError(f"{path}: cannot be saved ({error.strerror or error}); choose another file") from error
+
+
+def _synth(options: argparse.Namespace) -> int:
+    try:
+        from digitnet.locating import page_maker
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{error.name} is not installed; making pages needs: pip install 'digitnet[train]'"
+        ) from error
+    from digitnet.synth import write_pages
+
+    write_pages(
+        page_maker(options.data), options.folder, options.pages, options.height, options.width, seed=options.seed
+    )
+    return 0
 
 
 def _export(options: argparse.Namespace) -> int:

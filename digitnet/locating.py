@@ -104,7 +104,7 @@ def targets(page: MadePage) -> tuple[Tensor, Tensor, Tensor]:
             continue
         spread_x, spread_y = max(0.16 * wide, 0.5), max(0.16 * tall, 0.5)
         bump = np.exp(-((columns - column) ** 2) / (2 * spread_x**2) - (rows - row) ** 2 / (2 * spread_y**2))
-        np.maximum(heat[digit.label], bump, heat[digit.label])
+        np.maximum(heat[digit.label], bump, out=heat[digit.label])
         counted[row, column] = True
         centres[:, row, column] = x - column, y - row, np.log(max(wide, 0.5)), np.log(max(tall, 0.5))
     return torch.from_numpy(heat), torch.from_numpy(counted), torch.from_numpy(centres)

@@ -8,9 +8,13 @@ so the same seed makes the same page.
 Pictures are grey, (height, width) in bytes. Positions are pixels, from the top left corner.
 """
 
+import csv
+import io
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,16 +22,21 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
+from digitnet.errors import SaveError, UsageError
+from digitnet.files import write_atomically
+
 Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 Paper = Callable[[int, int, Generator], Array]
 
 SOURCE_SIDE = 28  # of the digits and letters that pages are written with
 FINE = 2  # times as large are digits thinned to a line
+LINE_WIDTH = 1.6  # pixels of such a line, its soft edges included
 THINNED = 1500  # digits that are, a second's work
 CUT_OFF = 0.75  # a digit of which less than this is on the page is nobody's to read
 SPACE = 0.8  # heights of a digit; a wider gap is a blank in the text
 SHARP = 0.5  # ink above this is stroke
+SMALLEST_PAGE = 32  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -248,6 +257,51 @@ class PageMaker:
         return np.asarray(picture, np.uint8)
 
 
+def write_pages(maker: PageMaker, folder: Path, pages: int, height: int, width: int, *, seed: int = 0) -> None:
+    """Writes pages as pictures, their texts into labels.csv (file, text), and each digit's box into pages.jsonl.
+
+    A line of pages.jsonl is {"file": ..., "text": ..., "digits": [{"digit": 7, "line": 0, "box": [x, y, w, h]}, ...]},
+    with null for a digit that the border cuts off.
+
+    Raises:
+        UsageError: there are to be no pages, or pages of no size that a digit fits on.
+        SaveError: a file cannot be written.
+    """
+    if pages < 1 or min(height, width) < SMALLEST_PAGE:
+        raise UsageError(
+            f"{pages} pages of {width}x{height} pixels cannot be made; "
+            f"ask for one at least, of {SMALLEST_PAGE}x{SMALLEST_PAGE} at least"
+        )
+    table, boxes = io.StringIO(), []
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("file", "text"))
+    for number in range(pages):
+        page = maker.page(np.random.default_rng([seed, number]), height, width)
+        name = f"page-{number:04}.png"
+        _, picture = cv2.imencode(".png", page.picture)
+        _write(folder / name, picture.tobytes())
+        rows.writerow((name, page.text))
+        digits = [
+            {
+                "digit": digit.label,
+                "line": digit.line,
+                "box": [digit.left, digit.top, digit.right - digit.left, digit.bottom - digit.top],
+            }
+            for digit in page.digits
+        ]
+        boxes.append(json.dumps({"file": name, "text": page.text, "digits": digits}) + "\n")
+    _write(folder / "labels.csv", table.getvalue().encode())
+    _write(folder / "pages.jsonl", "".join(boxes).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SaveError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
+    write_atomically(path, content)
+
+
 class Sheet:
     """Ink on its way to a page, and what it says.
 
@@ -269,7 +323,7 @@ class Sheet:
         here = self.ink[rows, columns]
         if here.size:
             np.maximum(
-                here, patch.ink[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left], here
+                here, patch.ink[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left], out=here
             )
         return here.size / patch.ink.size
 
@@ -331,23 +385,24 @@ def written(source: Picture, hand: Hand) -> Patch:
     size = np.ceil(2 * reach).astype(int)
     offset = size / 2 - matrix @ middle
     fine: Any = source.astype(np.float32) / 255
-    if scale < 0.7:
-        fine = cv2.GaussianBlur(fine, (0, 0), 0.4 / scale)
+    if thin or scale < 0.7:  # without it each pixel of a line is a corner
+        fine = cv2.GaussianBlur(fine, (0, 0), max(0.4 / scale, 1.0 if thin else 0.0))
     affine = np.hstack([matrix, offset[:, None]]).astype(np.float32)
     ink = cv2.warpAffine(
         fine, affine, (int(size[0]), int(size[1])), flags=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
     )
     if thin:
-        return cut_out(drawn_with(np.asarray(ink, np.float32), pen))
+        return cut_out(widened(np.asarray(ink, np.float32), pen - LINE_WIDTH * scale))
     threshold = SHARP - 0.2 * hand.thicker
     return cut_out(np.clip((ink - threshold) * max(1.2, 0.7 * scale) + 0.5, 0, 1))
 
 
-def drawn_with(line: Array, pen: float) -> Array:
-    """A thin line, (h, w), as wide as the pen, in pixels."""
-    distance = cv2.distanceTransform((line < 0.3 * line.max()).astype(np.uint8), cv2.DIST_L2, 3)
-    distance = cv2.GaussianBlur(distance, (0, 0), max(0.6, 0.3 * pen))  # without it each pixel of the line is a corner
-    return np.asarray(np.clip(pen / 2 + 0.5 - distance, 0, 1), np.float32)
+def widened(line: Array, wider: float) -> Array:
+    """A thin line, (h, w), wider by so many pixels."""
+    distance = cv2.distanceTransform((line < 0.5 * line.max()).astype(np.uint8), cv2.DIST_L2, 5)
+    if wider > 2:
+        distance = cv2.GaussianBlur(distance, (0, 0), 0.25 * wider)
+    return np.asarray(np.clip(max(wider, 0) / 2 + 0.5 - distance, 0, 1), np.float32)
 
 
 def cut_out(ink: Array) -> Patch:
@@ -500,7 +555,7 @@ def guilloche(height: int, width: int, rng: Generator) -> Array:
         pitch, swing, length = rng.uniform(3, 16), rng.uniform(0, 6), rng.uniform(12, 100)
         phase = (across + swing * np.sin(2 * math.pi * along / length)) / pitch
         lines = (np.abs(phase % 1 - 0.5) * pitch < rng.uniform(0.4, 0.9)) * rng.uniform(0.1, 0.5)
-        np.maximum(printed, lines.astype(np.float32), printed)
+        np.maximum(printed, lines.astype(np.float32), out=printed)
     return plain(height, width, rng) * (1 - printed)
 
 

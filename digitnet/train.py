@@ -103,7 +103,7 @@ class TrainingRun:
         return self.recipe.peak_learning_rate * min(warm, (1 + math.cos(math.pi * done)) / 2)
 
     def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
-        """Of images (N, 1, 28, 28) and labels (N,) together with what is added to them, redrawn after `PLAIN_EPOCHS`."""
+        """Of images (N, 1, 28, 28) and labels (N,), with others added, and redrawn but in the first epoch."""
         images, labels = (part.to(self.device) for part in batch)
         images, labels = add_others(images, labels, self.generator)
         if self.epoch >= PLAIN_EPOCHS:

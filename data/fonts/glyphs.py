@@ -2,10 +2,10 @@
 
     python data/fonts/glyphs.py DIR      DIR holds the packages that the tables name, each unpacked into DIR/NAME
 
-fonts.csv has hands that write digits and letters; scripts.csv, the letters of other scripts. Each is @fontsource/NAME on
-npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font License 1.1 are used. Every glyph
-is normalised as any picture is, (28, 28) in bytes; labels 0 to 9, and 10 for letters and signs that no one would read as
-a digit.
+fonts.csv has hands that write digits and letters; scripts.csv, the letters of other scripts. Each is @fontsource/NAME
+on npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font License 1.1 are used. Every
+glyph is normalised as any picture is, (28, 28) in bytes; labels 0 to 9, and 10 for letters and signs that no one would
+read as a digit.
 """
 
 import argparse
