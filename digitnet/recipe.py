@@ -45,7 +45,7 @@ BEST = Recipe(
     "best",
     "the network that the package carries; give it a --teacher",
     deep=True,
-    epochs=18,
+    epochs=24,
     peak_learning_rate=4e-3,
     warmup_steps=500,
     label_smoothing=0.0,
