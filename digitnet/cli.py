@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
     synth = commands.add_parser("synth", help="make pages of handwritten numbers (needs the extra 'train')")
     synth.set_defaults(run=_synth)
-    synth.add_argument("folder", type=Path, metavar="DIR", help="where to write page-0000.png, ..., labels.csv, pages.jsonl")
+    synth.add_argument(
+        "folder", type=Path, metavar="DIR", help="where to write page-0000.png, ..., labels.csv, pages.jsonl"
+    )
     synth.add_argument("--pages", type=int, default=100, metavar="N", help="how many (default: 100)")
     synth.add_argument("--width", type=int, default=640, metavar="W", help="in pixels (default: 640)")
     synth.add_argument("--height", type=int, default=480, metavar="H", help="in pixels (default: 480)")

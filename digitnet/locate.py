@@ -68,7 +68,7 @@ def evened(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
     paper = cv2.blur(picture, (NEAR, NEAR), borderType=cv2.BORDER_REFLECT)
     difference = picture - paper
     power = cv2.blur(difference * difference, (WIDE, WIDE), borderType=cv2.BORDER_REFLECT)
-    return np.asarray(difference / (np.sqrt(power) + LEAST_CONTRAST), np.float32)
+    return np.asarray(difference / (np.sqrt(np.maximum(power, 0)) + LEAST_CONTRAST), np.float32)
 
 
 def locate(session: onnxruntime.InferenceSession, grey: Grey) -> list[Find]:

@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from digitnet.augment import Chance, vary_shape
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
+from digitnet.doubt import NOT_A_DIGIT
 from digitnet.locate import Find, distinct, evened, find_at, is_same, peaks
 from digitnet.locator import CLASSES, STRIDE, Locator
-from digitnet.others import pools
+from digitnet.others import pools, unseen_glyphs
 from digitnet.results import Evaluation
 from digitnet.synth import MadePage, PageMaker
 from digitnet.train import TrainingRun
@@ -131,11 +132,18 @@ def page_maker(root: str | None = None, *, training: bool = True) -> PageMaker:
     digits, labels = mnist.data[chosen], mnist.targets[chosen]
     generator = torch.Generator().manual_seed(0)
     varied = vary_shape(digits.unsqueeze(1).float() / 255, labels, Chance(len(digits), generator))
-    foreign, foreign_labels, others = pools()
+    foreign, foreign_labels, others = pools() if training else _unseen_pools()
     all_digits = torch.cat([(varied * 255).byte(), *[foreign] * FOREIGN])[:, 0]
     all_labels = torch.cat([labels, *[foreign_labels] * FOREIGN])
     order = torch.randperm(len(all_labels), generator=generator)
     return PageMaker(all_digits[order].numpy(), all_labels[order].numpy(), others[:, 0].numpy())
+
+
+def _unseen_pools() -> tuple[Tensor, Tensor, Tensor]:
+    """As `others.pools`, of what training never sees."""
+    glyphs, labels = unseen_glyphs()
+    digits = labels != NOT_A_DIGIT
+    return glyphs[digits], labels[digits], glyphs[~digits]
 
 
 def get_page_loaders(root: str | None = None, *, seed: int = 0) -> tuple[DataLoader, DataLoader]:  # type: ignore[type-arg]

@@ -323,7 +323,9 @@ class Sheet:
         here = self.ink[rows, columns]
         if here.size:
             np.maximum(
-                here, patch.ink[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left], out=here
+                here,
+                patch.ink[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left],
+                out=here,
             )
         return here.size / patch.ink.size
 

@@ -10,16 +10,16 @@ from helpers import ROOT, run_python
 
 PACKAGE = ROOT / "digitnet"
 WORDS = {"errors", "results", "files"}
-PICTURES = {"picture", "ink", "normalise", "synth"}
-LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint"}
+PICTURES = {"picture", "ink", "normalise", "scene", "synth", "locate"}
+LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint", "locator", "locating"}
 TRAINING_WORK = {"train", "test", "export"}
-READING_WORK = {"doubt", "reader", "explanation"}
+READING_WORK = {"doubt", "constraint", "line", "reader", "explanation"}
 MEASURING_WORK = {"measures", "labelled", "report"}
 FACES = {"main", "cli", "__init__", "__main__"}
 BELOW = {
     **dict.fromkeys(WORDS, WORDS),
     **dict.fromkeys(PICTURES, WORDS | PICTURES),
-    **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train", "ink", "normalise", "doubt"}),
+    **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train", "ink", "normalise", "synth", "locate", "doubt"}),
     **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | {"normalise", "doubt"}),
     **dict.fromkeys(READING_WORK, WORDS | PICTURES | READING_WORK | {"export"}),
     **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset", "doubt"}),

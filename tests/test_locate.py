@@ -1,0 +1,98 @@
+import math
+
+import numpy as np
+import pytest
+
+from digitnet import locate
+from digitnet.locate import Find
+
+STRIDE = locate.STRIDE
+
+
+def answer(height, width, *digits):
+    """The network's answer for a page of so many cells: (digit, row, column, height in pixels, logit) each."""
+    cells = np.full((14, height, width), -8.0, np.float32)
+    cells[10:] = 0
+    for digit, row, column, tall, logit in digits:
+        cells[digit, row, column] = logit
+        cells[10:, row, column] = 0.5, 0.5, math.log(tall / STRIDE / 2), math.log(tall / STRIDE)
+    return cells
+
+
+class FakeSession:
+    """Sees one dark square of about `tall` pixels as a 7, and only where it is of a size that a network knows."""
+
+    def run(self, names, inputs):
+        (page,) = inputs["pages"][:, 0]
+        assert page.shape[0] % locate.DEEPEST == page.shape[1] % locate.DEEPEST == 0
+        found = []
+        rows, columns = np.nonzero(page < -0.8)
+        if len(rows):
+            tall = rows.max() - rows.min() + 1
+            if 8 <= tall <= 110:
+                row, column = (int((a.min() + a.max()) / 2 / STRIDE) for a in (rows, columns))
+                found.append((7, row, column, tall, 3.0 - abs(math.log(tall / 32))))
+        return [answer(*(side // STRIDE for side in page.shape), *found)[np.newaxis]]
+
+
+def page_with_square(height, width, top, left, side):
+    grey = np.full((height, width), 0.9, np.float32)
+    grey[top : top + side, left : left + side] = 0.1
+    return grey
+
+
+def test_a_peak_is_a_find_with_its_place_and_size():
+    (find,) = locate.peaks(answer(20, 30, (4, 5, 7, 40, 2.0)))
+    assert (find.digit, round(find.score, 3)) == (4, 0.881)
+    assert (find.left + find.right) / 2 == pytest.approx(7.5 * STRIDE)
+    assert (find.top + find.bottom) / 2 == pytest.approx(5.5 * STRIDE)
+    assert (find.width, find.height) == (pytest.approx(20), pytest.approx(40))
+
+
+def test_only_peaks_are_finds_not_their_slopes_nor_what_is_faint():
+    finds = list(
+        locate.peaks(answer(20, 30, (4, 5, 7, 40, 2.0), (4, 5, 8, 40, 1.0), (9, 6, 7, 40, 0.5), (1, 15, 20, 40, -4.0)))
+    )
+    assert [find.digit for find in finds] == [4]
+
+
+def test_of_finds_on_the_same_ink_the_likeliest_is_kept_and_neighbours_stay():
+    def find(left, score, digit=3, width=20.0):
+        scores = np.full(10, 0.01, np.float32)
+        scores[digit] = score
+        return Find(left, 0, left + width, 30, scores)
+
+    kept = locate.distinct([find(0, 0.5), find(3, 0.9), find(18, 0.8), find(40, 0.3, 1, 6), find(39, 0.6, 0, 24)])
+    assert [(one.left, round(one.score, 1)) for one in kept] == [(3, 0.9), (18, 0.8), (39, 0.6)]
+
+
+@pytest.mark.parametrize("light", [0.3, 1.0])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_ink_looks_alike_in_any_light(light, dtype):
+    grey = page_with_square(160, 160, 60, 60, 24) * light
+    picture = (grey * 255).astype(np.uint8) if dtype == np.uint8 else grey
+    even = locate.evened(picture)
+    assert even.dtype == np.float32
+    assert even[65:80, 65:80].mean() < -2
+    assert abs(even[:20, :20]).max() < 0.5
+
+
+def test_bare_paper_with_a_little_noise_stays_bare():
+    noise = 0.01 * np.random.default_rng(0).standard_normal((200, 200)).astype(np.float32)
+    assert locate.evened(np.float32(0.8) + noise).std() < 0.25
+
+
+@pytest.mark.parametrize(
+    ("size", "side"), [((300, 500), 20), ((700, 900), 60), ((900, 700), 300), ((60, 60), 40), ((20, 30), 14)]
+)
+def test_a_digit_of_any_size_is_found_once_and_where_it_is(size, side):
+    top, left = (size[0] - side) // 3, (size[1] - side) // 2
+    (find,) = locate.locate(FakeSession(), page_with_square(*size, top, left, side))
+    assert find.digit == 7
+    assert (find.top + find.bottom) / 2 == pytest.approx(top + side / 2, abs=0.2 * side + 3)
+    assert (find.left + find.right) / 2 == pytest.approx(left + side / 2, abs=0.2 * side + 3)
+    assert find.height == pytest.approx(side, rel=0.25)
+
+
+def test_an_empty_page_has_no_finds():
+    assert locate.locate(FakeSession(), np.full((400, 300), 0.7, np.float32)) == []
