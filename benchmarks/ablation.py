@@ -1,0 +1,112 @@
+"""What each part of training is worth: the quick recipe with it and without it, from the same seeds.
+
+    python benchmarks/ablation.py [--seeds 4] [--cycles 3] [--parts PART...] [DIR]
+
+For each part the differences "with minus without" are paired over the seeds, which share the weights that they begin
+with and the order of the data. Accuracy is measured on the 5,000 held-out training images of MNIST and, where DIR is
+given, on its folders of labelled pictures (see accuracy.py), all best guesses. MNIST's test set is not looked at.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import record
+import torch
+
+from digitnet import Reader, augment, train
+from digitnet.dataset import HOLD_OUT, get_data_loaders, get_validation_loader
+from digitnet.errors import UsageError
+from digitnet.export import export
+from digitnet.labelled import folder
+from digitnet.measures import measure
+from digitnet.model import DigitNet
+from digitnet.test import evaluate
+
+# How to leave a part out: what to replace, and by what.
+PARTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "others": (train, "add_others", lambda images, labels, generator: (images, labels)),
+    "bars, flags and slashes": (augment, "vary_shape", lambda images, labels, chance: images),
+    "bending": (augment, "bend", lambda images, strength, chance: images),
+    "pens": (augment, "change_pen", lambda images, chance: images),
+    "leftovers": (augment, "add_leftovers", lambda images, chance: images),
+    "cameras": (augment, "change_camera", lambda images, chance: images),
+    "bfloat16": (train, "has_bfloat16", lambda: False),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", metavar="DIR")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--cycles", type=int, default=3)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    arguments = parser.parse_args()
+    found: dict[str, list[dict[str, float]]] = {part: [] for part in ("everything", *arguments.parts)}
+    for seed in range(arguments.seeds):
+        for part, figures in found.items():
+            with mock.patch.object(*PARTS[part]) if part in PARTS else mock.MagicMock():
+                figures.append(trained(seed, arguments.cycles, arguments.folder))
+            print(seed, part, figures[-1], flush=True)
+    whole = found.pop("everything")
+    record.write(
+        "ablation",
+        {
+            "n": arguments.seeds,
+            "cycles": arguments.cycles,
+            "everything": {name: statistics.mean(run[name] for run in whole) for name in whole[0]},
+            "with_minus_without": {part: differences(whole, runs) for part, runs in found.items()},
+        },
+    )
+
+
+def trained(seed: int, cycles: int, pictures: Path | None) -> dict[str, float]:
+    """Percentages of one run, by set, and the seconds that it trained."""
+    torch.manual_seed(seed)
+    run = train.TrainingRun(DigitNet(), "cpu", seed=seed)
+    training, _ = get_data_loaders(hold_out=HOLD_OUT, seed=seed)
+    started = time.monotonic()
+    train.train(run.model, training, "cpu", epochs=cycles, run=run)
+    figures = {"seconds": time.monotonic() - started}
+    figures["validation"] = 100 * evaluate(run.average.module, get_validation_loader(), "cpu").accuracy
+    if pictures:
+        figures |= on_folders(run.average.module, pictures)
+    return figures
+
+
+def on_folders(model: torch.nn.Module, pictures: Path) -> dict[str, float]:
+    """Percent right, by folder."""
+    figures = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        weights = Path(scratch) / "model.pth"
+        torch.save(model.state_dict(), weights)
+        reader = Reader(export(weights), max_error=None)
+    for path in sorted(path.parent for path in pictures.glob("*/labels.csv")):
+        try:
+            right = measure(folder(reader, path)).accuracy.fraction
+        except UsageError:
+            continue  # a folder of numbers, not of digits
+        if right is not None:
+            figures[path.name] = 100 * right
+    return figures
+
+
+def differences(whole: list[dict[str, float]], without: list[dict[str, float]]) -> dict[str, Any]:
+    """Mean and standard error of the paired differences, by set."""
+    paired = {name: [one[name] - other[name] for one, other in zip(whole, without, strict=True)] for name in whole[0]}
+    return {
+        name: {
+            "mean": statistics.mean(values),
+            "standard_error": statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None,
+        }
+        for name, values in paired.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
