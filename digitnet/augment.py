@@ -20,10 +20,16 @@ SIDE = 28
 ONLY_BENT = 0.5
 
 
-def augment(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
-    """`images` (N, 1, 28, 28) in [0, 1], redrawn; `labels` (N,) say which shapes a digit may take on."""
+def augment(images: Tensor, labels: Tensor, generator: Generator, *, strongest: float = 1.0) -> Tensor:
+    """`images` (N, 1, 28, 28) in [0, 1], redrawn.
+
+    Args:
+        labels: (N,); they say which shapes a digit may take on.
+        strongest: the strength that images are redrawn with at most, in [0, 1]; at 0.5 and below none is more than
+            bent.
+    """
     chance = Chance(len(images), generator)
-    strength = chance.uniform(0, 1)
+    strength = chance.uniform(0, strongest)
     images = vary_shape(images, labels, chance)
     images = bend(images, strength, chance)
     rough = add_leftovers(change_pen(images, chance), chance)

@@ -11,8 +11,9 @@ class Recipe:
         name: what `--recipe` calls it.
         summary: what it is for, in a few words.
         width, deep: the size of `model.DigitNet`.
-        epochs: after how many the learning rate reaches 0 on a half cosine (Loshchilov and Hutter, 2017); None for a
-            run without an end, whose rate falls with a power of the steps.
+        epochs: how many, the learning rate falling to 0 on a half cosine (Loshchilov and Hutter, 2017); None for a run
+            without an end, whose rate falls with a power of the steps.
+        calm_epochs: how many of these come after that fall, at a tenth of the rate and with digits redrawn less.
         peak_learning_rate: what warm-up ends at.
         warmup_steps: batches until then.
         pages: whether it is for `locator.Locator`, which finds digits on pages, rather than DigitNet, which reads one.
@@ -24,6 +25,7 @@ class Recipe:
     width: int = 16
     deep: bool = False
     epochs: int | None = None
+    calm_epochs: int = 0
     peak_learning_rate: float = 6e-3
     warmup_steps: int = 100
     label_smoothing: float = 0.05
@@ -45,7 +47,8 @@ BEST = Recipe(
     "best",
     "the network that the package carries; give it a --teacher",
     deep=True,
-    epochs=24,
+    epochs=27,
+    calm_epochs=3,
     peak_learning_rate=4e-3,
     warmup_steps=500,
     label_smoothing=0.0,

@@ -34,6 +34,8 @@ WEIGHT_DECAY = 0.01
 # The average spans about the last 1/16 of all steps; a small step to 16 more keeps the first ones from counting.
 AVERAGING_POWER = 15
 LATE_STEP = 4000  # where a run starts that is given trained weights
+CALM_RATE = 0.1  # of the peak rate, where a recipe's calm epochs begin
+CALM_STRENGTH = 0.6  # of redrawing, at most: one digit in six is then more than bent
 PLAIN_EPOCHS = 1  # the first epoch sees every image as it is: the quickest way to a net that works
 
 
@@ -99,15 +101,24 @@ class TrainingRun:
         warm = (self.step + 1) / self.recipe.warmup_steps
         if self.recipe.epochs is None:
             return self.recipe.peak_learning_rate * float(min(warm, warm**-DECAY_POWER))
-        done = min(1.0, self.step / (self.recipe.epochs * self.steps_an_epoch))
-        return self.recipe.peak_learning_rate * min(warm, (1 + math.cos(math.pi * done)) / 2)
+        falling = (self.recipe.epochs - self.recipe.calm_epochs) * self.steps_an_epoch
+        if self.step < falling or not self.recipe.calm_epochs:
+            return self.recipe.peak_learning_rate * min(warm, _half_cosine(self.step / falling))
+        done = (self.step - falling) / (self.recipe.calm_epochs * self.steps_an_epoch)
+        return self.recipe.peak_learning_rate * CALM_RATE * _half_cosine(done)
+
+    @property
+    def calm(self) -> bool:
+        """Whether the present epoch is one of the recipe's last, calm ones."""
+        return self.recipe.epochs is not None and self.epoch >= self.recipe.epochs - self.recipe.calm_epochs
 
     def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Of images (N, 1, 28, 28) and labels (N,), with others added, and redrawn but in the first epoch."""
         images, labels = (part.to(self.device) for part in batch)
         images, labels = add_others(images, labels, self.generator)
         if self.epoch >= PLAIN_EPOCHS:
-            images = augment(images, labels, self.generator)
+            strongest = CALM_STRENGTH if self.calm else 1.0
+            images = augment(images, labels, self.generator, strongest=strongest)
         return self.loss(self.answer(images), labels, images)
 
     def loss(self, logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
@@ -255,6 +266,11 @@ def keep_memory() -> None:
         m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def _half_cosine(done: float) -> float:
+    """From 1 to 0 while `done` goes from 0 to 1."""
+    return (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
 def _placed(model: nn.Module, device: torch.device | str) -> nn.Module:

@@ -80,3 +80,15 @@ def test_half_of_all_images_are_bent_only(digits, monkeypatch):
     monkeypatch.setattr(augmentation, "change_camera", lambda images, chance: images)
     changed = augment(images, labels, generator())
     assert (changed == 0.5).all((1, 2, 3)).float().mean() == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_weak_redrawing_only_bends(digits):
+    images, labels = digits
+    grey = (images * 0 + 0.2).clone()  # nothing to bend: what changes is pen, leftovers, camera
+    inner = slice(8, 20)
+    weak, strong = (
+        augment(grey, labels, generator(), strongest=strongest)[:, :, inner, inner] for strongest in (0.5, 1.0)
+    )
+    plain = labels[:, None, None, None] * 0 + (~torch.isin(labels, torch.tensor([0, 1, 7])))[:, None, None, None]
+    assert ((weak - 0.2).abs() * plain).max() < 1e-5
+    assert (((strong - 0.2).abs() * plain).amax((1, 2, 3)) > 0.02).float().mean() > 0.2

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -152,6 +153,27 @@ def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
     assert 0 < run.learning_rate < peak / 20
     run.step = 1000
     assert run.learning_rate == 0
+
+
+def test_calm_epochs_begin_again_at_a_tenth_of_the_rate_and_redraw_less(small, monkeypatch):
+    seen = []
+
+    def spy(images, labels, generator, *, strongest):
+        seen.append(strongest)
+        return images
+
+    monkeypatch.setattr(train, "augment", spy)
+    run = TrainingRun(DigitNet(), "cpu", recipe=replace(PLANNED, epochs=4, calm_epochs=1))
+    loader, _ = dataset.get_data_loaders(batch_size=500)
+    rates = []
+    train.train(run.model, loader, "cpu", epochs=4, run=run, on_batch=lambda: rates.append(run.learning_rate))
+    calm = len(loader)
+    falling, again = rates[: -calm - 1], rates[-calm - 1 :]  # each rate is that of the step after
+    assert falling[-1] < PLANNED.peak_learning_rate / 10
+    assert again[0] == pytest.approx(PLANNED.peak_learning_rate / 10)
+    assert again == sorted(again, reverse=True)
+    assert again[-1] == 0
+    assert seen == [1.0] * 2 * calm + [train.CALM_STRENGTH] * calm
 
 
 def test_a_planned_run_resumes_to_the_bit_with_its_teachers(small, tmp_path):
