@@ -30,8 +30,8 @@ PAGES = 400 * BATCH  # a cycle
 VALIDATION_PAGES = 256
 VALIDATION_SEED = 10**12  # far above all training pages' numbers
 FOREIGN = 7  # times each digit from a font is put beside MNIST's, which makes them a fifth
-LARGEST = 120  # pixels; larger digits are for a smaller picture to find
-SMALLEST = 8
+SMALLEST, LARGEST = 8, 120  # pixels; heights of digits that are to be found
+TOO_LARGE = 160  # pixels; such a digit is for a smaller picture to find, and its loops are no zeros
 PLACE_WEIGHT = 2.0  # of place and size in the loss
 MAX_GRADIENT = 5.0
 SURE = 0.3  # finds above it count in validation
@@ -85,7 +85,7 @@ def targets(page: MadePage) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns:
         heat maps (10, H/4, W/4), 1 at each digit's centre and falling like a Gaussian around it;
-        which cells count (H/4, W/4), boolean: not those of digits that are cut off or of doubtful size;
+        which cells count (H/4, W/4), boolean: not those of digits that are cut off, or of a size that need not be found;
         at each centre (4, H/4, W/4) its place in its cell and the logarithms of width and height in cells, NaN
         elsewhere.
     """
@@ -99,6 +99,8 @@ def targets(page: MadePage) -> tuple[Tensor, Tensor, Tensor]:
         wide, tall = (digit.right - digit.left) / STRIDE, (digit.bottom - digit.top) / STRIDE
         column, row = int(x), int(y)
         inside = 0 <= column < width and 0 <= row < height
+        if tall * STRIDE > TOO_LARGE:
+            continue
         if digit.label is None or not inside or not SMALLEST <= tall * STRIDE <= LARGEST:
             top, left = max(0, int(digit.top / STRIDE)), max(0, int(digit.left / STRIDE))
             counted[top : int(digit.bottom / STRIDE) + 1, left : int(digit.right / STRIDE) + 1] = False

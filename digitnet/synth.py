@@ -352,7 +352,7 @@ def any_hand(rng: Generator) -> Hand:
     gap = rng.choice([rng.uniform(-0.22, 0.1), rng.uniform(0.05, 0.5), rng.uniform(0.3, 1.3)])
     own_pen = rng.random() < 0.45
     return Hand(
-        height=math.exp(rng.uniform(math.log(10), math.log(110))),
+        height=rng.uniform(110, 280) if rng.random() < 0.06 else math.exp(rng.uniform(math.log(10), math.log(110))),
         pen=math.exp(rng.uniform(math.log(0.03), math.log(0.2))) if own_pen else None,
         thicker=float(rng.choice([-0.7, -0.4, 0, 0, 0.4, 1.0])),
         slant=rng.uniform(-0.25, 0.5),

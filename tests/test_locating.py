@@ -36,7 +36,7 @@ def test_targets_hold_each_digits_place_and_size():
 
 @pytest.mark.parametrize(
     "digit",
-    [MadeDigit(None, 100, 30, 140, 70, 0), MadeDigit(3, 10, 10, 14, 15, 0), MadeDigit(3, -60, -60, 150, 150, 0)],
+    [MadeDigit(None, 100, 30, 140, 70, 0), MadeDigit(3, 10, 10, 14, 15, 0), MadeDigit(3, -20, -20, 118, 116, 0)],
 )
 def test_what_is_cut_off_or_of_no_fit_size_does_not_count(digit):
     heat, counted, centres = locating.targets(page(digit))
@@ -45,6 +45,13 @@ def test_what_is_cut_off_or_of_no_fit_size_does_not_count(digit):
     row, column = 50 // STRIDE, 120 // STRIDE
     assert counted[row, column] == (digit.label == 3 and digit.right < 100)
     assert not counted.all()
+
+
+def test_there_is_nothing_to_find_in_the_strokes_of_a_far_too_large_digit():
+    heat, counted, centres = locating.targets(page(MadeDigit(8, -60, -60, 150, 150, 0)))
+    assert counted.all()
+    assert not heat.any()
+    assert not centres.isfinite().any()
 
 
 def test_the_loss_is_least_for_the_right_answer_and_grows_with_each_kind_of_error():
