@@ -85,7 +85,7 @@ def targets(page: MadePage) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns:
         heat maps (10, H/4, W/4), 1 at each digit's centre and falling like a Gaussian around it;
-        which cells count (H/4, W/4), boolean: not those of digits that are cut off, or of a size that need not be found;
+        which cells count (H/4, W/4), boolean: not those of digits that are cut off or that need not be found;
         at each centre (4, H/4, W/4) its place in its cell and the logarithms of width and height in cells, NaN
         elsewhere.
     """

@@ -36,7 +36,7 @@ def test_targets_hold_each_digits_place_and_size():
 
 @pytest.mark.parametrize(
     "digit",
-    [MadeDigit(None, 100, 30, 140, 70, 0), MadeDigit(3, 10, 10, 14, 15, 0), MadeDigit(3, -20, -20, 118, 116, 0)],
+    [MadeDigit(None, 100, 30, 140, 70, 0), MadeDigit(3, 10, 10, 14, 15, 0), MadeDigit(3, -20, -20, 124, 116, 0)],
 )
 def test_what_is_cut_off_or_of_no_fit_size_does_not_count(digit):
     heat, counted, centres = locating.targets(page(digit))
