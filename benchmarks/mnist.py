@@ -21,7 +21,11 @@ from digitnet.recipe import RECIPES, Recipe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", choices=[name for name, recipe in RECIPES.items() if recipe.epochs], required=True)
+    parser.add_argument(
+        "--recipe",
+        choices=[name for name, recipe in RECIPES.items() if recipe.epochs and not recipe.pages],
+        required=True,
+    )
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to this, without it")
     parser.add_argument("--folder", type=Path, default=record.ROOT / "runs", help="where the runs are kept")
     parser.add_argument("--teacher", type=Path, nargs="+", default=[], metavar="FILE", help="of recipes that have some")

@@ -1,7 +1,7 @@
 """Confidence that means what it says: what a network's logits are worth, measured on pictures it was not trained on.
 
-Those are the held-out training images of MNIST, as they are and redrawn by `augment`, held-out digits and letters from
-fonts, and other things that are no digit: drawings that training has not seen, and held-out digits spoiled. The test
+Those are the held-out training images of MNIST, as they are and redrawn by `augment`, held-out letters from fonts,
+ and other things that are no digit: drawings that training has not seen, and held-out digits spoiled. The test
 set is never looked at.
 """
 
@@ -87,10 +87,11 @@ def unseen_pictures(data: str | Path | None = None) -> tuple[Tensor, Tensor]:
     redrawn = augment(plain, labels, generator)
     spoiled = spoil(plain[: len(plain) // 10], labels[: len(plain) // 10], generator)
     drawn = torch.from_numpy(drawings(DRAWN, DRAWN_SEED)).unsqueeze(1).float() / 255
-    none = torch.full((len(spoiled) + len(drawn),), NOT_A_DIGIT)
     glyphs, glyph_labels = unseen_glyphs()
-    glyphs = augment(glyphs.float() / 255, glyph_labels, generator)
-    return torch.cat([plain, redrawn, spoiled, drawn, glyphs]), torch.cat([labels, labels, none, glyph_labels])
+    letters = glyphs[glyph_labels == NOT_A_DIGIT].float() / 255
+    none = torch.full((len(spoiled) + len(drawn) + len(letters),), NOT_A_DIGIT)
+    letters = augment(letters, none[: len(letters)], generator)
+    return torch.cat([plain, redrawn, spoiled, drawn, letters]), torch.cat([labels, labels, none])
 
 
 def weights(labels: Tensor) -> Tensor:

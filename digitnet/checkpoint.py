@@ -84,6 +84,11 @@ class Checkpoint:
                 f"{self.training_path}: a run of the recipe {recipe!r}, not {run.recipe.name!r}; "
                 "go on with that recipe, or choose another file"
             )
+        if training and training["run"].get("teachers", run.taught_by) != run.taught_by:
+            raise ModelError(
+                f"{self.training_path}: a run with other teachers; give those that it began with, in the same order, "
+                "or choose another file"
+            )
         if training and self._saved in (training["weights"], training["replaces"]):
             try:
                 run.load_state_dict(training["run"])

@@ -78,10 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(run=training.run)
     training.add_arguments(train)
 
-    synth = commands.add_parser("synth", help="make pages of handwritten numbers (needs the extra 'train')")
+    synth = commands.add_parser(
+        "synth", help="make pages of numbers in MNIST's training digits (needs the extra 'train')"
+    )
     synth.set_defaults(run=_synth)
     synth.add_argument(
-        "folder", type=Path, metavar="DIR", help="where to write page-0000.png, ..., labels.csv, pages.jsonl"
+        "folder", type=Path, metavar="DIR", help="a new folder for page-0000.png, ..., labels.csv, pages.jsonl"
     )
     synth.add_argument("--pages", type=int, default=100, metavar="N", help="how many (default: 100)")
     synth.add_argument("--width", type=int, default=640, metavar="W", help="in pixels (default: 640)")
@@ -227,17 +229,17 @@ def _save_drawing(drawings: list["Image.Image"], path: Path) -> None:
 
 
 def _synth(options: argparse.Namespace) -> int:
+    from digitnet.synth import check_request, write_pages
+
+    size = options.pages, options.height, options.width
+    check_request(options.folder, *size, options.seed)
     try:
         from digitnet.locating import page_maker
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"{error.name} is not installed; making pages needs: pip install 'digitnet[train]'"
         ) from error
-    from digitnet.synth import write_pages
-
-    write_pages(
-        page_maker(options.data), options.folder, options.pages, options.height, options.width, seed=options.seed
-    )
+    write_pages(page_maker(options.data), options.folder, *size, seed=options.seed)
     return 0
 
 

@@ -68,6 +68,8 @@ class Pattern:
     def __init__(self, text: str) -> None:
         self.name = f"pattern {text}"
         self._parts = list(_pattern_parts(text))[::-1]
+        if not self._parts:
+            raise UsageError(f"the pattern {text!r} has no digits; write such as \\d{{3}}-\\d{{4}}")
         self.start: State = self._reached({(0, 0)})
 
     def step(self, state: State, digit: int) -> State | None:
@@ -263,6 +265,8 @@ def _pattern_parts(text: str) -> Iterable[tuple[frozenset[int], int, int]]:
         times = TIMES.match(text, token.end())
         place = times.end() if times else token.end()
         if token["sign"]:
+            if times:
+                raise UsageError(f"the pattern {text!r} repeats a sign ({token[0]}{times[0]}); repeat digits only")
             continue
         if token["any"]:
             digits = ANY
@@ -271,15 +275,19 @@ def _pattern_parts(text: str) -> Iterable[tuple[frozenset[int], int, int]]:
         else:
             digits = _set_of_digits(token["some"], text)
             digits = ANY - digits if token["negated"] else digits
+            if not digits:
+                raise UsageError(f"the pattern {text!r} has {token[0]}, which no digit is")
         yield digits, *_times(times, text)
 
 
 def _set_of_digits(text: str, pattern: str) -> frozenset[int]:
     """Of what stands between brackets: 0-3, 579."""
     digits: set[int] = set()
+    falling = False
     for first, last in re.findall(r"(\d)(?:-(\d))?", text):
         digits |= set(range(int(first), int(last or first) + 1))
-    if not digits or re.sub(r"\d-\d|\d", "", text):
+        falling = falling or (bool(last) and last < first)
+    if not digits or falling or re.sub(r"\d-\d|\d", "", text):
         raise UsageError(f"the pattern {pattern!r} has [{text}], which is no set of digits; write such as [0-3]")
     return frozenset(digits)
 

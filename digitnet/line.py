@@ -1,9 +1,9 @@
 """Digits found on a page to lines in reading order, and each line to its likeliest reading.
 
 Finds overlap: a wide 0 may also be two digits, and the stem of a 4 a 1. So a line is a lattice: candidates from right
-to left, each there or not, each any of ten digits, and no two of them on the same ink. A reading is a way through the
-lattice. All readings that a `Constraint` allows are weighed together (forward and backward sums, Baum et al., 1970),
-and the likeliest (Viterbi, 1967) is read, each digit with the sum of all readings that agree with it.
+to left, each there or not, each any of ten digits, and no two neighbours on the same ink. A reading is a way through
+the lattice. All readings that a `Constraint` allows are weighed together (forward and backward sums, Baum et al.,
+1970), and the likeliest (Viterbi, 1967) is read, each digit with the sum of all readings that agree with it.
 """
 
 import math
@@ -16,10 +16,9 @@ import numpy.typing as npt
 from digitnet.constraint import All, Constraint, State
 from digitnet.locate import Find, is_same
 
-STEEPEST = math.tan(math.radians(24))  # of a line, rows a column
+STEEPEST = math.tan(math.radians(24))  # of a page's lines, rows a column
 REACH = 4.0  # heights of a digit between neighbours of one line
 SIZES_ALIKE = 2.5  # times as tall as its neighbour may a digit be
-SPACE = 0.85  # heights of a digit; a wider gap is a blank
 SURELY = 1 - 1e-4  # no candidate is surer than this to be there, nor surer not to be
 UNLIKELY = 1e-5  # of a digit, at least: a check digit may say that it is one all the same
 NEGLIGIBLE = 1e-30  # a reading that skips so much that is there is left out
@@ -66,9 +65,9 @@ class Reading:
 def grouped(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     """The candidates of each line, lines from top to bottom, candidates from left to right.
 
-    Digits of one line are linked to their nearest neighbours to the right that are of like size and no steeper off
-    than `STEEPEST`; what is linked, however indirectly, is a line. Lines that stand side by side at one height are one
-    line with a wide gap.
+    Digits of one line are linked to those within `REACH` to the right that are of like size and, seen along the slope
+    of the page's lines, at one height; what is linked, however indirectly, is a line. Lines of like size that stand
+    side by side at one height are one line with a wide gap.
     """
     slope = _slope(candidates)
     left = sorted(candidates, key=lambda candidate: _middle(candidate)[0])
@@ -137,7 +136,8 @@ def _one_below_the_other(lines: list[list[Candidate]], slope: float) -> list[lis
     ordered: list[list[Candidate]] = []
     for line in sorted(lines, key=level):
         above = ordered[-1] if ordered else None
-        if above and level(line) - level(above) < 0.5 * min(height(line), height(above)):
+        small, tall = sorted((height(line), height(above))) if above else (1.0, 1.0)
+        if above and tall <= SIZES_ALIKE * small and level(line) - level(above) < 0.5 * small:
             above.extend(line)
         else:
             ordered.append(list(line))

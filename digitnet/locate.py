@@ -5,16 +5,19 @@ each half as large as the one before, and what it finds in one of them is looked
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
-STRIDE = 4  # pixels a cell of the network's answer; locator.STRIDE, which cannot be imported without PyTorch
-DEEPEST = 32  # sides are multiples of it
+if TYPE_CHECKING:
+    import onnxruntime
+
+STRIDE = 4  # pixels a cell of the network's answer
+DEEPEST = 32  # pixels a cell of its coarsest stage; the sides that it is given are multiples of it
 CLASSES = 10
 
 NEAR, WIDE = 65, 129  # pixels; the windows in which paper and contrast are measured
@@ -63,7 +66,10 @@ class Find:
 
 
 def evened(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
-    """The picture (H, W), in bytes or [0, 1], as the network sees it: 0 for paper, about -1 or 1 for ink, any light."""
+    """The picture (H, W), in bytes or [0, 1], as the network sees it, in any light: about 0 for paper.
+
+    Ink is below 0 where it is darker than the paper, above 0 where lighter; the fewer pixels it covers, the further.
+    """
     picture = grey.astype(np.float32) / np.float32(255) if grey.dtype == np.uint8 else grey
     paper = cv2.blur(picture, (NEAR, NEAR), borderType=cv2.BORDER_REFLECT)
     difference = picture - paper
@@ -71,15 +77,18 @@ def evened(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
     return np.asarray(difference / (np.sqrt(np.maximum(power, 0)) + LEAST_CONTRAST), np.float32)
 
 
-def locate(session: onnxruntime.InferenceSession, grey: Grey) -> list[Find]:
-    """All that may be digits in a picture (H, W) in [0, 1], each once, the likeliest first."""
+def locate(session: "onnxruntime.InferenceSession", grey: Grey) -> list[Find]:
+    """All that may be digits in a picture (H, W) in [0, 1], the likeliest first.
+
+    None is there twice, but some may be of the same ink, cut in another way: a reader weighs them (`line.py`).
+    """
     finds: list[Find] = []
     for scale in scales(*grey.shape):
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         sized = grey if scale == 1 else np.asarray(cv2.resize(grey, (width, height), interpolation=smooth), np.float32)
         finds += (_placed(find, factor=1 / scale) for find in in_one_size(session, sized))
-    return distinct(finds)
+    return distinct(finds, is_duplicate)
 
 
 def scales(height: int, width: int) -> Iterator[float]:
@@ -93,7 +102,7 @@ def scales(height: int, width: int) -> Iterator[float]:
         scale /= LARGEST_STEP
 
 
-def in_one_size(session: onnxruntime.InferenceSession, sized: Grey) -> Iterator[Find]:
+def in_one_size(session: "onnxruntime.InferenceSession", sized: Grey) -> Iterator[Find]:
     """What the network finds in a picture as it is; the same digit may come more than once."""
     height, width = sized.shape
     below, beside = BORDER + -(height + 2 * BORDER) % DEEPEST, BORDER + -(width + 2 * BORDER) % DEEPEST
@@ -120,23 +129,32 @@ def find_at(answer: npt.NDArray[np.float32], row: int, column: int) -> Find:
     return Find(x - half_width, y - half_height, x + half_width, y + half_height, scores)
 
 
-def distinct(finds: Iterable[Find]) -> list[Find]:
-    """The finds without those that lie on a likelier one (non-maximum suppression)."""
+def distinct(finds: Iterable[Find], same: Callable[[Find, Find], bool]) -> list[Find]:
+    """The finds without those that are the `same` as a likelier one (non-maximum suppression)."""
     kept: list[Find] = []
     for find in sorted(finds, key=lambda find: -find.score):
-        if not any(is_same(find, other) for other in kept):
+        if not any(same(find, other) for other in kept):
             kept.append(find)
     return kept
 
 
 def is_same(one: Find, other: Find) -> bool:
-    """Whether two finds are of one digit: they share a third of their area, or the one lies in the other."""
-    wide = min(one.right, other.right) - max(one.left, other.left)
-    tall = min(one.bottom, other.bottom) - max(one.top, other.top)
-    if wide <= 0 or tall <= 0:
-        return False
-    shared, areas = wide * tall, (one.width * one.height, other.width * other.height)
+    """Whether two finds are of the same ink: they share a third of their area, or the one lies in the other."""
+    shared, areas = _shared(one, other)
     return shared > 0.35 * (sum(areas) - shared) or shared > 0.7 * min(areas)
+
+
+def is_duplicate(one: Find, other: Find) -> bool:
+    """Whether two finds are the same digit in the same place and size: they share most of their area."""
+    shared, areas = _shared(one, other)
+    return shared > 0.5 * (sum(areas) - shared)
+
+
+def _shared(one: Find, other: Find) -> tuple[float, tuple[float, float]]:
+    """The area that two finds share, and their own."""
+    wide = max(0.0, min(one.right, other.right) - max(one.left, other.left))
+    tall = max(0.0, min(one.bottom, other.bottom) - max(one.top, other.top))
+    return wide * tall, (one.width * one.height, other.width * other.height)
 
 
 def _placed(find: Find, factor: float = 1, shift: float = 0) -> Find:

@@ -5,6 +5,7 @@ in which cells near a centre count less the nearer they are, and for place and s
 """
 
 import functools
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from digitnet.augment import Chance, vary_shape
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
 from digitnet.doubt import NOT_A_DIGIT
-from digitnet.locate import Find, distinct, evened, find_at, is_same, peaks
-from digitnet.locator import CLASSES, STRIDE, Locator
+from digitnet.locate import CLASSES, STRIDE, Find, distinct, evened, find_at, is_same, peaks
+from digitnet.locator import Locator
 from digitnet.others import pools, unseen_glyphs
 from digitnet.results import Evaluation
 from digitnet.synth import MadePage, PageMaker
@@ -28,7 +29,7 @@ from digitnet.train import TrainingRun
 BATCH = 16  # pages
 PAGES = 400 * BATCH  # a cycle
 VALIDATION_PAGES = 256
-VALIDATION_SEED = 10**12  # far above all training pages' numbers
+TRAINING, VALIDATION = 1, 2  # streams of random numbers
 FOREIGN = 7  # times each digit from a font is put beside MNIST's, which makes them a fifth
 SMALLEST, LARGEST = 8, 120  # pixels; heights of digits that are to be found
 TOO_LARGE = 160  # pixels; such a digit is for a smaller picture to find, and its loops are no zeros
@@ -40,12 +41,13 @@ SURE = 0.3  # finds above it count in validation
 class Pages(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """Made pages by number, and what the network is to say of them; the same number gives the same page."""
 
-    def __init__(self, maker: PageMaker) -> None:
+    def __init__(self, maker: PageMaker, stream: int) -> None:
         self.maker = maker
+        self.stream = stream
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The page (1, H, W), evened, and its `targets`."""
-        page = self.maker.page(np.random.default_rng(number))
+        page = self.maker.page(np.random.default_rng([number, self.stream]))
         return torch.from_numpy(evened(page.picture)).unsqueeze(0), *targets(page)
 
 
@@ -94,6 +96,7 @@ def targets(page: MadePage) -> tuple[Tensor, Tensor, Tensor]:
     counted = np.ones((height, width), bool)
     centres = np.full((4, height, width), np.nan, np.float32)
     rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    certain = []
     for digit in page.digits:
         x, y = (digit.left + digit.right) / 2 / STRIDE, (digit.top + digit.bottom) / 2 / STRIDE
         wide, tall = (digit.right - digit.left) / STRIDE, (digit.bottom - digit.top) / STRIDE
@@ -108,8 +111,10 @@ def targets(page: MadePage) -> tuple[Tensor, Tensor, Tensor]:
         spread_x, spread_y = max(0.16 * wide, 0.5), max(0.16 * tall, 0.5)
         bump = np.exp(-((columns - column) ** 2) / (2 * spread_x**2) - (rows - row) ** 2 / (2 * spread_y**2))
         np.maximum(heat[digit.label], bump, out=heat[digit.label])
-        counted[row, column] = True
+        certain.append((row, column))
         centres[:, row, column] = x - column, y - row, np.log(max(wide, 0.5)), np.log(max(tall, 0.5))
+    for row, column in certain:  # whatever is cut off beside it
+        counted[row, column] = True
     return torch.from_numpy(heat), torch.from_numpy(counted), torch.from_numpy(centres)
 
 
@@ -141,6 +146,10 @@ def page_maker(root: str | None = None, *, training: bool = True) -> PageMaker:
     return PageMaker(all_digits[order].numpy(), all_labels[order].numpy(), others[:, 0].numpy())
 
 
+def _leave_interrupts_to_the_trainer(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _unseen_pools() -> tuple[Tensor, Tensor, Tensor]:
     """As `others.pools`, of what training never sees."""
     glyphs, labels = unseen_glyphs()
@@ -150,12 +159,18 @@ def _unseen_pools() -> tuple[Tensor, Tensor, Tensor]:
 
 def get_page_loaders(root: str | None = None, *, seed: int = 0) -> tuple[DataLoader, DataLoader]:  # type: ignore[type-arg]
     """Loaders of training pages, without end, made by another process, and of the same few pages for validation."""
-    training, validation = Pages(page_maker(root)), Pages(page_maker(root, training=False))
+    training, validation = Pages(page_maker(root), TRAINING), Pages(page_maker(root, training=False), VALIDATION)
     fresh = FreshBatches(PAGES, BATCH, seed)
-    numbers = range(VALIDATION_SEED, VALIDATION_SEED + VALIDATION_PAGES)
-    fixed = [list(numbers[start : start + BATCH]) for start in range(0, VALIDATION_PAGES, BATCH)]
+    fixed = [list(range(start, start + BATCH)) for start in range(0, VALIDATION_PAGES, BATCH)]
     return (
-        DataLoader(training, batch_sampler=fresh, num_workers=1, prefetch_factor=4, persistent_workers=True),
+        DataLoader(
+            training,
+            batch_sampler=fresh,
+            num_workers=1,
+            prefetch_factor=4,
+            persistent_workers=True,
+            worker_init_fn=_leave_interrupts_to_the_trainer,
+        ),
         DataLoader(validation, batch_sampler=fixed),
     )
 
@@ -177,7 +192,9 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
             answer.numpy(), *(part.numpy() for part in expected), strict=True
         ):
             written = list(truth(heat, centres))
-            found = [find for find in distinct(peaks(one_answer)) if find.score >= SURE and _counts(find, counted)]
+            found = [
+                find for find in distinct(peaks(one_answer), is_same) if find.score >= SURE and _counts(find, counted)
+            ]
             hits += sum(any(one.digit == find.digit and is_same(one, find) for find in found) for one in written)
             total += len(written) + len(found)
     model.train(was_training)

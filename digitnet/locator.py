@@ -4,10 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STRIDE = 4  # pixels of the page a cell of the answer
-CLASSES = 10
-OUTPUTS = CLASSES + 4
-DEEPEST = 32  # pixels a cell of the coarsest stage; the sides of a page are multiples of it
+from digitnet.locate import CLASSES
+
+OUTPUTS = CLASSES + 4  # the digits, then place and size
 
 
 class Locator(nn.Module):

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         type=Path,
         nargs="+",
+        action="extend",
         default=[],
         metavar="FILE",
         help="each model.pth to learn from besides the labels",
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", type=Path, help="the file to go on with and save to (default: model.pth; locator.pth)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
-    parser.add_argument("--seed", type=int, default=0, help="of a new run: weights, order and augmentation")
+    parser.add_argument("--seed", type=_not_negative, default=0, help="of a new run: weights, order and augmentation")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write curves for TensorBoard")
 
 
@@ -344,6 +345,13 @@ def curves(folder: Path | None) -> Iterator[Any]:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
+
+
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
 
 
 def _positive(text: str) -> int:

@@ -87,7 +87,10 @@ def pools() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def unseen_glyphs() -> tuple[Tensor, Tensor]:
-    """What `pools` leaves out: images (N, 1, 28, 28) uint8 and labels (N,) int64, 0 to 9 or `NOT_A_DIGIT`."""
+    """What `pools` leaves out: images (N, 1, 28, 28) uint8 and labels (N,) int64, 0 to 9 or `NOT_A_DIGIT`.
+
+    Of letters, each is unseen in its hand. Of digits, training has seen the same with another pen.
+    """
     images, labels = glyphs()
     return images[::UNSEEN], labels[::UNSEEN]
 

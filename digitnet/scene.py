@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from digitnet.skeleton import skeletons
+
 Array = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
@@ -117,34 +119,13 @@ def _written(digit: Array, scene: Scene) -> Array:
     large = cv2.resize(padded, shape, interpolation=cv2.INTER_CUBIC)
     large = cv2.GaussianBlur(large, (0, 0), max(0.3, 0.35 * factor))
     if scene.one_pixel:
-        return _thinned(large > 0.5)
+        lines = skeletons((large > 0.5).astype(np.uint8)[np.newaxis])
+        return np.asarray(lines[0], np.float32)
     grow = round(abs(scene.pen_weight) * size)
     if grow:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
         large = cv2.dilate(large, kernel) if scene.pen_weight > 0 else cv2.erode(large, kernel)
     return np.asarray(np.clip((large - 0.5) * max(2.0, 0.8 * factor) + 0.5, 0, 1), np.float32)
-
-
-def _thinned(mask: npt.NDArray[np.bool_]) -> Array:
-    """The mask's skeleton, one pixel wide and unbroken (Zhang and Suen, 1984)."""
-    image = np.pad(mask, 1).astype(np.uint8)
-    changed = True
-    while changed:
-        changed = False
-        for first in (True, False):
-            # The eight neighbours, clockwise from the one above.
-            n = [
-                np.roll(image, shift, (0, 1))
-                for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
-            ]
-            neighbours = sum(a.astype(np.int32) for a in n)
-            rises = sum(((n[i] == 0) & (n[(i + 1) % 8] == 1)).astype(np.int32) for i in range(8))
-            sides = (n[0] * n[2] * n[4], n[2] * n[4] * n[6]) if first else (n[0] * n[2] * n[6], n[0] * n[4] * n[6])
-            drop = (image == 1) & (neighbours >= 2) & (neighbours <= 6) & (rises == 1)
-            drop &= (sides[0] == 0) & (sides[1] == 0)
-            changed |= bool(drop.any())
-            image[drop] = 0
-    return image[1:-1, 1:-1].astype(np.float32)
 
 
 def _place(written: Array, scene: Scene, rng: np.random.Generator) -> Array:

@@ -2,7 +2,7 @@
 
 A `PageMaker` writes with digits that it is given (MNIST's, or anyone's), in one hand a page: one slant, one pen, one
 spacing. It lays them out in lines, joins and overlaps some, puts letters, signs and scribbles between them, and shows
-the page on one of `PAPERS`, in uneven light, through a camera. Everything comes from the generator that is passed in,
+the page on one of `paper.PAPERS`, in uneven light, through a camera. Everything comes from the generator passed in,
 so the same seed makes the same page.
 
 Pictures are grey, (height, width) in bytes. Positions are pixels, from the top left corner.
@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from numpy.random import Generator
 
 from digitnet.errors import SaveError, UsageError
 from digitnet.files import write_atomically
+from digitnet.paper import PAPERS, Paper, enlarged, light
+from digitnet.skeleton import skeletons
 
 Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
-Paper = Callable[[int, int, Generator], Array]
 
 SOURCE_SIDE = 28  # of the digits and letters that pages are written with
 FINE = 2  # times as large are digits thinned to a line
@@ -36,7 +37,8 @@ THINNED = 1500  # digits that are, a second's work
 CUT_OFF = 0.75  # a digit of which less than this is on the page is nobody's to read
 SPACE = 0.8  # heights of a digit; a wider gap is a blank in the text
 SHARP = 0.5  # ink above this is stroke
-SMALLEST_PAGE = 32  # pixels a side
+SMALLEST_PAGE, LARGEST_PAGE = 32, 4096  # pixels a side
+STREAM = 3  # of random numbers, apart from those of training and validation
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,6 @@ class MadeDigit:
         label: 0 to 9, or None for one that nobody can be asked to read: cut off by the border.
         left, top, right, bottom: of its ink, in pixels, right and bottom beyond the last.
         line: which of the page's lines it stands in, from 0.
-        after_space: whether a wide gap parts it from the one before.
     """
 
     label: int | None
@@ -56,7 +57,6 @@ class MadeDigit:
     right: float
     bottom: float
     line: int
-    after_space: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,18 @@ class MadePage:
     @property
     def text(self) -> str:
         """The digits that can be read: a line a line, blanks where the gaps are wide."""
-        lines: dict[int, str] = {}
+        lines: dict[int, list[MadeDigit]] = {}
         for digit in self.digits:
             if digit.label is not None:
-                before = lines.get(digit.line, "")
-                lines[digit.line] = before + (" " if before and digit.after_space else "") + str(digit.label)
-        return "\n".join(lines.values())
+                lines.setdefault(digit.line, []).append(digit)
+        return "\n".join("".join(_spaced(line)) for line in lines.values())
+
+
+def _spaced(line: list[MadeDigit]) -> Iterator[str]:
+    for before, digit in zip([None, *line], line, strict=False):
+        if before and digit.left - before.right > SPACE * (digit.bottom - digit.top + before.bottom - before.top) / 2:
+            yield " "
+        yield str(digit.label)
 
 
 @dataclass(frozen=True)
@@ -160,8 +166,9 @@ class PageMaker:
         hand = replace(any_hand(rng), height=rng.uniform(24, 56), joined=0.0)
         hand = replace(hand, slope=float(np.clip(hand.slope, -0.1, 0.1)))
         height = hand.height
-        sheet = Sheet(round(4 * height), round((1.2 * length + 3) * height))
-        x, y = height, 1.3 * height + max(0.0, -hand.slope * sheet.width)
+        width = round((2 * length + 4) * height)
+        sheet = Sheet(round(6 * height + abs(hand.slope) * width), width)
+        x, y = height, 2 * height + max(0.0, -hand.slope * width)
         for place in range(length):
             patch, label = self._any_digit(hand, rng)
             top = round(y + hand.slope * x)
@@ -169,6 +176,7 @@ class PageMaker:
                 x = sheet.touch(patch, top, x) if touching else x + height * rng.uniform(0.12, 0.5)
             sheet.write(patch, round(x), top, label, line=0)
             x += patch.width
+        sheet.trim(round(height))
         return MadePage(self._photographed(sheet, rng), tuple(sheet.digits))
 
     def _fill(self, sheet: "Sheet", hand: Hand, rng: Generator) -> None:
@@ -197,7 +205,7 @@ class PageMaker:
         start, height = x, hand.height
         of_letters = rng.random() < letters
         previous: tuple[float, float, Patch] | None = None
-        for place in range(int(rng.integers(1, 9))):
+        for _ in range(int(rng.integers(1, 9))):
             one = replace(
                 hand,
                 height=height * (1 + hand.unsteady * rng.uniform(-0.25, 0.25)),
@@ -206,7 +214,7 @@ class PageMaker:
             down = y + hand.slope * x + hand.unsteady * rng.uniform(-0.15, 0.15) * height
             if rng.random() < 0.06:
                 x += mark(sheet, one, x, down, rng)
-            elif of_letters:
+            if of_letters:
                 patch = written(self.others[rng.integers(len(self.others))], one)
                 sheet.add(patch, round(x), round(down))
                 x += patch.width + hand.gap * height
@@ -216,7 +224,7 @@ class PageMaker:
             top = down + (height - patch.height) * rng.uniform(0.3, 0.7)
             if previous and rng.random() < hand.joined:
                 join(sheet, previous, (x, top, patch), hand, rng)
-            sheet.write(patch, round(x), round(top), label, line, after_space=place == 0 and bool(sheet.digits))
+            sheet.write(patch, round(x), round(top), label, line)
             previous = (x, top, patch)
             x += patch.width + height * (hand.gap + 0.04) * (1 + hand.unsteady * rng.uniform(-0.5, 0.5))
             if x > sheet.width:
@@ -231,17 +239,18 @@ class PageMaker:
         sheet.add(patch, round(left), round(top))
 
     def _any_digit(self, hand: Hand, rng: Generator, label: int | None = None) -> tuple[Patch, int]:
+        """A digit in a hand; of that label, if there are any."""
         pool = self.digits if hand.pen is None else self.thin
         index = int(rng.integers(len(pool)))
-        while label is not None and self.labels[index] != label:
-            index = int(rng.integers(len(pool)))
+        if label is not None and len(alike := np.flatnonzero(self.labels[: len(pool)] == label)):
+            index = int(rng.choice(alike))
         return written(pool[index], hand), int(self.labels[index])
 
     def _photographed(self, sheet: "Sheet", rng: Generator) -> Picture:
         paper = self.papers[rng.integers(len(self.papers))](sheet.height, sheet.width, rng)
         ink = np.minimum(sheet.ink, 1)
         if rng.random() < 0.5:
-            bare = _enlarged(rng.random((sheet.height // 2, sheet.width // 2)), paper.shape)  # where the pen skips
+            bare = enlarged(rng.random((sheet.height // 2, sheet.width // 2)), paper.shape)  # where the pen skips
             ink = ink * (1 - rng.uniform(0, 0.5) * bare)
         depth = rng.uniform(0.3, 0.95) if rng.random() < 0.8 else rng.uniform(0.12, 0.3)
         picture: Any = paper * (1 - depth * ink) * light(sheet.height, sheet.width, rng)
@@ -264,19 +273,15 @@ def write_pages(maker: PageMaker, folder: Path, pages: int, height: int, width: 
     with null for a digit that the border cuts off.
 
     Raises:
-        UsageError: there are to be no pages, or pages of no size that a digit fits on.
+        UsageError: see `check_request`.
         SaveError: a file cannot be written.
     """
-    if pages < 1 or min(height, width) < SMALLEST_PAGE:
-        raise UsageError(
-            f"{pages} pages of {width}x{height} pixels cannot be made; "
-            f"ask for one at least, of {SMALLEST_PAGE}x{SMALLEST_PAGE} at least"
-        )
+    check_request(folder, pages, height, width, seed)
     table, boxes = io.StringIO(), []
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("file", "text"))
     for number in range(pages):
-        page = maker.page(np.random.default_rng([seed, number]), height, width)
+        page = maker.page(np.random.default_rng([seed, number, STREAM]), height, width)
         name = f"page-{number:04}.png"
         _, picture = cv2.imencode(".png", page.picture)
         _write(folder / name, picture.tobytes())
@@ -292,6 +297,19 @@ def write_pages(maker: PageMaker, folder: Path, pages: int, height: int, width: 
         boxes.append(json.dumps({"file": name, "text": page.text, "digits": digits}) + "\n")
     _write(folder / "labels.csv", table.getvalue().encode())
     _write(folder / "pages.jsonl", "".join(boxes).encode())
+
+
+def check_request(folder: Path, pages: int, height: int, width: int, seed: int) -> None:
+    """Raises UsageError for no pages, pages of no reasonable size, a seed below 0, or a folder that holds something."""
+    if pages < 1 or not SMALLEST_PAGE <= min(height, width) <= max(height, width) <= LARGEST_PAGE:
+        raise UsageError(
+            f"{pages} pages of {width}x{height} pixels cannot be made; "
+            f"ask for one at least, each side from {SMALLEST_PAGE} to {LARGEST_PAGE}"
+        )
+    if seed < 0:
+        raise UsageError(f"a seed of {seed} cannot be used; give 0 or more")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: holds something already, which would be lost; choose a new folder")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -329,12 +347,12 @@ class Sheet:
             )
         return here.size / patch.ink.size
 
-    def write(self, patch: Patch, left: int, top: int, label: int, line: int, *, after_space: bool = False) -> None:
+    def write(self, patch: Patch, left: int, top: int, label: int, line: int) -> None:
         """Lays a digit on the sheet."""
         seen = self.add(patch, left, top)
         if seen > 0:
             box = (left, top, left + patch.width, top + patch.height)
-            self.digits.append(MadeDigit(label if seen >= CUT_OFF else None, *box, line, after_space))
+            self.digits.append(MadeDigit(label if seen >= CUT_OFF else None, *box, line))
 
     def touch(self, patch: Patch, top: int, right: float) -> float:
         """The rightmost left edge at which the patch touches the ink that ends at `right`."""
@@ -345,6 +363,18 @@ class Sheet:
             if ((here > SHARP) & (part > SHARP)).any():
                 return left
         return right
+
+    def trim(self, margin: int) -> None:
+        """Cuts off what is further from the digits than `margin` pixels."""
+        left, right = min(digit.left for digit in self.digits), max(digit.right for digit in self.digits)
+        top, bottom = min(digit.top for digit in self.digits), max(digit.bottom for digit in self.digits)
+        x0, y0 = max(0, int(left) - margin), max(0, int(top) - margin)
+        self.ink = self.ink[y0 : int(bottom) + margin, x0 : int(right) + margin]
+        self.height, self.width = self.ink.shape
+        self.digits = [
+            replace(digit, left=digit.left - x0, right=digit.right - x0, top=digit.top - y0, bottom=digit.bottom - y0)
+            for digit in self.digits
+        ]
 
 
 def any_hand(rng: Generator) -> Hand:
@@ -417,31 +447,11 @@ def cut_out(ink: Array) -> Patch:
 
 
 def thinned(digits: Picture) -> Picture:
-    """Each of `digits` (N, 28, 28) as a line one pixel wide and unbroken, (N, 56, 56), by Zhang and Suen (1984)."""
+    """Each of `digits` (N, 28, 28) as lines, (N, 56, 56), in bytes."""
     side = FINE * SOURCE_SIDE
     large = [cv2.resize(digit, (side, side), interpolation=cv2.INTER_CUBIC) for digit in digits]
-    image = (np.stack(large) > 127).astype(np.uint8) if large else np.zeros((0, side, side), np.uint8)
-    left = np.arange(len(image))  # those that still change
-    while len(left):
-        before = image[left]
-        after = before
-        for first in (True, False):
-            # The eight neighbours, clockwise from the one above.
-            n = [
-                np.roll(after, shift, (1, 2))
-                for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
-            ]
-            neighbours = sum(n[1:], n[0])
-            rises = sum(((1 - n[i]) & n[(i + 1) % 8] for i in range(1, 8)), (1 - n[0]) & n[1])
-            drop = (after == 1) & (neighbours >= 2) & (neighbours <= 6) & (rises == 1)
-            if first:
-                drop &= ((n[0] & n[2] & n[4]) == 0) & ((n[2] & n[4] & n[6]) == 0)
-            else:
-                drop &= ((n[0] & n[2] & n[6]) == 0) & ((n[0] & n[4] & n[6]) == 0)
-            after = after & ~drop
-        image[left] = after
-        left = left[(after != before).any((1, 2))]
-    return image * 255
+    masks = (np.stack(large) > 127).astype(np.uint8) if large else np.zeros((0, side, side), np.uint8)
+    return skeletons(masks) * np.uint8(255)
 
 
 def mark(sheet: Sheet, hand: Hand, x: float, y: float, rng: Generator) -> float:
@@ -497,132 +507,3 @@ def scribble_on(sheet: Sheet, hand: Hand, rng: Generator) -> None:
             points = rng.uniform(-1, 1, (int(rng.integers(5, 12)), 2)) * hand.height
             points = cv2.GaussianBlur(points, (1, 3), 0.8) + rng.uniform((0, 0), (width, height))
             cv2.polylines(sheet.ink, [points.round().astype(np.int32)], False, 1.0, pen, cv2.LINE_AA)
-
-
-def light(height: int, width: int, rng: Generator) -> Array:
-    """What part of the light reaches each pixel, (height, width): uneven, at times with a shadow's edge."""
-    wide = _enlarged(rng.standard_normal((rng.choice([2, 3, 5]), rng.choice([2, 4, 8]))), (height, width))
-    falling = 1 + rng.uniform(0, 0.18) * wide
-    if rng.random() < 0.25:
-        distance = _across(height, width, rng.uniform(0, 2 * math.pi), rng)
-        falling = falling * (1 - rng.uniform(0.1, 0.5) / (1 + np.exp(np.clip(-distance / rng.uniform(1, 20), -50, 50))))
-    return np.asarray(falling, np.float32)
-
-
-# Papers: each the brightness of its pixels, (height, width), before light and ink.
-
-
-def plain(height: int, width: int, rng: Generator) -> Array:
-    """One brightness throughout."""
-    return np.full((height, width), rng.uniform(0.45, 1.0), np.float32)
-
-
-def grained(height: int, width: int, rng: Generator) -> Array:
-    """Fibres or grains of any size: a plain sheet seen from close by."""
-    cell = math.exp(rng.uniform(math.log(1.5), math.log(24)))
-    shape = (max(2, round(height / cell)), max(2, round(width / (cell * rng.uniform(0.5, 2)))))
-    return plain(height, width, rng) * (
-        1 + rng.uniform(0.02, 0.16) * _enlarged(rng.standard_normal(shape), (height, width))
-    )
-
-
-def crumpled(height: int, width: int, rng: Generator) -> Array:
-    """Folds: each a line with light on its one side and shade on its other."""
-    paper = plain(height, width, rng)
-    for _ in range(int(rng.integers(2, 9))):
-        distance = _across(height, width, rng.uniform(0, 2 * math.pi), rng)
-        reach = rng.uniform(3, 40)
-        paper *= 1 + rng.uniform(0.03, 0.2) * np.sign(distance) * np.exp(-np.abs(distance) / reach)
-    return paper
-
-
-def ruled(height: int, width: int, rng: Generator) -> Array:
-    """Lines to write on."""
-    return plain(height, width, rng) * (1 - _rules(height, width, rng, squared=False))
-
-
-def squared(height: int, width: int, rng: Generator) -> Array:
-    """Lines both ways, as for sums."""
-    return plain(height, width, rng) * (1 - _rules(height, width, rng, squared=True))
-
-
-def guilloche(height: int, width: int, rng: Generator) -> Array:
-    """Waves of fine lines, as cheques have them."""
-    printed = np.zeros((height, width), np.float32)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    for _ in range(int(rng.integers(1, 3))):
-        angle = rng.uniform(-0.6, 0.6) if rng.random() < 0.5 else rng.choice([0, math.pi / 2])
-        across = columns * math.sin(angle) + rows * math.cos(angle)
-        along = columns * math.cos(angle) - rows * math.sin(angle)
-        pitch, swing, length = rng.uniform(3, 16), rng.uniform(0, 6), rng.uniform(12, 100)
-        phase = (across + swing * np.sin(2 * math.pi * along / length)) / pitch
-        lines = (np.abs(phase % 1 - 0.5) * pitch < rng.uniform(0.4, 0.9)) * rng.uniform(0.1, 0.5)
-        np.maximum(printed, lines.astype(np.float32), out=printed)
-    return plain(height, width, rng) * (1 - printed)
-
-
-def dotted(height: int, width: int, rng: Generator) -> Array:
-    """A raster of dots, in straight or staggered rows."""
-    pitch, radius = rng.uniform(3, 14), rng.uniform(0.5, 1.6)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    columns += (rows // pitch % 2) * pitch * rng.choice([0, 0.5])
-    distance = np.hypot(rows % pitch - pitch / 2, columns % pitch - pitch / 2)
-    dots = np.clip(radius + 0.5 - distance, 0, 1) * rng.uniform(0.1, 0.5)
-    return np.asarray(plain(height, width, rng) * (1 - dots), np.float32)
-
-
-def form(height: int, width: int, rng: Generator) -> Array:
-    """Printed frames and cells."""
-    printed = np.zeros((height, width), np.float32)
-    thick, strength = int(rng.integers(1, 4)), rng.uniform(0.3, 1)
-    x0, y0 = int(rng.integers(0, 1 + width // 5)), int(rng.integers(0, 1 + height // 4))
-    x1, y1 = width - int(rng.integers(1, 2 + width // 5)), height - int(rng.integers(1, 2 + height // 4))
-    cv2.rectangle(printed, (x0, y0), (x1, y1), strength, thick)
-    if rng.random() < 0.6:
-        for x in np.linspace(x0, x1, int(rng.integers(2, 10))):
-            cv2.line(printed, (round(x), y0), (round(x), y1), strength, thick)
-    if rng.random() < 0.3:
-        for y in np.linspace(y0, y1, int(rng.integers(2, 6))):
-            cv2.line(printed, (x0, round(y)), (x1, round(y)), strength, thick)
-    return plain(height, width, rng) * (1 - 0.7 * printed)
-
-
-def on_a_table(height: int, width: int, rng: Generator) -> Array:
-    """A sheet whose edge shows, and what it lies on."""
-    under = grained(height, width, rng) * rng.uniform(0.2, 0.9)
-    paper = plain(height, width, rng)
-    for _ in range(int(rng.integers(1, 3))):
-        outside = _across(height, width, rng.uniform(0, 2 * math.pi), rng) > 0.25 * width
-        paper = np.where(outside, under, paper)
-    return np.asarray(paper, np.float32)
-
-
-PAPERS: dict[str, Paper] = {
-    paper.__name__: paper
-    for paper in (plain, plain, grained, crumpled, ruled, squared, guilloche, dotted, form, on_a_table)
-}
-
-
-def _rules(height: int, width: int, rng: Generator, *, squared: bool) -> Array:
-    printed = np.zeros((height, width), np.float32)
-    pitch, strength = rng.uniform(8 if squared else 14, 60), rng.uniform(0.1, 0.6)
-    start, tilt, thick = rng.uniform(0, pitch), rng.uniform(-0.08, 0.08), int(rng.choice([1, 1, 2]))
-    for y in np.arange(start - abs(tilt) * width, height + abs(tilt) * width, pitch):
-        cv2.line(printed, (0, round(y)), (width, round(y + tilt * width)), strength, thick, cv2.LINE_AA)
-    for x in np.arange(start - abs(tilt) * height, width + abs(tilt) * height, pitch) if squared else ():
-        cv2.line(printed, (round(x), 0), (round(x - tilt * height), height), strength, thick, cv2.LINE_AA)
-    return printed
-
-
-def _across(height: int, width: int, angle: float, rng: Generator) -> Array:
-    """How far each pixel lies to the one side of a line somewhere on the page, in pixels."""
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    rows -= height * rng.uniform(0.1, 0.9)
-    columns -= width * rng.uniform(0.1, 0.9)
-    return np.asarray(columns * math.cos(angle) + rows * math.sin(angle), np.float32)
-
-
-def _enlarged(coarse: npt.NDArray[np.floating], shape: tuple[int, ...]) -> Array:
-    """Smooth between the values of a coarse grid, (height, width)."""
-    smooth = cv2.resize(coarse.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(smooth, np.float32)

@@ -23,6 +23,7 @@ from digitnet.augment import augment
 from digitnet.dataset import ShuffledBatches
 from digitnet.doubt import NOT_A_DIGIT
 from digitnet.errors import ModelError
+from digitnet.files import checksum
 from digitnet.model import DigitNet, with_none
 from digitnet.others import add_others
 from digitnet.recipe import QUICK, Recipe
@@ -67,6 +68,7 @@ class TrainingRun:
     ) -> None:
         self.recipe = recipe
         self.device = device
+        self.taught_by = [_fingerprint(teacher) for teacher in teachers]
         self.model = _placed(model, device)
         self.teachers = [_placed(teacher, device).eval() for teacher in teachers]
         self.average = AveragedModel(model, avg_fn=None, multi_avg_fn=_average_late_steps, use_buffers=True)
@@ -101,10 +103,11 @@ class TrainingRun:
         warm = (self.step + 1) / self.recipe.warmup_steps
         if self.recipe.epochs is None:
             return self.recipe.peak_learning_rate * float(min(warm, warm**-DECAY_POWER))
+        batches = self.epoch * self.steps_an_epoch + self.batch
         falling = (self.recipe.epochs - self.recipe.calm_epochs) * self.steps_an_epoch
-        if self.step < falling or not self.recipe.calm_epochs:
-            return self.recipe.peak_learning_rate * min(warm, _half_cosine(self.step / falling))
-        done = (self.step - falling) / (self.recipe.calm_epochs * self.steps_an_epoch)
+        if batches < falling or not self.recipe.calm_epochs:
+            return self.recipe.peak_learning_rate * min(warm, _half_cosine(batches / falling))
+        done = (batches - falling) / (self.recipe.calm_epochs * self.steps_an_epoch)
         return self.recipe.peak_learning_rate * CALM_RATE * _half_cosine(done)
 
     @property
@@ -195,6 +198,7 @@ class TrainingRun:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "recipe": self.recipe.name,
+            "teachers": self.taught_by,
             "seed": self.seed,
             "step": self.step,
             "epoch": self.epoch,
@@ -209,6 +213,8 @@ class TrainingRun:
         self.generator.set_state(state["generator"].cpu())
         if state["recipe"] != self.recipe.name:
             raise ValueError(f"a run of the recipe {state['recipe']!r}, not {self.recipe.name!r}")
+        if state.get("teachers", self.taught_by) != self.taught_by:
+            raise ValueError("a run with other teachers")
         self.seed = state["seed"]
         self.step, self.epoch, self.batch = state["step"], state["epoch"], state["batch"]
         self.loss_sum = state["loss_sum"]
@@ -251,7 +257,8 @@ def train(
 @functools.cache
 def has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself; then a step takes half the time, else several times longer."""
-    able = torch.cpu.get_capabilities()
+    ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # torch has had it since 2026
+    able = ask()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
@@ -266,6 +273,11 @@ def keep_memory() -> None:
         m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def _fingerprint(network: nn.Module) -> str:
+    """The same for the same weights only."""
+    return checksum(b"".join(tensor.detach().cpu().numpy().tobytes() for tensor in network.state_dict().values()))
 
 
 def _half_cosine(done: float) -> float:

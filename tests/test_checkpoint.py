@@ -236,8 +236,20 @@ def test_a_run_of_another_recipe_is_refused_and_nothing_changes(saved):
     assert {path.name: path.read_bytes() for path in checkpoint.model_path.parent.iterdir()} == before
 
 
+def test_a_run_goes_on_with_its_own_teachers_only(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "model.pth")
+    teacher = DigitNet(4)
+    checkpoint.save(TrainingRun(DigitNet(), "cpu", teachers=[teacher]))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ModelError, match=r"model\.train\.pth: a run with other teachers"):
+        Checkpoint(checkpoint.model_path).resume(TrainingRun(DigitNet(), "cpu"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    going_on = Checkpoint(checkpoint.model_path).resume(TrainingRun(DigitNet(), "cpu", teachers=[teacher]))
+    assert going_on.startswith("Going on")
+
+
 def test_weights_of_any_recipe_are_loaded(tmp_path):
-    for recipe in RECIPES.values():
+    for recipe in (recipe for recipe in RECIPES.values() if not recipe.pages):
         model = DigitNet(recipe.width, deep=recipe.deep)
         torch.save(model.state_dict(), tmp_path / "model.pth")
         again = DigitNet.like(load_weights(tmp_path / "model.pth"))

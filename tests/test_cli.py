@@ -70,6 +70,10 @@ def test_standard_input_a_folder_and_a_pattern_are_read(tmp_path, capsys):
         ["predict", "--show", "out.txt", "x.png"],
         ["train", "--cycles", "0"],
         ["train", "--recipe", "nonsense"],
+        ["train", "--seed", "-1"],
+        ["synth", "pages", "--pages", "0"],
+        ["synth", "pages", "--width", "20"],
+        ["synth", "pages", "--seed", "-1"],
         ["predict", "--max-error", "2", "x.png"],
         ["predict", "--max-error", "0.1", "--always", "x.png"],
         ["test", "--data", "nowhere"],
@@ -120,7 +124,18 @@ def test_compare_pairs_two_models_on_the_same_pictures(capsys):
     assert output.count("p = 1 ") == 2
 
 
-@pytest.mark.parametrize("command", [[], ["predict"], ["train"], ["export"], ["test"], ["compare"]])
+def test_synth_writes_pages_the_same_for_the_same_seed(tmp_path):
+    for name in ("one", "two"):
+        folder = tmp_path / "new" / name
+        assert cli.main(["synth", str(folder), "--pages", "3", "--width", "200", "--height", "100"]) == 0
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / "new" / name).iterdir()} for name in ("one", "two")
+    )
+    assert sorted(first) == ["labels.csv", "page-0000.png", "page-0001.png", "page-0002.png", "pages.jsonl"]
+    assert first == second
+
+
+@pytest.mark.parametrize("command", [[], ["predict"], ["train"], ["export"], ["test"], ["compare"], ["synth"]])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main([*command, "--help"])

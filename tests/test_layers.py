@@ -10,7 +10,7 @@ from helpers import ROOT, run_python
 
 PACKAGE = ROOT / "digitnet"
 WORDS = {"errors", "results", "files"}
-PICTURES = {"picture", "ink", "normalise", "scene", "synth", "locate"}
+PICTURES = {"picture", "ink", "normalise", "skeleton", "scene", "paper", "synth", "locate"}
 LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint", "locator", "locating"}
 TRAINING_WORK = {"train", "test", "export"}
 READING_WORK = {"doubt", "constraint", "line", "reader", "explanation"}
@@ -95,7 +95,9 @@ def test_importing_any_module_prints_nothing_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [["train"], ["export", "model.pth"], ["predict", "--model", "model.pth", "x.png"]])
+@pytest.mark.parametrize(
+    "command", [["train"], ["synth", "pages"], ["export", "model.pth"], ["predict", "--model", "model.pth", "x.png"]]
+)
 def test_without_the_extras_what_needs_them_says_how_to_install_them(command, tmp_path):
     finished = run_python("-c", WITHOUT_EXTRAS, *command, cwd=tmp_path)
     assert finished.returncode == 1

@@ -63,7 +63,7 @@ def test_weights_agree_with_a_count_of_all_readings():
     total, marginal = 0.0, np.zeros((5, 10))
     for there in itertools.product((False, True), repeat=5):
         chosen = [i for i in range(5) if there[i]]
-        if any(line.is_same(candidates[a].find, candidates[b].find) for a, b in itertools.pairwise(chosen)):
+        if any(line.is_same(candidates[a].find, candidates[b].find) for a, b in itertools.combinations(chosen, 2)):
             continue
         present = np.prod(
             [one.exists if is_there else 1 - one.exists for one, is_there in zip(candidates, there, strict=True)]
@@ -147,4 +147,4 @@ def test_numbers_far_apart_at_one_height_are_one_line():
 
 def test_digits_of_unlike_size_are_not_of_one_number():
     large = candidate(60, -60, digit=9, width=100, height=150)
-    assert len(line.grouped([*written("12"), large])) == 2 or texts(line.grouped([*written("12"), large])) == ["129"]
+    assert sorted(texts(line.grouped([*written("12"), large]))) == ["12", "9"]

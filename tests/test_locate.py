@@ -62,8 +62,12 @@ def test_of_finds_on_the_same_ink_the_likeliest_is_kept_and_neighbours_stay():
         scores[digit] = score
         return Find(left, 0, left + width, 30, scores)
 
-    kept = locate.distinct([find(0, 0.5), find(3, 0.9), find(18, 0.8), find(40, 0.3, 1, 6), find(39, 0.6, 0, 24)])
+    finds = [find(0, 0.5), find(3, 0.9), find(18, 0.8), find(40, 0.3, 1, 6), find(39, 0.6, 0, 24)]
+    kept = locate.distinct(finds, locate.is_same)
     assert [(one.left, round(one.score, 1)) for one in kept] == [(3, 0.9), (18, 0.8), (39, 0.6)]
+    # A stroke of a digit may be a digit of its own: a reader is to weigh the two.
+    kept = locate.distinct(finds, locate.is_duplicate)
+    assert [(one.left, round(one.score, 1)) for one in kept] == [(3, 0.9), (18, 0.8), (39, 0.6), (40, 0.3)]
 
 
 @pytest.mark.parametrize("light", [0.3, 1.0])

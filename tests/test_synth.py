@@ -18,11 +18,9 @@ def maker(mnist_digits):
     return PageMaker(images, mnist_digits[1], np.ascontiguousarray(others))
 
 
-def ink_inside(page, digit):
-    """The contrast within a digit's box against that just around it."""
-    picture = page.picture.astype(float)
-    rows, columns = slice(int(digit.top), int(digit.bottom)), slice(int(digit.left), int(digit.right))
-    return picture[rows, columns].std()
+def contrast(page, digit):
+    """How uneven the brightness is within a digit's box."""
+    return page.picture[int(digit.top) : int(digit.bottom), int(digit.left) : int(digit.right)].astype(float).std()
 
 
 def test_the_same_seed_makes_the_same_page_and_another_another(maker):
@@ -64,7 +62,7 @@ def test_where_a_digit_is_said_to_be_there_is_ink(maker):
     rng = np.random.default_rng(3)
     clean = PageMaker(maker.digits, maker.labels, maker.others[:0], {"plain": PAPERS["plain"]})
     pages = [clean.number(rng, 4) for _ in range(20)]
-    inside = [ink_inside(page, digit) for page in pages for digit in page.digits]
+    inside = [contrast(page, digit) for page in pages for digit in page.digits]
     corner = [page.picture[:6, :6].astype(float).std() for page in pages]
     assert np.median(inside) > 3 * np.median(corner)
 
@@ -72,7 +70,7 @@ def test_where_a_digit_is_said_to_be_there_is_ink(maker):
 @pytest.mark.parametrize("touching", [False, True])
 def test_a_number_has_its_length_and_its_digits_touch_or_do_not(maker, touching):
     rng = np.random.default_rng(6)
-    for length in (1, 2, 5):
+    for length in (1, 2, 5, 20):
         page = maker.number(rng, length, touching=touching)
         assert len(page.text) == len(page.digits) == length
         assert page.text == "".join(str(digit.label) for digit in page.digits)
@@ -83,12 +81,21 @@ def test_a_number_has_its_length_and_its_digits_touch_or_do_not(maker, touching)
 def test_the_text_has_a_line_a_line_and_blanks_where_gaps_are_wide():
     digits = (
         synth.MadeDigit(4, 0, 0, 9, 9, line=0),
-        synth.MadeDigit(2, 10, 0, 19, 9, line=0),
+        synth.MadeDigit(2, 15, 0, 19, 9, line=0),
         synth.MadeDigit(None, 30, 0, 39, 9, line=0),
-        synth.MadeDigit(7, 60, 0, 69, 9, line=0, after_space=True),
-        synth.MadeDigit(1, 0, 20, 9, 29, line=1, after_space=True),
+        synth.MadeDigit(7, 60, 0, 69, 9, line=0),
+        synth.MadeDigit(1, 0, 20, 9, 29, line=1),
+        synth.MadeDigit(1, 17, 20, 26, 29, line=1),
     )
-    assert synth.MadePage(np.zeros((40, 80), np.uint8), digits).text == "42 7\n1"
+    assert synth.MadePage(np.zeros((40, 80), np.uint8), digits).text == "42 7\n1 1"
+
+
+def test_a_maker_without_zeros_makes_pages_all_the_same(maker):
+    other = maker.labels != 0
+    without = PageMaker(maker.digits[other], maker.labels[other], maker.others)
+    rng = np.random.default_rng(0)
+    labels = {digit.label for _ in range(60) for digit in without.page(rng).digits}
+    assert labels == {None, *range(1, 10)}
 
 
 @pytest.mark.parametrize("height", [12, 40, 110])
@@ -138,7 +145,18 @@ def test_written_pages_come_with_their_texts_and_boxes(maker, tmp_path):
         assert page["text"].count("\n") <= max([digit["line"] for digit in page["digits"]], default=0)
 
 
-@pytest.mark.parametrize(("pages", "height", "width"), [(0, 100, 100), (3, 10, 100), (3, 100, 31)])
-def test_pages_that_cannot_be_are_refused(maker, tmp_path, pages, height, width):
-    with pytest.raises(UsageError, match=f"{width}x{height}"):
-        synth.write_pages(maker, tmp_path, pages, height, width)
+@pytest.mark.parametrize(
+    ("pages", "height", "width", "seed"),
+    [(0, 100, 100, 0), (3, 10, 100, 0), (3, 100, 31, 0), (1, 100, 10**5, 0), (1, 100, 100, -1)],
+)
+def test_pages_that_cannot_be_are_refused(maker, tmp_path, pages, height, width, seed):
+    with pytest.raises(UsageError, match=f"{width}x{height}" if seed >= 0 else "seed of -1"):
+        synth.write_pages(maker, tmp_path, pages, height, width, seed=seed)
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(maker, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\nmine.png,7\n")
+    with pytest.raises(UsageError, match="holds something already"):
+        synth.write_pages(maker, tmp_path, 3, 100, 100)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["file,label\nmine.png,7\n"]

@@ -228,6 +228,25 @@ def test_a_state_of_another_recipe_is_refused():
         TrainingRun(DigitNet(), "cpu", recipe=PLANNED).load_state_dict(state)
 
 
+def test_a_state_of_a_run_with_other_teachers_is_refused():
+    teacher, other = DigitNet(4), DigitNet(4)
+    state = TrainingRun(DigitNet(), "cpu", teachers=[teacher]).state_dict()
+    TrainingRun(DigitNet(), "cpu", teachers=[copy.deepcopy(teacher)]).load_state_dict(state)
+    for teachers in ([], [other], [teacher, other]):
+        with pytest.raises(ValueError, match="other teachers"):
+            TrainingRun(DigitNet(), "cpu", teachers=teachers).load_state_dict(state)
+
+
+def test_a_planned_run_that_starts_from_weights_goes_through_all_its_rates(small):
+    run = TrainingRun(DigitNet(), "cpu", recipe=PLANNED)
+    run.start_from(DigitNet().state_dict())
+    advance(run, 1)
+    rate = run.learning_rate
+    assert PLANNED.peak_learning_rate / 2 < rate < PLANNED.peak_learning_rate
+    advance(run, 2 * run.steps_an_epoch - 2)
+    assert 0 < run.learning_rate < rate / 10
+
+
 def test_weights_that_are_trained_already_are_not_undone(small):
     train_loader, test_loader = dataset.get_data_loaders()
     model = DigitNet()
