@@ -4,8 +4,8 @@ A net that has seen digits only calls everything a digit, and is sure of it. So 
 scribbles, filled shapes, and MNIST digits that were spoiled: laid over each other, squeezed side by side, turned on
 their sides, mirrored. Their label is `NOT_A_DIGIT` (outlier exposure, Hendrycks et al., 2019).
 
-The letters, and digits in a hundred other hands, are drawn from handwriting fonts (data/fonts); scribbles and shapes
-are drawn here. Images are (N, 1, 28, 28), float in [0, 1], ink bright on dark.
+The letters, of some sixty scripts, and digits in a hundred other hands, are drawn from fonts (data/fonts); scribbles
+and shapes are drawn here. Images are (N, 1, 28, 28), float in [0, 1], ink bright on dark.
 """
 
 import functools
