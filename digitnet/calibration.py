@@ -14,15 +14,15 @@ from torch.nn import functional
 
 from digitnet.augment import augment
 from digitnet.dataset import get_validation_loader
-from digitnet.doubt import CAUTION, NOT_A_DIGIT, Risk, sureness
+from digitnet.doubt import NOT_A_DIGIT, Risk, sureness
 from digitnet.others import drawings, spoil, unseen_glyphs
 
 SEED = 20261122
 DRAWN = 1000
 DRAWN_SEED = 8  # another than training's
-# How much a picture of no digit counts beside one of a digit: people who read digits mostly have digits, and with this
-# about one picture in thirty is none. Counted fully, they would make every digit look doubtful.
-NONE_WEIGHT = 1 / CAUTION
+# How many of the pictures that people show to a reader of digits are of none, whatever their share here is. Counted as
+# they come, they would make every digit look doubtful.
+NONE_SHARE = 0.03
 NEWTON_STEPS = 100
 # Thresholds a table holds, as one minus the sureness: twelve a decade from 0.9 down to one in a hundred thousand.
 THRESHOLDS = [1 - 0.9 * 10 ** (-step / 12) for step in range(60)]
@@ -95,8 +95,10 @@ def unseen_pictures(data: str | Path | None = None) -> tuple[Tensor, Tensor]:
 
 
 def weights(labels: Tensor) -> Tensor:
-    """How much each picture counts, (N,)."""
-    return torch.where(labels == NOT_A_DIGIT, NONE_WEIGHT, 1.0)
+    """How much each picture counts, (N,), so that `NONE_SHARE` of all is of no digit."""
+    none = labels == NOT_A_DIGIT
+    digits_for_one = (~none).sum() / none.sum().clamp(min=1)
+    return torch.where(none, NONE_SHARE / (1 - NONE_SHARE) * digits_for_one, 1.0)
 
 
 def fitted(logits: Tensor, labels: Tensor) -> tuple[float, float, float]:

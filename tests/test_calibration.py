@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 
 from digitnet import calibration
-from digitnet.calibration import NONE_WEIGHT, CalibratedDigitNet, Calibration, eleven, fitted, risks
+from digitnet.calibration import NONE_SHARE, CalibratedDigitNet, Calibration, eleven, fitted, risks, weights
 from digitnet.doubt import NOT_A_DIGIT
 from digitnet.model import DigitNet, with_none
 
@@ -12,13 +14,23 @@ def labelled_logits(*scales, count=50_000):
     generator = torch.Generator().manual_seed(0)
     logits = 1.5 * torch.randn(count, 10, generator=generator) + torch.randn(count, 1, generator=generator)
     probabilities = eleven(logits, *scales).softmax(1)
-    probabilities[:, NOT_A_DIGIT] /= NONE_WEIGHT  # the fit counts each of these by its weight
     return logits, torch.multinomial(probabilities, 1, generator=generator).flatten()
 
 
 @pytest.mark.parametrize("scales", [(1.0, 1.0, 0.0), (0.5, 1.5, -2.0), (2.5, 0.6, -1.5)])
-def test_the_fit_finds_the_scales_that_made_the_labels(scales):
-    assert fitted(*labelled_logits(*scales)) == pytest.approx(scales, abs=0.15)
+def test_the_fit_finds_the_scales_that_made_the_labels_but_for_how_rare_it_takes_non_digits_to_be(scales):
+    logits, labels = labelled_logits(*scales)
+    temperature, slope, offset = scales
+    rarer = float(weights(labels)[labels == NOT_A_DIGIT][0])
+    assert fitted(logits, labels) == pytest.approx((temperature, slope, offset - math.log(rarer)), abs=0.15)
+
+
+@pytest.mark.parametrize("digits", [100, 5000])
+def test_non_digits_count_for_the_same_share_however_many_they_are(digits):
+    labels = torch.tensor([3] * digits + [NOT_A_DIGIT] * 500)
+    counted = weights(labels)
+    assert float(counted[labels == NOT_A_DIGIT].sum() / counted.sum()) == pytest.approx(NONE_SHARE, rel=1e-5)
+    assert (counted[:digits] == 1).all()
 
 
 def test_eleven_probabilities_add_up_to_one_and_fall_back_to_the_ten_where_it_is_surely_a_digit():
