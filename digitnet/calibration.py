@@ -22,7 +22,7 @@ DRAWN = 1000
 DRAWN_SEED = 8  # another than training's
 # How many of the pictures that people show to a reader of digits are of none, whatever their share here is. Counted as
 # they come, they would make every digit look doubtful.
-NONE_SHARE = 0.03
+NONE_SHARE = 0.01
 NEWTON_STEPS = 100
 # Thresholds a table holds, as one minus the sureness: twelve a decade from 0.9 down to one in a hundred thousand.
 THRESHOLDS = [1 - 0.9 * 10 ** (-step / 12) for step in range(60)]

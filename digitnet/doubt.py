@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOT_A_DIGIT = 10  # the place of "not a digit" among the eleven
 DEFAULT_MAX_ERROR = 0.003  # withholds some 2 % of other people's digits and most of what is no digit
-CAUTION = 5.0  # times as many pictures of no digit as confidence reckons with: some one in eight
+CAUTION = 15.0  # times as many pictures of no digit as confidence reckons with: some one in eight
 UNREACHABLE = 2.0  # a sureness that no answer has
 TOO_FAINT = 0.1  # ink that takes away less than this of the paper's brightness is faint; unsure, it is too faint
 
