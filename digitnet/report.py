@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from digitnet.doubt import NOT_A_DIGIT
 from digitnet.errors import SaveError
 from digitnet.files import write_atomically
 from digitnet.measures import (
@@ -374,7 +375,7 @@ def _tile(answers: LabelledDigits, place: int) -> str:
     image = answers.images[place] if answers.images is not None else None
     picture = "" if image is None else f'<img src="{_data_uri(image)}" alt="" width="28" height="28">'
     guess = "no guess" if digit.best_guess is None else f"read as {digit.best_guess}"
-    truth = guess if label < 0 else f"{label}, {guess}"
+    truth = guess if label == NOT_A_DIGIT else f"{label}, {guess}"
     notes = [digit.reason or "withheld"] if digit.digit is None else []
     notes += [answers.files[place]] if answers.files is not None else []
     small = "".join(f"<small>{escape(note)}</small>" for note in notes)

@@ -213,7 +213,7 @@ class TrainingRun:
         self.generator.set_state(state["generator"].cpu())
         if state["recipe"] != self.recipe.name:
             raise ValueError(f"a run of the recipe {state['recipe']!r}, not {self.recipe.name!r}")
-        if state.get("teachers", self.taught_by) != self.taught_by:
+        if state["teachers"] != self.taught_by:
             raise ValueError("a run with other teachers")
         self.seed = state["seed"]
         self.step, self.epoch, self.batch = state["step"], state["epoch"], state["batch"]

@@ -151,7 +151,7 @@ def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
     assert PLANNED.peak_learning_rate * 0.7 < peak < PLANNED.peak_learning_rate
     advance(run, 12)
     assert 0 < run.learning_rate < peak / 20
-    run.step = 1000
+    run.epoch, run.batch = PLANNED.epochs, 0
     assert run.learning_rate == 0
 
 
