@@ -210,7 +210,7 @@ def add_leftovers(images: Tensor, chance: Chance) -> Tensor:
 
     for _ in range(3):
         angle, offset = chance.uniform(0, math.pi), chance.uniform(-13, 13)
-        distance = ((columns - 13.5) * angle.cos() + (rows - 13.5) * angle.sin() - offset).abs()
+        distance = (across(angle) - offset).abs()
         line = (chance.uniform(0.8, 1.8) - distance).clamp(0, 1) * chance.uniform(0, 1)
         images = torch.where(chance.happens(0.08), torch.maximum(images, line), images)
 
@@ -224,15 +224,19 @@ def add_leftovers(images: Tensor, chance: Chance) -> Tensor:
     return torch.where(chance.happens(0.08) & hole, 0.0, images)
 
 
+def across(angle: Tensor) -> Tensor:
+    """How far each pixel lies from the image's middle in a direction, (N, 1, 28, 28), for angles (N, 1, 1, 1)."""
+    axis = torch.arange(SIDE, device=angle.device, dtype=torch.float32) - 13.5
+    return axis.view(1, 1, 1, -1) * angle.cos() + axis.view(1, 1, -1, 1) * angle.sin()
+
+
 def change_camera(images: Tensor, chance: Chance) -> Tensor:
     """Weakens the contrast of some images, lights a part of some otherwise or in negative, and adds noise to some."""
     images = torch.where(chance.happens(0.15), images * chance.uniform(0.5, 1.0), images)
-    axis = torch.arange(SIDE, device=images.device, dtype=torch.float32)
     angle, offset = chance.uniform(0, 2 * math.pi), chance.uniform(-10, 10)
-    side = (axis.view(1, 1, 1, -1) - 13.5) * angle.cos() + (axis.view(1, 1, -1, 1) - 13.5) * angle.sin()
     gain = chance.uniform(0.3, 1.0)
     lit = gain * images + (1 - gain) * chance.uniform(0, 1)
     lit = torch.where(chance.happens(0.5), 1 - lit, lit)
-    images = torch.where(chance.happens(0.08) & (side > offset), lit, images)
+    images = torch.where(chance.happens(0.08) & (across(angle) > offset), lit, images)
     strength = torch.where(chance.happens(0.15), chance.uniform(0, 0.2), 0.0)
     return (images + strength * chance.normal(1, SIDE, SIDE)).clamp(0, 1)

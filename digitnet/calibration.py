@@ -1,8 +1,8 @@
 """Confidence that means what it says: what a network's logits are worth, measured on pictures it was not trained on.
 
 Those are the held-out training images of MNIST, as they are and redrawn by `augment`, held-out letters from fonts,
- and other things that are no digit: drawings that training has not seen, and held-out digits spoiled. The test
-set is never looked at.
+and other things that are no digit: drawings that training has not seen, and held-out digits spoiled. The test set is
+never looked at.
 """
 
 from dataclasses import dataclass

@@ -156,7 +156,7 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
 def _cycle(
     run: "TrainingRun",
     checkpoint: "Checkpoint",
-    loaders: "Loaders",
+    loaders: Loaders,
     interruption: Interruption,
     writer: Any,
 ) -> bool:

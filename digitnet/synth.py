@@ -329,10 +329,16 @@ class Sheet:
     """
 
     def __init__(self, height: int, width: int) -> None:
-        self.height = height
-        self.width = width
         self.ink = np.zeros((height, width), np.float32)
         self.digits: list[MadeDigit] = []
+
+    @property
+    def height(self) -> int:
+        return len(self.ink)
+
+    @property
+    def width(self) -> int:
+        return len(self.ink[0])
 
     def add(self, patch: Patch, left: int, top: int) -> float:
         """Lays ink on the sheet; what part of it lies on the sheet, in [0, 1]."""
@@ -370,7 +376,6 @@ class Sheet:
         top, bottom = min(digit.top for digit in self.digits), max(digit.bottom for digit in self.digits)
         x0, y0 = max(0, int(left) - margin), max(0, int(top) - margin)
         self.ink = self.ink[y0 : int(bottom) + margin, x0 : int(right) + margin]
-        self.height, self.width = self.ink.shape
         self.digits = [
             replace(digit, left=digit.left - x0, right=digit.right - x0, top=digit.top - y0, bottom=digit.bottom - y0)
             for digit in self.digits
