@@ -36,6 +36,7 @@ LINE_WIDTH = 1.6  # pixels of such a line, its soft edges included
 THINNED = 1500  # digits that are, a second's work
 CUT_OFF = 0.75  # a digit of which less than this is on the page is nobody's to read
 SPACE = 0.8  # heights of a digit; a wider gap is a blank in the text
+NOISIEST = 0.1  # of the ink's darkness; more noise than that hides it
 SHARP = 0.5  # ink above this is stroke
 SMALLEST_PAGE, LARGEST_PAGE = 32, 4096  # pixels a side
 STREAM = 3  # of random numbers, apart from those of training and validation
@@ -185,8 +186,13 @@ class PageMaker:
         y += max(0.0, -hand.slope * sheet.width * 0.7)
         letters = rng.choice([0.0, 0.08, 0.5, 1.0], p=[0.45, 0.35, 0.14, 0.06]) if len(self.others) else 0.0
         zeros = rng.random() < 0.08  # as amounts of money have them
+        fields = rng.random() < 0.2  # each line of writing over a printed one
         line = 0
         while y < sheet.height - 0.6 * height:
+            if fields:
+                foot = y + height * rng.uniform(0.9, 1.25)
+                end = (sheet.width, round(foot + hand.slope * sheet.width))
+                cv2.line(sheet.ink, (0, round(foot)), end, 1.0, int(rng.integers(1, 3)), cv2.LINE_AA)
             x = rng.uniform(-0.3, 1.5) * height
             while x < sheet.width - 4:
                 x += self._word(sheet, hand, x, y, line, letters, zeros, rng)
@@ -252,13 +258,14 @@ class PageMaker:
         if rng.random() < 0.5:
             bare = enlarged(rng.random((sheet.height // 2, sheet.width // 2)), paper.shape)  # where the pen skips
             ink = ink * (1 - rng.uniform(0, 0.5) * bare)
-        depth = rng.uniform(0.3, 0.95) if rng.random() < 0.8 else rng.uniform(0.12, 0.3)
+        depth = rng.uniform(0.3, 0.95) if rng.random() < 0.85 else rng.uniform(0.15, 0.3)
         picture: Any = paper * (1 - depth * ink) * light(sheet.height, sheet.width, rng)
         if rng.random() < 0.2:
             picture = 1 - picture  # chalk, and screens
         if rng.random() < 0.5:
             picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.1))
-        picture = picture + rng.uniform(0, 0.05) * rng.standard_normal(picture.shape, dtype=np.float32)
+        noise = rng.uniform(0, min(0.05, NOISIEST * depth))
+        picture = picture + noise * rng.standard_normal(picture.shape, dtype=np.float32)
         picture = np.clip(picture * 255, 0, 255).astype(np.uint8)
         if rng.random() < 0.4:
             _, file = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
