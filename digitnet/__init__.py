@@ -12,22 +12,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from digitnet.picture import Source
     from digitnet.reader import Reader
-    from digitnet.results import Digit
+    from digitnet.results import Digit, Page
 
 __version__ = "0.1.0"
-__all__ = ["Reader", "predict"]
+__all__ = ["Reader", "predict", "read"]
 
 _reader: "Reader | None" = None
 
 
 def predict(picture: "Source") -> "Digit":
     """The one digit in `picture`, read with the package's own model (see `Reader.predict`)."""
+    return _packaged_reader().predict(picture)
+
+
+def read(picture: "Source", **known: Any) -> "Page":
+    """All digits in `picture`, line by line, read with the package's own models (see `Reader.read`)."""
+    return _packaged_reader().read(picture, **known)
+
+
+def _packaged_reader() -> "Reader":
     global _reader  # made at the first call and kept, since loading the network takes longer than reading
     if _reader is None:
         from digitnet.reader import Reader
 
         _reader = Reader()
-    return _reader.predict(picture)
+    return _reader
 
 
 def __getattr__(name: str) -> Any:

@@ -4,17 +4,21 @@
 """
 
 import argparse
+import csv
+import functools
 import glob
+import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from digitnet import __version__
 from digitnet import main as training
+from digitnet.constraint import CHECKS
 from digitnet.doubt import DEFAULT_MAX_ERROR
 from digitnet.errors import DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
 
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
 
     from digitnet.measures import Measures
     from digitnet.reader import Reader
-    from digitnet.results import Digit
+    from digitnet.results import Digit, Page
+
+Seen = TypeVar("Seen")
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 STANDARD_INPUT = "-"
@@ -62,6 +68,22 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
     predict.add_argument("--show", type=Path, metavar="FILE", help="draw what the model saw into this picture file")
     _add_reader_arguments(predict)
+
+    read = commands.add_parser("read", help="read any number of digits a picture, line by line")
+    read.set_defaults(run=_read)
+    read.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, a folder, a pattern, or - (stdin)")
+    form = read.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a picture, one a line")
+    form.add_argument("--csv", action="store_true", help="a table with a row for each line of digits")
+    read.add_argument(
+        "--show", type=Path, metavar="FILE", help="draw boxes and readings over the picture, into this file"
+    )
+    read.add_argument("--length", type=int, metavar="N", help="each line has so many digits")
+    read.add_argument("--lines", type=int, metavar="N", help="there are so many lines; of more, the likeliest are kept")
+    read.add_argument("--pattern", metavar="P", help=r"what each line is like, such as '\d{3}-\d{4}' or '[0-3]\d/1?\d'")
+    read.add_argument("--check", choices=CHECKS, help="what each line's check digit obeys")
+    read.add_argument("--locator", metavar="LOCATOR", help="your own network that finds digits, .onnx")
+    _add_reader_arguments(read)
 
     test = commands.add_parser("test", help="how well a model reads MNIST's test set and your own labelled pictures")
     test.set_defaults(run=_test)
@@ -115,31 +137,80 @@ def _add_reader_arguments(parser: argparse.ArgumentParser) -> None:
 def _reader(options: argparse.Namespace) -> "Reader":
     from digitnet.reader import Reader
 
-    return Reader(options.model, max_error=None if options.always else options.max_error)
+    locator = {"locator": options.locator} if "locator" in options else {}
+    return Reader(options.model, max_error=None if options.always else options.max_error, **locator)
 
 
 def _predict(options: argparse.Namespace) -> int:
-    show = _checked_drawing_path(options.show)
+    from digitnet.explanation import draw
+
     reader = _reader(options)
+    return _for_each_picture(
+        options,
+        reader.examine,
+        lambda name, seen: (
+            json.dumps({"file": name, **seen.digit.to_dict()}) if options.json else _sentence(name, seen.digit)
+        ),
+        draw,
+    )
+
+
+def _read(options: argparse.Namespace) -> int:
+    reader = _reader(options)
+    known = {"length": options.length, "lines": options.lines, "pattern": options.pattern, "check": options.check}
+    if options.csv:
+        print("file,line,text,confidence,x,y,width,height,note")
+    one = len(options.pictures) == 1 and (options.pictures[0] == STANDARD_INPUT or os.path.isfile(options.pictures[0]))
+
+    def told(name: str, page: "Page") -> str:
+        if options.json:
+            return json.dumps({"file": name, **page.to_dict()})
+        if options.csv:
+            return _table(name, page)
+        for note in filter(None, [page.note, *(line.note for line in page.lines)]):
+            print(f"digitnet: {name}: {note}", file=sys.stderr)
+        if not page.lines:
+            print(f"digitnet: {name}: no digits found", file=sys.stderr)
+        return "\n".join(line.text if one else f"{name}: {line.text}" for line in page.lines)
+
+    return _for_each_picture(options, functools.partial(reader.read, **known), told, lambda page: page.draw())
+
+
+def _for_each_picture(
+    options: argparse.Namespace,
+    look: Callable[..., Seen],
+    told: Callable[[str, Seen], str],
+    drawn: Callable[[Seen], "Image.Image"],
+) -> int:
+    """Looks at the pictures of the command line, prints what there is to tell of each, and draws it for --show."""
+    show = _checked_drawing_path(options.show)
     drawings: list[Image.Image] = []
     failed = False
     for name in _expanded(options.pictures):
         try:
-            source = sys.stdin.buffer if name == STANDARD_INPUT else name
-            examination = reader.examine(source, name=name)
+            seen = look(sys.stdin.buffer if name == STANDARD_INPUT else name, name=name)
         except ImageError as error:
             failed = True
             _print_error(name, error, options.json)
         else:
-            digit = examination.digit
-            print(json.dumps({"file": name, **digit.to_dict()}) if options.json else _sentence(name, digit), flush=True)
+            if text := told(name, seen):
+                print(text, flush=True)
             if show:
-                from digitnet.explanation import draw
-
-                drawings.append(draw(examination))
+                drawings.append(drawn(seen))
     if show and drawings:
         _save_drawing(drawings, show)
     return ImageError.exit_code if failed else 0
+
+
+def _table(name: str, page: "Page") -> str:
+    """A row for each line, as CSV."""
+    rows = io.StringIO()
+    table = csv.writer(rows, lineterminator="\n")
+    for number, line in enumerate(page.lines, 1):
+        box = line.box
+        place = (box.x, box.y, box.width, box.height)
+        table.writerow((name, number, line.text, round(line.confidence, 4), *place, line.note or ""))
+    return rows.getvalue().rstrip("\n")
 
 
 def _test(options: argparse.Namespace) -> int:

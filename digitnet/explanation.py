@@ -1,4 +1,4 @@
-"""A drawing of what the reader saw."""
+"""Drawings of what the reader saw: one digit, or a page."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -6,18 +6,20 @@ from PIL import Image, ImageDraw, ImageFont
 from digitnet.normalise import NormalisedDigit
 from digitnet.picture import Picture
 from digitnet.reader import Examination
-from digitnet.results import Digit
+from digitnet.results import Digit, Page
 
 PANEL = 280  # pixels: ten for one of the 28x28
 MARGIN = 16
 CAPTION = 28
 BAR_LEFT = 26
+LEAST_DRAWN = 640  # pixels; smaller pages are enlarged to about this
 
 BACKGROUND = "#ffffff"
 TEXT = "#1c1c1e"
 SECONDARY = "#6b6b70"
 ACCENT = "#0a64d8"
 TRACK = "#e9e9ee"
+DOUBT = "#c2410c"
 
 
 def draw(examination: Examination) -> Image.Image:
@@ -39,6 +41,28 @@ def draw(examination: Examination) -> Image.Image:
         seen = Image.fromarray((normalised.image * 255).round().astype(np.uint8))
         sheet.paste(seen.resize((PANEL, PANEL), Image.Resampling.NEAREST), (columns[1], top))
     _draw_bars(pen, digit, (columns[2], top))
+    return sheet
+
+
+def draw_page(picture: Picture, page: Page) -> Image.Image:
+    """The picture with each digit's box and, above it, what was read there; what is withheld in another colour."""
+    sheet = Image.fromarray((picture.grey * 255).round().astype(np.uint8)).convert("RGB")
+    enlarged = max(1, round(LEAST_DRAWN / max(sheet.size)))
+    sheet = sheet.resize((sheet.width * enlarged, sheet.height * enlarged), Image.Resampling.NEAREST)
+    scale = enlarged / picture.scale
+    pen = ImageDraw.Draw(sheet)
+    for digit in page.digits:
+        if digit.box is None:
+            continue
+        colour = DOUBT if digit.digit is None else ACCENT
+        left, top = digit.box.x * scale, digit.box.y * scale
+        right, bottom = left + digit.box.width * scale, top + digit.box.height * scale
+        width = max(1, round((bottom - top) / 40))
+        pen.rectangle((left - width, top - width, right + width, bottom + width), outline=colour, width=width)
+        font = _font(round(min(max(0.4 * (bottom - top), 12), 48)))
+        mark = "?" if digit.digit is None else str(digit.digit)
+        place = (left, max(top - 2 * width, font.size)) if isinstance(font, ImageFont.FreeTypeFont) else (left, top)
+        pen.text(place, mark, fill=colour, font=font, anchor="lb", stroke_width=2, stroke_fill=BACKGROUND)
     return sheet
 
 

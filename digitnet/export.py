@@ -6,22 +6,28 @@ import logging
 import warnings
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 
-from digitnet import doubt
+from digitnet import doubt, runtime
 from digitnet.calibration import CalibratedDigitNet, calibrate
 from digitnet.checkpoint import load_weights
 from digitnet.errors import ModelError
 from digitnet.files import checksum, write_atomically
+from digitnet.locate import DEEPEST, EVENING_VERSION, evened
+from digitnet.locator import Locator
 from digitnet.model import DigitNet
 from digitnet.normalise import VERSION as NORMALISATION_VERSION
+from digitnet.page_calibration import calibrate_pages, made_pages
+from digitnet.runtime import PACKAGED_MODEL, OnnxDigitNet
 
 TOLERANCE = 1e-3  # largest difference between two logits, which are about 10 in size; rounding makes some 1e-5
 OPSET = 18
+LOCATORS_OWN = {"side_32.weight"}  # a name in a Locator's weights that no DigitNet has
 
 
 def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data: str | Path | None = None) -> Path:
@@ -40,31 +46,70 @@ def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data:
 
 
 def to_onnx(model_path: str | Path, data: str | Path | None = None) -> bytes:
-    """The ONNX form of a model.pth.
+    """The ONNX form of a model.pth or of a locator.pth.
 
-    Input "images" (N, 1, 28, 28) in [0, 1]; outputs "logits" (N, 10) and "answers" (N, 11), the calibrated
+    Of DigitNet: input "images" (N, 1, 28, 28) in [0, 1]; outputs "logits" (N, 10) and "answers" (N, 11), the calibrated
     probabilities of the digits and, last, of no digit. The metadata holds what decides between an answer and none.
+
+    Of Locator: input "pages" (N, 1, H, W), evened; output "finds" (N, 14, H/4, W/4). The metadata also holds how to
+    weigh what it says with what the package's DigitNet says.
     """
-    weights = load_weights(model_path)
-    model = DigitNet.like(weights).eval()
+    weights = load_weights(model_path, _network_like)
+    model = _network_like(weights).eval()
     model.load_state_dict(weights)
-    calibration = calibrate(model, data)
-    metadata = {
-        "normalisation": str(NORMALISATION_VERSION),
-        "weights": checksum(Path(model_path).read_bytes()),
-        "temperature": f"{calibration.temperature:.6g}",
-        "slope": f"{calibration.slope:.6g}",
-        "offset": f"{calibration.offset:.6g}",
-        "risks": doubt.to_json(calibration.risks),
-    }
-    content = _converted(CalibratedDigitNet(model, calibration), metadata)
-    difference = largest_difference(model, content)
+    make = _locator_onnx if isinstance(model, Locator) else _digitnet_onnx
+    content, difference = make(model, checksum(Path(model_path).read_bytes()), data)
     if not difference <= TOLERANCE:
         raise ModelError(
             f"{model_path}: its ONNX form gives logits that differ by up to {difference:.2g} (allowed: {TOLERANCE:g}); "
             "it was not written. Please report this with the versions of torch and onnxruntime"
         )
     return content
+
+
+def _network_like(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """A network that the weights fit, if they fit any."""
+    return Locator() if LOCATORS_OWN & weights.keys() else DigitNet.like(weights)
+
+
+def _digitnet_onnx(model: torch.nn.Module, identity: str, data: str | Path | None) -> tuple[bytes, float]:
+    """The content, and how far its numbers are from PyTorch's."""
+    calibration = calibrate(model, data)
+    metadata = {
+        "normalisation": str(NORMALISATION_VERSION),
+        "weights": identity,
+        "temperature": f"{calibration.temperature:.6g}",
+        "slope": f"{calibration.slope:.6g}",
+        "offset": f"{calibration.offset:.6g}",
+        "risks": doubt.to_json(calibration.risks),
+    }
+    count = torch.export.Dim("count")
+    calibrated = CalibratedDigitNet(model, calibration)
+    proto = _converted(calibrated, torch.zeros(2, 1, 28, 28), "images", ["logits", "answers"], {0: count})
+    content = _with_metadata(proto, metadata)
+    return content, largest_difference(model, content)
+
+
+def _locator_onnx(model: torch.nn.Module, identity: str, data: str | Path | None) -> tuple[bytes, float]:
+    """The content, and how far its numbers are from PyTorch's."""
+    count, down, across = (torch.export.Dim(name) for name in ("count", "down", "across"))
+    shapes = {0: count, 2: DEEPEST * down, 3: DEEPEST * across}
+    proto = _converted(model, torch.zeros(2, 1, 2 * DEEPEST, 3 * DEEPEST), "pages", ["finds"], shapes)
+    session = runtime.session(_with_metadata(proto, {}))
+    digitnet = OnnxDigitNet(PACKAGED_MODEL.read_bytes(), "the package's model")
+    calibration = calibrate_pages(session, digitnet.answers, data)
+    metadata = {
+        "evening": str(EVENING_VERSION),
+        "weights": identity,
+        "digitnet": digitnet.metadata["weights"],
+        "fusion": calibration.fusion.to_json(),
+        "risks": doubt.to_json(calibration.risks),
+    }
+    page = evened(next(made_pages(data, 1)).picture)[np.newaxis, np.newaxis]
+    (found,) = session.run(None, {"pages": page})
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(page)).numpy()
+    return _with_metadata(proto, metadata), float(np.abs(found - expected).max())
 
 
 def largest_difference(model: torch.nn.Module, content: bytes) -> float:
@@ -79,27 +124,33 @@ def largest_difference(model: torch.nn.Module, content: bytes) -> float:
     return float(np.abs(found - expected).max())
 
 
-def _converted(model: torch.nn.Module, metadata: dict[str, str]) -> bytes:
-    example = torch.zeros(2, 1, 28, 28)
+def _converted(
+    model: torch.nn.Module, example: torch.Tensor, taken: str, given: list[str], shapes: dict[int, Any]
+) -> onnx.ModelProto:
+    """The network in ONNX, its input and outputs named; `shapes` says which of the input's sides may differ."""
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # of the exporter's own dependencies, nothing a user could act on
         program = torch.onnx.export(
             model,
             (example,),
-            input_names=["images"],
-            output_names=["logits", "answers"],
-            dynamic_shapes=({0: torch.export.Dim("count")},),
+            input_names=[taken],
+            output_names=given,
+            dynamic_shapes=(shapes,),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
     if program is None:
         raise ModelError("PyTorch's exporter gave nothing; please report this with the version of torch")
-    proto = program.model_proto
+    proto: onnx.ModelProto = program.model_proto
+    _forget_sources(proto)
+    return proto
+
+
+def _with_metadata(proto: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
     for key, value in metadata.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = f"digitnet.{key}", value
-    _forget_sources(proto)
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString())
 

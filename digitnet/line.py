@@ -8,13 +8,13 @@ the lattice. All readings that a `Constraint` allows are weighed together (forwa
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from digitnet.constraint import All, Constraint, State
-from digitnet.locate import Find, is_same
+from digitnet.locate import Find, same_ink
 
 STEEPEST = math.tan(math.radians(24))  # of a page's lines, rows a column
 REACH = 4.0  # heights of a digit between neighbours of one line
@@ -55,10 +55,12 @@ class Reading:
 
     Attributes:
         digits: from left to right.
+        confidence: the probability of this very reading, in [0, 1]; among those that are allowed, if any is.
         allowed: whether a reading exists that the constraint allows; else this is the likeliest of all.
     """
 
     digits: tuple[ReadDigit, ...]
+    confidence: float
     allowed: bool = True
 
 
@@ -152,8 +154,8 @@ def read(line: Sequence[Candidate], constraint: Constraint | None = None) -> Rea
     free: Constraint = All()
     lattice = _Lattice(line, constraint or free)
     if lattice.total > 0:
-        return Reading(lattice.best())
-    return Reading(_Lattice(line, free).best(), allowed=False)
+        return lattice.best()
+    return replace(_Lattice(line, free).best(), allowed=False)
 
 
 class _Lattice:
@@ -166,6 +168,8 @@ class _Lattice:
     def __init__(self, line: Sequence[Candidate], constraint: Constraint) -> None:
         self.candidates = list(line)[::-1]
         self.constraint = constraint
+        finds = [candidate.find for candidate in self.candidates]
+        self.same_ink: list[list[bool]] = same_ink(finds, finds).tolist()
         self.exists = [min(max(candidate.exists, 1 - SURELY), SURELY) for candidate in self.candidates]
         self.digits = []
         for candidate in self.candidates:
@@ -178,9 +182,11 @@ class _Lattice:
         self.leaving = self._sums_to_the_left()  # weight of all that may be read to the left of each, by state
         self.total = self._following(-1, constraint.start)
 
-    def best(self) -> tuple[ReadDigit, ...]:
-        """The likeliest reading, from left to right."""
-        return tuple(self._read_digit(index, digit) for index, digit in self._likeliest())
+    def best(self) -> Reading:
+        """The likeliest reading."""
+        weight, path = self._likeliest()
+        digits = tuple(self._read_digit(index, digit) for index, digit in path)
+        return Reading(digits, min(1.0, weight / self.total))
 
     def _read_digit(self, index: int, digit: int) -> ReadDigit:
         """The digit with what all readings together say of its candidate."""
@@ -208,7 +214,7 @@ class _Lattice:
         return math.prod(1 - self.exists[index] for index in indices)
 
     def _apart(self, one: int, other: int) -> bool:
-        return not is_same(self.candidates[one].find, self.candidates[other].find)
+        return not self.same_ink[one][other]
 
     def _sum_from_the_right(self, index: int) -> None:
         arriving = {self.constraint.start: self._absent(range(index))}
@@ -252,8 +258,8 @@ class _Lattice:
                 total += skipped * self.with_own[other].get(state, 0.0)
         return total
 
-    def _likeliest(self) -> list[tuple[int, int]]:
-        """The candidates and digits of the reading of the greatest weight, from left to right."""
+    def _likeliest(self) -> tuple[float, list[tuple[int, int]]]:
+        """The weight of the heaviest reading, and its candidates and digits from left to right."""
         start = self.constraint.start
         # For each candidate and state: the weight of the best way there, the candidate and state before, the digit.
         ways: list[dict[State, tuple[float, int, State, int]]] = []
@@ -279,10 +285,10 @@ class _Lattice:
             for state, (weight, *_) in here.items():
                 if self.constraint.accepts(state) and weight * absent > best[0]:
                     best = (weight * absent, index, state)
-        _, index, state = best
+        heaviest, index, state = best
         path = []
         while index >= 0:
             _, other, earlier, digit = ways[index][state]
             path.append((index, digit))
             index, state = other, earlier
-        return path
+        return heaviest, path

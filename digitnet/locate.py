@@ -5,7 +5,7 @@ each half as large as the one before, and what it finds in one of them is looked
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STRIDE = 4  # pixels a cell of the network's answer
 DEEPEST = 32  # pixels a cell of its coarsest stage; the sides that it is given are multiples of it
 CLASSES = 10
+EVENING_VERSION = 1  # of `evened`; a network remembers the one that it was trained with
 
 NEAR, WIDE = 65, 129  # pixels; the windows in which paper and contrast are measured
 LEAST_CONTRAST = 0.04  # of the range from black to white; weaker contrast is noise and is not raised
@@ -31,6 +32,8 @@ BORDER = 16  # pixels around the picture, since digits touch its edges
 
 Grey = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
+Areas = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,7 @@ def locate(session: "onnxruntime.InferenceSession", grey: Grey) -> list[Find]:
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         sized = grey if scale == 1 else np.asarray(cv2.resize(grey, (width, height), interpolation=smooth), np.float32)
         finds += (_placed(find, factor=1 / scale) for find in in_one_size(session, sized))
-    return distinct(finds, is_duplicate)
+    return distinct((find for find in finds if _is_inside(find, *grey.shape)), duplicates)
 
 
 def scales(height: int, width: int) -> Iterator[float]:
@@ -129,32 +132,49 @@ def find_at(answer: npt.NDArray[np.float32], row: int, column: int) -> Find:
     return Find(x - half_width, y - half_height, x + half_width, y + half_height, scores)
 
 
-def distinct(finds: Iterable[Find], same: Callable[[Find, Find], bool]) -> list[Find]:
+def distinct(finds: Iterable[Find], same: Callable[[Sequence[Find], Sequence[Find]], Flags]) -> list[Find]:
     """The finds without those that are the `same` as a likelier one (non-maximum suppression)."""
-    kept: list[Find] = []
-    for find in sorted(finds, key=lambda find: -find.score):
-        if not any(same(find, other) for other in kept):
+    likeliest = sorted(finds, key=lambda find: -find.score)
+    are_same = same(likeliest, likeliest)
+    left = np.ones(len(likeliest), np.bool_)
+    kept = []
+    for index, find in enumerate(likeliest):
+        if left[index]:
             kept.append(find)
+            left &= ~are_same[index]
     return kept
 
 
-def is_same(one: Find, other: Find) -> bool:
-    """Whether two finds are of the same ink: they share a third of their area, or the one lies in the other."""
-    shared, areas = _shared(one, other)
-    return shared > 0.35 * (sum(areas) - shared) or shared > 0.7 * min(areas)
+def same_ink(ones: Sequence[Find], others: Sequence[Find]) -> Flags:
+    """Whether finds are of the same ink, (N, M): they share a third of their area, or the one lies in the other."""
+    shared, areas, other_areas = _shared(ones, others)
+    within = shared > 0.7 * np.minimum(areas, other_areas)
+    return np.asarray(within | (shared > 0.35 * (areas + other_areas - shared)))
 
 
-def is_duplicate(one: Find, other: Find) -> bool:
-    """Whether two finds are the same digit in the same place and size: they share most of their area."""
-    shared, areas = _shared(one, other)
-    return shared > 0.5 * (sum(areas) - shared)
+def duplicates(ones: Sequence[Find], others: Sequence[Find]) -> Flags:
+    """Whether finds are the same digit in the same place and size, (N, M): they share most of their area."""
+    shared, areas, other_areas = _shared(ones, others)
+    return np.asarray(shared > 0.5 * (areas + other_areas - shared))
 
 
-def _shared(one: Find, other: Find) -> tuple[float, tuple[float, float]]:
-    """The area that two finds share, and their own."""
-    wide = max(0.0, min(one.right, other.right) - max(one.left, other.left))
-    tall = max(0.0, min(one.bottom, other.bottom) - max(one.top, other.top))
-    return wide * tall, (one.width * one.height, other.width * other.height)
+def _shared(ones: Sequence[Find], others: Sequence[Find]) -> tuple[Areas, Areas, Areas]:
+    """The areas that finds share (N, M), and their own, (N, 1) and (1, M)."""
+    one, other = _edges(ones)[:, :, np.newaxis], _edges(others)[:, np.newaxis]
+    wide = np.minimum(one[2], other[2]) - np.maximum(one[0], other[0])
+    tall = np.minimum(one[3], other[3]) - np.maximum(one[1], other[1])
+    areas = ((edges[2] - edges[0]) * (edges[3] - edges[1]) for edges in (one, other))
+    return np.maximum(wide, 0) * np.maximum(tall, 0), *areas
+
+
+def _edges(finds: Sequence[Find]) -> Areas:
+    """Left, top, right and bottom, (4, N)."""
+    return np.array([(find.left, find.top, find.right, find.bottom) for find in finds]).reshape(-1, 4).T
+
+
+def _is_inside(find: Find, height: int, width: int) -> bool:
+    """Whether the find's centre lies in the picture rather than in the border around it."""
+    return 0 <= find.left + find.right < 2 * width and 0 <= find.top + find.bottom < 2 * height
 
 
 def _placed(find: Find, factor: float = 1, shift: float = 0) -> Find:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from digitnet.augment import Chance, vary_shape
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
 from digitnet.doubt import NOT_A_DIGIT
-from digitnet.locate import CLASSES, STRIDE, Find, distinct, evened, find_at, is_same, peaks
+from digitnet.locate import CLASSES, STRIDE, Find, distinct, evened, find_at, peaks, same_ink
 from digitnet.locator import Locator
 from digitnet.others import pools, unseen_glyphs
 from digitnet.results import Evaluation
@@ -193,9 +193,10 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
         ):
             written = list(truth(heat, centres))
             found = [
-                find for find in distinct(peaks(one_answer), is_same) if find.score >= SURE and _counts(find, counted)
+                find for find in distinct(peaks(one_answer), same_ink) if find.score >= SURE and _counts(find, counted)
             ]
-            hits += sum(any(one.digit == find.digit and is_same(one, find) for find in found) for one in written)
+            named = np.array([[one.digit == find.digit for find in found] for one in written], np.bool_)
+            hits += int((named.reshape(len(written), len(found)) & same_ink(written, found)).any(1).sum())
             total += len(written) + len(found)
     model.train(was_training)
     return Evaluation(correct=2 * hits, total=total, loss=sum(losses) / max(len(losses), 1))

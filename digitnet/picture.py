@@ -23,7 +23,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MIN_SIDE = 8  # pixels; less does not hold a digit
 MAX_PIXELS = 64_000_000  # above the 50 megapixels of large phone photos, far below what fills a small machine
 MAX_BYTES = 512 * 2**20
-WORKING_SIDE = 1024  # pixels; larger pictures are reduced to this before anything looks at them
+WORKING_SIDE = 1024  # pixels; larger pictures of one digit are reduced to this before anything looks at them
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | npt.NDArray[Any]
 Grey = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ class Picture:
 
     Attributes:
         name: what to call it in a message.
-        grey: (H, W), float32 in [0, 1], 1 is white; the longer side at most `WORKING_SIDE`.
+        grey: (H, W), float32 in [0, 1], 1 is white; the longer side at most what `load` was asked for.
         width, height: of the upright picture as it was given, in pixels.
     """
 
@@ -51,8 +51,10 @@ class Picture:
         return max(self.width / int(width), self.height / int(height))
 
 
-def load(source: Source, name: str | None = None) -> Picture:
+def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -> Picture:
     """The picture in a path, bytes, a binary stream, a PIL image or an array, upright and grey.
+
+    What has more than `side` pixels on its longer side is reduced to that.
 
     An array is (H, W), (1, H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA: boolean, floating with 1 as white, or
     integer with the smallest of 8, 10, 12, 14 or 16 bits that holds its peak. Transparency is laid on white; where
@@ -65,14 +67,14 @@ def load(source: Source, name: str | None = None) -> Picture:
     if isinstance(source, np.ndarray):
         name = name or "array"
         array = _checked_array(source, name)
-        if array.ndim == 2 and max(array.shape) <= WORKING_SIDE:
+        if array.ndim == 2 and max(array.shape) <= side:
             return Picture(name, _to_255(array) / np.float32(255), array.shape[1], array.shape[0])
         source = _image_from_array(array)
     if isinstance(source, Image.Image):
         name = name or "image"
         with _decoding(name):
             _check_size(source.size, name)
-            return _from_image(source, name, *source.size)
+            return _from_image(source, name, *source.size, side)
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         name = name or str(path)
@@ -80,7 +82,7 @@ def load(source: Source, name: str | None = None) -> Picture:
             if path.stat().st_size > MAX_BYTES:
                 raise ImageTooLargeError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; reduce it first")
             with open(path, "rb") as file:
-                return _decode(file, name)
+                return _decode(file, name, side)
         except (OSError, ValueError) as error:  # ValueError: a path with a null character
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ImageError(f"{name}: cannot be opened ({reason})") from error
@@ -95,16 +97,16 @@ def load(source: Source, name: str | None = None) -> Picture:
         raise ImageError(f"{name}: a {type(source).__name__} is no picture; give a path, bytes, a stream or an array")
     if len(content) > MAX_BYTES:
         raise ImageTooLargeError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; reduce it first")
-    return _decode(io.BytesIO(content), name)
+    return _decode(io.BytesIO(content), name, side)
 
 
-def _decode(file: BinaryIO, name: str) -> Picture:
+def _decode(file: BinaryIO, name: str, side: int) -> Picture:
     with _decoding(name), Image.open(file, formats=FORMATS) as image:
         _check_size(image.size, name)
         # A JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.
         width, height = image.size
-        image.draft("L", (WORKING_SIDE, WORKING_SIDE))
-        return _from_image(image, name, width, height)
+        image.draft("L", (side, side))
+        return _from_image(image, name, width, height, side)
 
 
 @contextlib.contextmanager
@@ -133,10 +135,10 @@ def _check_size(size: tuple[int, int], name: str) -> None:
         raise ImageError(f"{name}: {width}x{height} pixels is too small to read; use at least {MIN_SIDE}x{MIN_SIDE}")
 
 
-def _from_image(image: Image.Image, name: str, width: int, height: int) -> Picture:
+def _from_image(image: Image.Image, name: str, width: int, height: int, side: int) -> Picture:
     """The picture in an image, which may hold fewer than the `width` x `height` pixels that it stands for."""
     turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # orientations that swap the sides
-    grey = _reduce(_grey(ImageOps.exif_transpose(image)))
+    grey = _reduce(_grey(ImageOps.exif_transpose(image)), side)
     if turned:
         width, height = height, width
     return Picture(name=name, grey=grey, width=width, height=height)
@@ -173,11 +175,11 @@ def _grey_from_alpha(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _reduce(image: Image.Image) -> Grey:
-    """The pixels in [0, 1], at most `WORKING_SIDE` a side."""
+def _reduce(image: Image.Image, side: int) -> Grey:
+    """The pixels in [0, 1], at most `side` in either direction."""
     longest = max(image.size)
-    if longest > WORKING_SIDE:
-        size = tuple(max(MIN_SIDE, round(side * WORKING_SIDE / longest)) for side in image.size)
+    if longest > side:
+        size = tuple(max(MIN_SIDE, round(length * side / longest)) for length in image.size)
         image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 

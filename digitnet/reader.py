@@ -1,5 +1,6 @@
-"""`Reader`: pictures in, digits out. ONNX Runtime does the arithmetic; PyTorch is not needed."""
+"""`Reader`: pictures in, digits and pages out. ONNX Runtime does the arithmetic; PyTorch is not needed."""
 
+import functools
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,28 +10,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from digitnet import __version__, doubt
+from digitnet.constraint import constrained
 from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
-from digitnet.errors import MissingExtraError, ModelError
+from digitnet.errors import MissingExtraError, ModelError, UsageError
 from digitnet.ink import SMALL_SIDE
 from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
-from digitnet.normalise import VERSION as NORMALISATION_VERSION
+from digitnet.page import PageReader
 from digitnet.picture import Picture, Source, load
-from digitnet.results import Box, Digit
+from digitnet.results import Box, Digit, Page
+from digitnet.runtime import LARGE_MODEL, PACKAGED_LOCATOR, PACKAGED_MODEL, Answers, OnnxDigitNet
 
 if TYPE_CHECKING:
     from PIL import Image
 
-PACKAGED = Path(__file__).with_name("weights")
-PACKAGED_MODEL = PACKAGED / "digitnet.onnx"
-LARGE_MODEL = PACKAGED / "large.onnx"
 LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
+PAGE_SIDE = 1600  # pixels; larger pictures of pages are reduced to this
 BATCH = 128  # pictures that go through the network at once in bulk
 
-Answers = npt.NDArray[np.float32]  # (11,) or (N, 11): probabilities of the ten digits and of "not a digit"
 NO_PROBABILITIES = (0.1,) * 10
 TINY = 1e-30  # keeps ten probabilities that are all 0 from dividing by 0
 
@@ -55,6 +54,7 @@ class Reader:
             installed. Without it, the model that the package carries; "large" is the larger one that taught it.
         max_error: how many of the answers may be wrong, as a fraction; what would make them more is withheld. None
             answers whatever holds ink.
+        locator: for `read`, another network that finds digits, an .onnx file from `digitnet export locator.pth`.
 
     Raises:
         ModelError: the file is missing, damaged or not a DigitNet of this version.
@@ -63,30 +63,20 @@ class Reader:
     """
 
     def __init__(
-        self, model: str | os.PathLike[str] | None = None, *, max_error: float | None = DEFAULT_MAX_ERROR
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        max_error: float | None = DEFAULT_MAX_ERROR,
+        locator: str | os.PathLike[str] | None = None,
     ) -> None:
-        options = onnxruntime.SessionOptions()
-        # One picture is too little work to share out; in bulk, whole batches go to different threads.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         name, content = _model_bytes(model)
-        try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            metadata = self._session.get_modelmeta().custom_metadata_map
-            risks = doubt.from_json(metadata["digitnet.risks"])
-            of_this_version = metadata["digitnet.normalisation"] == str(NORMALISATION_VERSION)
-            shape = self._run(np.zeros((1, SIDE, SIDE), np.float32)).shape
-        except Exception as error:  # ONNX Runtime has no exception class of its own to catch
-            raise ModelError(
-                f"{name}: not a DigitNet in ONNX ({type(error).__name__}); make one with: digitnet export model.pth"
-            ) from error
-        if not of_this_version or shape != (1, NOT_A_DIGIT + 1):
-            raise ModelError(f"{name}: made for another version of DigitNet; make it anew: digitnet export model.pth")
-        self._doubt = doubt.chosen(risks, max_error)
-        self.about = {"model": name, "version": __version__} | {
-            key.removeprefix("digitnet."): value for key, value in metadata.items() if key != "digitnet.risks"
-        }
+        self._network = OnnxDigitNet(content, name)
+        self._doubt = doubt.chosen(self._network.risks, max_error)
+        self._max_error = max_error
+        self._locator = Path(PACKAGED_LOCATOR if locator is None else locator)
+        if locator is not None:
+            self._pages  # noqa: B018  a wrong file is to fail here, not at the first page
+        self.about = {"model": name, "version": __version__} | self._network.metadata
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
         """The one digit in `picture`: a path, bytes, a binary stream, a PIL image or an array (see `picture.load`).
@@ -116,6 +106,44 @@ class Reader:
             batches = pool.map(lambda start: self._predict_batch(sources, start), starts)
             return [digit for batch in batches for digit in batch]
 
+    def read(
+        self,
+        picture: Source,
+        *,
+        name: str | None = None,
+        length: int | None = None,
+        lines: int | None = None,
+        pattern: str | None = None,
+        check: str | None = None,
+    ) -> Page:
+        r"""All digits in `picture` (see `picture.load`), line by line.
+
+        What is known of the numbers picks among their likely readings (see `constraint.constrained`); each line's
+        `note` says what it did.
+
+        Args:
+            name: what to call the picture in an error, if it has no path.
+            length: of each line, in digits.
+            lines: how many there are; of more, the likeliest are kept.
+            pattern: of each line's digits, as in r"\d{3}-\d{4}".
+            check: "luhn", "ean", "isbn" or "mod97", what each line's check digit obeys.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            UsageError: what is asked for cannot be.
+        """
+        if lines is not None and lines < 1:
+            raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
+        known = constrained(length, pattern, check)
+        loaded = load(picture, name, side=PAGE_SIDE)
+        page = self._pages.read(loaded, known if known.constraints else None, lines)
+        return replace(page, artist=functools.partial(_drawing, loaded))
+
+    @functools.cached_property
+    def _pages(self) -> PageReader:
+        """Made when the first page is read, since loading its network takes longer than reading a digit."""
+        return PageReader.from_onnx(_content(self._locator), str(self._locator), self._network.answers, self._max_error)
+
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
         """A drawing of what the reader saw: the picture with the ink's box, the 28x28, the probabilities as bars."""
         from digitnet.explanation import draw
@@ -144,7 +172,7 @@ class Reader:
         read: list[Digit] = []
         for start in range(0, len(inked), BATCH):
             batch = inked[start : start + BATCH]
-            answers = self._run(np.stack([normalised.image for normalised in batch]))
+            answers = self._network.answers(np.stack([normalised.image for normalised in batch]))
             ten = answers[:, :NOT_A_DIGIT]
             probabilities = (ten / np.maximum(ten.sum(1, keepdims=True), TINY)).tolist()
             sure = self._doubt.is_sure(answers)
@@ -166,13 +194,7 @@ class Reader:
     def _several(self, normalised: NormalisedDigit) -> bool:
         """Whether what is no digit as a whole is digits side by side."""
         parts = side_by_side(normalised.image)
-        return len(parts) > 1 and bool((self._run(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
-
-    def _run(self, images: npt.NDArray[np.float32]) -> Answers:
-        """Probabilities (N, 11) of the ten digits and of none, for normalised `images` (N, 28, 28)."""
-        (answers,) = self._session.run(["answers"], {"images": images[:, np.newaxis]})
-        found: Answers = answers
-        return found
+        return len(parts) > 1 and bool((self._network.answers(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
 
 
 def _normalised(pictures: Iterable[Picture]) -> Iterator[NormalisedDigit | None]:
@@ -227,9 +249,19 @@ def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
                 f"or run where it is installed: digitnet export {path}"
             ) from error
         return str(path), to_onnx(path)
+    return str(path), _content(path)
+
+
+def _content(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_MODEL_BYTES:
             raise ModelError(f"{path}: larger than {MAX_MODEL_BYTES // 2**20} MiB, so not a DigitNet; choose another")
-        return str(path), path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+def _drawing(picture: Picture, page: Page) -> "Image.Image":
+    from digitnet.explanation import draw_page
+
+    return draw_page(picture, page)

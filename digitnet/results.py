@@ -1,7 +1,14 @@
 """What DigitNet answers: frozen dataclasses without behaviour beyond facts derived from their fields."""
 
-from dataclasses import dataclass
-from typing import Any
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+WIDE_GAP = 0.8  # heights of a digit; a wider gap is a blank in a line's text
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,99 @@ class Digit:
             "reason": self.reason,
             "best_guess": self.best_guess,
             "probabilities": list(self.probabilities),
+        }
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of digits on a page, read together.
+
+    Attributes:
+        digits: from left to right.
+        confidence: in [0, 1], the probability that every digit's `best_guess` is right and none is missing.
+        box: around all of its digits.
+        note: what a constraint did, such as "length 8: 0?22 without it"; None without a constraint.
+    """
+
+    digits: tuple[Digit, ...]
+    confidence: float
+    box: Box
+    note: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The digits, "?" for each one that is withheld, a blank where the gap is wide."""
+        marks = ["?" if digit.digit is None else str(digit.digit) for digit in self.digits]
+        boxes = [digit.box for digit in self.digits]
+        return "".join(
+            mark if before is None or here is None or not is_wide_gap(before, here) else f" {mark}"
+            for mark, before, here in zip(marks, [None, *boxes], boxes, strict=False)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that `digitnet read --json` writes for a line, in its order; boxes are [x, y, width, height]."""
+        return {
+            "text": self.text,
+            "confidence": self.confidence,
+            "box": _corners(self.box),
+            "note": self.note,
+            "digits": [{**digit.to_dict(), "box": _corners(digit.box)} for digit in self.digits],
+        }
+
+
+def is_wide_gap(left: Box, right: Box) -> bool:
+    """Whether there is room for a blank between two neighbours of a line."""
+    return right.x - (left.x + left.width) > WIDE_GAP * (left.height + right.height) / 2
+
+
+def _corners(box: Box | None) -> list[int] | None:
+    return None if box is None else [box.x, box.y, box.width, box.height]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All digits of a picture.
+
+    Attributes:
+        width, height: of the upright picture as it was given, in pixels.
+        lines: from top to bottom; none where there is nothing to read.
+        note: what asking for a number of lines did, such as "5 lines found, the likeliest 3 kept"; None where it did
+            nothing.
+        artist: makes `draw`'s drawing of a page.
+    """
+
+    width: int
+    height: int
+    lines: tuple[Line, ...]
+    note: str | None = None
+    artist: "Callable[[Page], Image.Image] | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The lines' texts, one below the other."""
+        return "\n".join(line.text for line in self.lines)
+
+    @property
+    def digits(self) -> tuple[Digit, ...]:
+        """Of all lines, in reading order."""
+        return tuple(itertools.chain.from_iterable(line.digits for line in self.lines))
+
+    def draw(self) -> "Image.Image":
+        """The picture with each digit's box and what was read there.
+
+        Raises ValueError for a page that no reader made, which has no picture.
+        """
+        if self.artist is None:
+            raise ValueError("this page has no picture to draw on; only pages from Reader.read have one")
+        return self.artist(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that `digitnet read --json` writes for a picture, in its order."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "note": self.note,
+            "lines": [line.to_dict() for line in self.lines],
         }
 
 

@@ -25,6 +25,7 @@ from numpy.random import Generator
 from digitnet.errors import SaveError, UsageError
 from digitnet.files import write_atomically
 from digitnet.paper import PAPERS, Paper, enlarged, light
+from digitnet.results import WIDE_GAP
 from digitnet.skeleton import skeletons
 
 Array = npt.NDArray[np.float32]
@@ -35,7 +36,6 @@ FINE = 2  # times as large are digits thinned to a line
 LINE_WIDTH = 1.6  # pixels of such a line, its soft edges included
 THINNED = 1500  # digits that are, a second's work
 CUT_OFF = 0.75  # a digit of which less than this is on the page is nobody's to read
-SPACE = 0.8  # heights of a digit; a wider gap is a blank in the text
 NOISIEST = 0.1  # of the ink's darkness; more noise than that hides it
 SHARP = 0.5  # ink above this is stroke
 SMALLEST_PAGE, LARGEST_PAGE = 32, 4096  # pixels a side
@@ -79,7 +79,10 @@ class MadePage:
 
 def _spaced(line: list[MadeDigit]) -> Iterator[str]:
     for before, digit in zip([None, *line], line, strict=False):
-        if before and digit.left - before.right > SPACE * (digit.bottom - digit.top + before.bottom - before.top) / 2:
+        if (
+            before
+            and digit.left - before.right > WIDE_GAP * (digit.bottom - digit.top + before.bottom - before.top) / 2
+        ):
             yield " "
         yield str(digit.label)
 

@@ -10,17 +10,17 @@ from helpers import ROOT, run_python
 
 PACKAGE = ROOT / "digitnet"
 WORDS = {"errors", "results", "files"}
-PICTURES = {"picture", "ink", "normalise", "skeleton", "scene", "paper", "synth", "locate"}
+PICTURES = {"picture", "ink", "normalise", "skeleton", "scene", "paper", "synth", "locate", "closeup"}
 LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint", "locator", "locating"}
-TRAINING_WORK = {"train", "test", "export"}
-READING_WORK = {"doubt", "constraint", "line", "reader", "explanation"}
+TRAINING_WORK = {"train", "test", "page_calibration", "export"}
+READING_WORK = {"doubt", "constraint", "line", "fusion", "runtime", "page", "reader", "explanation"}
 MEASURING_WORK = {"measures", "labelled", "report"}
 FACES = {"main", "cli", "__init__", "__main__"}
 BELOW = {
     **dict.fromkeys(WORDS, WORDS),
     **dict.fromkeys(PICTURES, WORDS | PICTURES),
     **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train", "ink", "normalise", "synth", "locate", "doubt"}),
-    **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | {"normalise", "doubt"}),
+    **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | PICTURES | READING_WORK - {"reader"}),
     **dict.fromkeys(READING_WORK, WORDS | PICTURES | READING_WORK | {"export"}),
     **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset", "doubt"}),
     **dict.fromkeys(FACES, WORDS | PICTURES | LEARNING | TRAINING_WORK | READING_WORK | MEASURING_WORK | FACES),

@@ -63,7 +63,8 @@ def test_weights_agree_with_a_count_of_all_readings():
     total, marginal = 0.0, np.zeros((5, 10))
     for there in itertools.product((False, True), repeat=5):
         chosen = [i for i in range(5) if there[i]]
-        if any(line.is_same(candidates[a].find, candidates[b].find) for a, b in itertools.combinations(chosen, 2)):
+        finds = [candidates[index].find for index in chosen]
+        if np.triu(line.same_ink(finds, finds), 1).any():
             continue
         present = np.prod(
             [one.exists if is_there else 1 - one.exists for one, is_there in zip(candidates, there, strict=True)]

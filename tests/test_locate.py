@@ -63,10 +63,10 @@ def test_of_finds_on_the_same_ink_the_likeliest_is_kept_and_neighbours_stay():
         return Find(left, 0, left + width, 30, scores)
 
     finds = [find(0, 0.5), find(3, 0.9), find(18, 0.8), find(40, 0.3, 1, 6), find(39, 0.6, 0, 24)]
-    kept = locate.distinct(finds, locate.is_same)
+    kept = locate.distinct(finds, locate.same_ink)
     assert [(one.left, round(one.score, 1)) for one in kept] == [(3, 0.9), (18, 0.8), (39, 0.6)]
     # A stroke of a digit may be a digit of its own: a reader is to weigh the two.
-    kept = locate.distinct(finds, locate.is_duplicate)
+    kept = locate.distinct(finds, locate.duplicates)
     assert [(one.left, round(one.score, 1)) for one in kept] == [(3, 0.9), (18, 0.8), (39, 0.6), (40, 0.3)]
 
 

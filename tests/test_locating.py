@@ -182,4 +182,4 @@ def test_a_few_steps_make_the_loss_fall(few_pages):
         loss.backward()
         run.update(loss.item())
         losses.append(loss.item())
-    assert losses[-1] < losses[0] - 0.5
+    assert losses[-1] < 0.7 * losses[0]

@@ -1,0 +1,105 @@
+"""What the locator and DigitNet say of the same find, weighed together: how likely it is a digit, and which.
+
+The weights are fitted on made pages whose digits neither network was trained on (`page_calibration.py`): a logistic
+regression (Platt, 1999) for whether a digit is there, a product of experts (Hinton, 2002) for which it is.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from digitnet.doubt import NOT_A_DIGIT
+from digitnet.line import Candidate
+from digitnet.locate import Find, same_ink
+
+FEATURES = 8  # numbers that tell of a find whether it is a digit
+LEAST = 1e-4  # of a probability; a network that is surer of an error than this is not believed
+UNRIVALLED = -4.0  # logit of the best rival where there is none; weaker finds are not looked at
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How to weigh the two.
+
+    Attributes:
+        exists: for each of `features` its weight in the log-odds of a digit being there.
+        offset: added to these log-odds.
+        locator, locator_by_size: power of the locator's scores, and what a doubling of the digit's height adds to it.
+        digitnet, digitnet_by_size: the same for DigitNet's probabilities.
+    """
+
+    exists: tuple[float, ...] = (1.0,) + (0.0,) * (FEATURES - 1)
+    offset: float = 0.0
+    locator: float = 1.0
+    locator_by_size: float = 0.0
+    digitnet: float = 0.5
+    digitnet_by_size: float = 0.0
+
+    def candidates(self, finds: Sequence[Find], answers: npt.NDArray[np.float32]) -> list[Candidate]:
+        """The finds, weighed; `answers` (N, 11) are DigitNet's probabilities for their close-ups."""
+        if not finds:
+            return []
+        log_probabilities = self.log_probabilities(*evidence(finds, answers))
+        told = features(finds, answers, log_probabilities)
+        odds = np.clip(told @ np.array(self.exists) + self.offset, -30, 30)
+        return [
+            Candidate(find, float(exists), probabilities)
+            for find, exists, probabilities in zip(
+                finds, 1 / (1 + np.exp(-odds)), np.exp(log_probabilities), strict=True
+            )
+        ]
+
+    def log_probabilities(self, located: Numbers, seen: Numbers, doublings: Numbers) -> Numbers:
+        """(N, 10), of each digit, from what `evidence` gives."""
+        located_power = (self.locator + self.locator_by_size * doublings)[:, np.newaxis]
+        seen_power = (self.digitnet + self.digitnet_by_size * doublings)[:, np.newaxis]
+        joint = located_power * located + seen_power * seen
+        joint = joint - joint.max(1, keepdims=True)
+        total: Numbers = joint - np.log(np.exp(joint).sum(1, keepdims=True))
+        return total
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Fusion":
+        """Raises ValueError or TypeError where `text` is no such weights."""
+        content = json.loads(text)
+        exists = tuple(float(weight) for weight in content.pop("exists"))
+        if len(exists) != FEATURES:
+            raise ValueError(f"{len(exists)} weights for {FEATURES} features")
+        return cls(exists=exists, **{name: float(value) for name, value in content.items()})
+
+
+def evidence(finds: Sequence[Find], answers: npt.NDArray[np.float32]) -> tuple[Numbers, Numbers, Numbers]:
+    """The locator's and DigitNet's log-probabilities of the digits, each (N, 10), and doublings of 32 pixels (N,)."""
+    scores = np.stack([find.scores for find in finds]).astype(np.float64)
+    located = np.log(np.clip(scores, LEAST, 1 - LEAST) / (1 - np.clip(scores, LEAST, 1 - LEAST)))
+    seen = np.log(np.maximum(answers[:, :NOT_A_DIGIT], LEAST).astype(np.float64))
+    height = np.array([find.height for find in finds])
+    return located, seen - seen.max(1, keepdims=True), np.clip(np.log2(height / 32), -2, 2)
+
+
+def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probabilities: Numbers) -> Numbers:
+    """What tells whether a digit is there, (N, 8).
+
+    The logit of the locator's best score; DigitNet's log-odds against "not a digit"; the log-probability of the
+    likeliest digit; which part of DigitNet's belief is on that digit; the height in doublings of 32 pixels, and its
+    square; how wide it is for its height, as a logarithm; the best logit among other finds of the same ink.
+    """
+    located, _, doublings = evidence(finds, answers)
+    none = np.clip(answers[:, NOT_A_DIGIT].astype(np.float64), LEAST, 1 - LEAST)
+    best = log_probabilities.argmax(1)
+    ten = answers[:, :NOT_A_DIGIT].astype(np.float64)
+    agreed = ten[np.arange(len(best)), best] / np.maximum(ten.sum(1), 1e-12)
+    shape = np.log([max(find.width, 1.0) / max(find.height, 1.0) for find in finds])
+    logit = located.max(1)
+    rivals = same_ink(finds, finds) & ~np.eye(len(finds), dtype=np.bool_)
+    rival = np.where(rivals, logit[np.newaxis], UNRIVALLED).max(1)
+    told = [logit, np.log((1 - none) / none), log_probabilities.max(1), agreed, doublings, doublings**2, shape, rival]
+    return np.stack(told, axis=1)

@@ -1,0 +1,140 @@
+"""A picture of any number of digits to a `Page`: find, look closer, weigh each line as a whole."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from digitnet import doubt, runtime
+from digitnet import line as lattice
+from digitnet.closeup import closeups
+from digitnet.constraint import Constraint
+from digitnet.doubt import Doubt
+from digitnet.errors import ModelError
+from digitnet.fusion import Fusion
+from digitnet.line import Candidate, ReadDigit, grouped
+from digitnet.locate import DEEPEST, EVENING_VERSION, Find, Grey, in_one_size, locate
+from digitnet.picture import Picture
+from digitnet.results import Box, Digit, Line, Page
+
+LEAST_LIKELY = 0.03  # a find that is less likely to be a digit is dropped before lines are read
+LIKELIER_NOT = 0.5  # a digit in a reading that is less likely there than this is "not a digit"
+
+Closer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # images (N, 28, 28) to answers (N, 11)
+
+
+@dataclass(frozen=True)
+class PageReader:
+    """Reads pages with a locator and, for the close-ups, DigitNet.
+
+    Attributes:
+        session: the locator.
+        answers: DigitNet's eleven probabilities (N, 11) for normalised images (N, 28, 28).
+        fusion: how to weigh the two.
+        doubt: how sure of a digit to be.
+    """
+
+    session: onnxruntime.InferenceSession
+    answers: Closer
+    fusion: Fusion
+    doubt: Doubt
+
+    @classmethod
+    def from_onnx(cls, content: bytes, name: str, answers: Closer, max_error: float | None) -> "PageReader":
+        """Reads with the locator in `content`, doubting as `doubt.chosen` says for `max_error`.
+
+        Raises ModelError, calling it `name`, where it is no locator of this version.
+        """
+        try:
+            session = runtime.session(content)
+            metadata = session.get_modelmeta().custom_metadata_map
+            fusion = Fusion.from_json(metadata["digitnet.fusion"])
+            risks = doubt.from_json(metadata["digitnet.risks"])
+            of_this_version = metadata["digitnet.evening"] == str(EVENING_VERSION)
+            list(in_one_size(session, np.zeros((DEEPEST, DEEPEST), np.float32)))
+        except Exception as error:  # ONNX Runtime has no exception class of its own to catch
+            raise ModelError(
+                f"{name}: not a locator in ONNX ({type(error).__name__}); make one with: digitnet export locator.pth"
+            ) from error
+        if not of_this_version:
+            raise ModelError(f"{name}: made for another version of DigitNet; make it anew: digitnet export locator.pth")
+        return cls(session, answers, fusion, doubt.chosen(risks, max_error))
+
+    def candidates(self, grey: Grey) -> list[Candidate]:
+        """All that may be a digit in a picture (H, W) in [0, 1]."""
+        finds = locate(self.session, grey)
+        if not finds:
+            return []
+        candidates = self.fusion.candidates(finds, self.answers(closeups(grey, finds)))
+        return [candidate for candidate in candidates if candidate.exists > LEAST_LIKELY]
+
+    def read(self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None) -> Page:
+        """The page in a picture.
+
+        Args:
+            constraint: what each line is to be.
+            lines: how many lines to keep at most, the likeliest.
+        """
+        read = [self._line(line, constraint, picture) for line in grouped(self.candidates(picture.grey))]
+        found = [line for line in read if line]
+        note = None
+        if lines is not None and len(found) != lines:
+            note = f"{len(found)} of {lines} lines found"
+            if len(found) > lines:
+                note = f"{len(found)} lines found, the likeliest {lines} kept"
+                surest = sorted(found, key=lambda line: -sum(digit.confidence for digit in line.digits))[:lines]
+                found = [line for line in found if line in surest]
+        return Page(picture.width, picture.height, tuple(found), note)
+
+    def _line(self, candidates: Sequence[Candidate], constraint: Constraint | None, picture: Picture) -> Line | None:
+        """The line that the candidates are, with what the constraint did; None if there is nothing to read."""
+        free = self._as_line(lattice.read(candidates), picture)
+        if constraint is None:
+            return free
+        reading = lattice.read(candidates, constraint)
+        if reading.allowed:
+            bound = self._as_line(reading, picture)
+            without = free.text if free else "nothing"
+            changed = bound and bound.text != without
+            return bound and replace(bound, note=f"{constraint.name}{f'; without it {without}' if changed else ''}")
+        reason = f"no reading has {constraint.name}"
+        return free and replace(
+            free,
+            digits=tuple(replace(digit, digit=None, reason=reason) for digit in free.digits),
+            confidence=0.0,
+            note=f"{reason}; without it {free.text}",
+        )
+
+    def _as_line(self, reading: lattice.Reading, picture: Picture) -> Line | None:
+        """The line in a reading; None if nothing in it is likelier to be a digit than not."""
+        if not any(_there(digit) >= LIKELIER_NOT for digit in reading.digits):
+            return None
+        digits = tuple(self._as_digit(digit, picture) for digit in reading.digits)
+        boxes = [digit.box for digit in digits if digit.box]
+        left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+        right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
+        return Line(digits, reading.confidence, Box(left, top, right - left, bottom - top))
+
+    def _as_digit(self, read: ReadDigit, picture: Picture) -> Digit:
+        reason = None
+        if read.confidence < self.doubt.threshold:
+            likeliest = sorted(range(10), key=lambda digit: -read.probabilities[digit])
+            other = next(digit for digit in likeliest if digit != read.digit)
+            reason = "not a digit" if _there(read) < LIKELIER_NOT else f"unsure: {read.digit} or {other}"
+        digit = None if reason else read.digit
+        return Digit(digit, read.confidence, reason, read.digit, read.probabilities, _box(read.candidate.find, picture))
+
+
+def _there(read: ReadDigit) -> float:
+    """The probability that there is a digit, whichever it is."""
+    return read.confidence / max(read.probabilities[read.digit], 1e-9)
+
+
+def _box(find: Find, picture: Picture) -> Box:
+    """Where the find lies in the picture as it was given."""
+    scale = picture.scale
+    left, top = max(0, round(find.left * scale)), max(0, round(find.top * scale))
+    right, bottom = min(picture.width, round(find.right * scale)), min(picture.height, round(find.bottom * scale))
+    return Box(left, top, max(1, right - left), max(1, bottom - top))
