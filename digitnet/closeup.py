@@ -7,7 +7,7 @@ or light, inside of its box, and what belongs to its neighbours is what lies mos
 import cv2
 import numpy as np
 
-from digitnet.ink import Array, Mask, large_ink_map
+from digitnet.ink import FAINTEST, Array, Mask, large_ink_map
 from digitnet.locate import Find
 from digitnet.normalise import SIDE, fit
 
@@ -52,9 +52,9 @@ def _own_strokes(ink: Array, box: tuple[slice, slice]) -> Mask:
     """The pixels of the digit in the box: the pieces of ink that lie in it for the most part, cut where they leave."""
     inside = ink[box]
     mask = np.zeros(ink.shape, np.uint8)
-    if not inside.size:
+    full = float(np.quantile(inside, 0.97)) if inside.size else 0.0
+    if full < FAINTEST / 2:
         return mask
-    full = float(np.quantile(inside, 0.97))
     strong = (ink > STROKE * full).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
     within = np.bincount(labels[box].ravel(), minlength=count)

@@ -15,8 +15,9 @@ from digitnet.doubt import NOT_A_DIGIT
 from digitnet.line import Candidate
 from digitnet.locate import Find, same_ink
 
-FEATURES = 8  # numbers that tell of a find whether it is a digit
+FEATURES = 11  # numbers that tell of a find whether it is a digit
 LEAST = 1e-4  # of a probability; a network that is surer of an error than this is not believed
+NEIGHBOURHOOD = 2.0  # heights of a digit between the centres of neighbours
 UNRIVALLED = -4.0  # logit of the best rival where there is none; weaker finds are not looked at
 
 Numbers = npt.NDArray[np.float64]
@@ -80,17 +81,20 @@ def evidence(finds: Sequence[Find], answers: npt.NDArray[np.float32]) -> tuple[N
     """The locator's and DigitNet's log-probabilities of the digits, each (N, 10), and doublings of 32 pixels (N,)."""
     scores = np.stack([find.scores for find in finds]).astype(np.float64)
     located = np.log(np.clip(scores, LEAST, 1 - LEAST) / (1 - np.clip(scores, LEAST, 1 - LEAST)))
-    seen = np.log(np.maximum(answers[:, :NOT_A_DIGIT], LEAST).astype(np.float64))
+    # Where DigitNet sees no digit it has no opinion on which digit it is.
+    seen = np.log(answers[:, :NOT_A_DIGIT].astype(np.float64) + answers[:, NOT_A_DIGIT:] / NOT_A_DIGIT + LEAST)
     height = np.array([find.height for find in finds])
     return located, seen - seen.max(1, keepdims=True), np.clip(np.log2(height / 32), -2, 2)
 
 
 def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probabilities: Numbers) -> Numbers:
-    """What tells whether a digit is there, (N, 8).
+    """What tells whether a digit is there, (N, 11).
 
     The logit of the locator's best score; DigitNet's log-odds against "not a digit"; the log-probability of the
     likeliest digit; which part of DigitNet's belief is on that digit; the height in doublings of 32 pixels, and its
-    square; how wide it is for its height, as a logarithm; the best logit among other finds of the same ink.
+    square; how wide it is for its height, as a logarithm; the best logit among other finds of the same ink;
+    then of its neighbours in a line, the surest on each side: the better logit of the two, the worse, and how much
+    their sizes differ from its own.
     """
     located, _, doublings = evidence(finds, answers)
     none = np.clip(answers[:, NOT_A_DIGIT].astype(np.float64), LEAST, 1 - LEAST)
@@ -101,5 +105,25 @@ def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probab
     logit = located.max(1)
     rivals = same_ink(finds, finds) & ~np.eye(len(finds), dtype=np.bool_)
     rival = np.where(rivals, logit[np.newaxis], UNRIVALLED).max(1)
-    told = [logit, np.log((1 - none) / none), log_probabilities.max(1), agreed, doublings, doublings**2, shape, rival]
+    company = _company(finds, logit, rivals)
+    told = [logit, np.log((1 - none) / none), log_probabilities.max(1), agreed, doublings, doublings**2, shape, rival, *company]
     return np.stack(told, axis=1)
+
+
+def _company(finds: Sequence[Find], logit: Numbers, rivals: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers, Numbers]:
+    """The surest neighbours on both sides: the better logit, the worse, and how unlike in height they are, (N,) each."""
+    left, top, right, bottom = np.array([(find.left, find.top, find.right, find.bottom) for find in finds]).T
+    height, across, down = bottom - top, (left + right) / 2, (top + bottom) / 2
+    tall = np.maximum(height[:, np.newaxis], height)
+    unlike = np.abs(np.log2(height[:, np.newaxis] / height))
+    to_the_right = across - across[:, np.newaxis]  # (find, its neighbour)
+    near = (np.abs(to_the_right) < NEIGHBOURHOOD * tall) & (np.abs(down - down[:, np.newaxis]) < 0.6 * tall)
+    near &= (unlike < 1.3) & ~rivals
+    sides, differences = [], []
+    for side in (near & (to_the_right > 0), near & (to_the_right < 0)):
+        beside = np.where(side, logit, UNRIVALLED)
+        surest = beside.argmax(1)
+        rows = np.arange(len(finds))
+        sides.append(beside[rows, surest])
+        differences.append(np.where(side.any(1), unlike[rows, surest], 0.0))
+    return np.maximum(*sides), np.minimum(*sides), differences[0] + differences[1]

@@ -259,7 +259,11 @@ class _Lattice:
         return total
 
     def _likeliest(self) -> tuple[float, list[tuple[int, int]]]:
-        """The weight of the heaviest reading, and its candidates and digits from left to right."""
+        """The reading to give, its candidates and digits from left to right, and its weight.
+
+        It is the heaviest way through the lattice where each candidate's digits weigh as parts of its likeliest one:
+        a digit that is surely there is in it, however unsure which it is.
+        """
         start = self.constraint.start
         # For each candidate and state: the weight of the best way there, the candidate and state before, the digit.
         ways: list[dict[State, tuple[float, int, State, int]]] = []
@@ -277,7 +281,7 @@ class _Lattice:
             for state, (weight, other) in before.items():
                 for digit, probability in enumerate(self.digits[index]):
                     after = self.constraint.step(state, digit)
-                    gain = weight * self.exists[index] * probability
+                    gain = weight * self.exists[index] * probability / max(self.digits[index])
                     if after is not None and gain > here.get(after, (0.0,))[0]:
                         here[after] = (gain, other, state, digit)
             ways.append(here)
@@ -290,5 +294,6 @@ class _Lattice:
         while index >= 0:
             _, other, earlier, digit = ways[index][state]
             path.append((index, digit))
+            heaviest *= max(self.digits[index])
             index, state = other, earlier
         return heaviest, path

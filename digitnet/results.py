@@ -3,10 +3,7 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from PIL import Image
+from typing import Any
 
 WIDE_GAP = 0.8  # heights of a digit; a wider gap is a blank in a line's text
 
@@ -109,14 +106,14 @@ class Page:
         lines: from top to bottom; none where there is nothing to read.
         note: what asking for a number of lines did, such as "5 lines found, the likeliest 3 kept"; None where it did
             nothing.
-        artist: makes `draw`'s drawing of a page.
+        artist: draws a page, for `draw`.
     """
 
     width: int
     height: int
     lines: tuple[Line, ...]
     note: str | None = None
-    artist: "Callable[[Page], Image.Image] | None" = field(default=None, repr=False, compare=False)
+    artist: "Callable[[Page], Any] | None" = field(default=None, repr=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -128,8 +125,8 @@ class Page:
         """Of all lines, in reading order."""
         return tuple(itertools.chain.from_iterable(line.digits for line in self.lines))
 
-    def draw(self) -> "Image.Image":
-        """The picture with each digit's box and what was read there.
+    def draw(self) -> Any:
+        """A PIL image: the picture with each digit's box and what was read there.
 
         Raises ValueError for a page that no reader made, which has no picture.
         """

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from digitnet.fusion import FEATURES, Fusion, evidence, features
+from digitnet.locate import Find
+
+
+def find(left=0.0, tall=32.0, **scores):
+    """A find whose scores are 0.01 but for those given, as in d7=0.9."""
+    ten = np.full(10, 0.01, np.float32)
+    for name, score in scores.items():
+        ten[int(name[1:])] = score
+    return Find(left, 0.0, left + 0.6 * tall, tall, ten)
+
+
+def answer(digit, probability, none=0.01):
+    eleven = np.full((1, 11), (1 - probability - none) / 9, np.float32)
+    eleven[0, digit], eleven[0, 10] = probability, none
+    return eleven
+
+
+def test_probabilities_add_up_and_the_two_networks_are_weighed_by_their_powers():
+    finds = [find(d4=0.6, d9=0.5)]
+    for power, digit in ((0.0, 4), (2.0, 9)):
+        (candidate,) = Fusion(digitnet=power).candidates(finds, answer(9, 0.97))
+        assert candidate.probabilities.sum() == pytest.approx(1)
+        assert candidate.probabilities.argmax() == digit
+        assert candidate.find is finds[0]
+
+
+def test_powers_may_change_with_the_digits_size():
+    fusion = Fusion(digitnet=1.0, digitnet_by_size=1.0)
+    small, large = fusion.candidates([find(tall=16, d4=0.6), find(200, 64, d4=0.6)], np.repeat(answer(9, 0.9), 2, 0))
+    assert small.probabilities[9] < large.probabilities[9]
+
+
+def test_the_odds_of_a_digit_are_a_weighted_sum_of_what_tells_of_it():
+    finds, answers = [find(d4=0.9)], answer(4, 0.9)
+    weights = tuple(np.linspace(-0.2, 0.3, FEATURES))
+    fusion = Fusion(exists=weights, offset=0.3)
+    (candidate,) = fusion.candidates(finds, answers)
+    told = features(finds, answers, fusion.log_probabilities(*evidence(finds, answers)))[0]
+    assert np.log(candidate.exists / (1 - candidate.exists)) == pytest.approx(told @ np.array(weights) + 0.3)
+
+
+def test_a_surer_find_of_the_same_ink_is_a_rival_and_a_neighbour_is_not():
+    def rival(other):
+        finds = [find(d4=0.5), other]
+        answers = np.repeat(answer(4, 0.9), 2, 0)
+        return features(finds, answers, np.log(np.full((2, 10), 0.1)))[0, 7]
+
+    assert rival(find(3, d9=0.9)) == pytest.approx(np.log(9), abs=1e-3)
+    assert rival(find(60, d9=0.9)) == rival(find(90, d9=0.2)) < np.log(0.01 / 0.99) + 1
+
+
+def test_no_finds_are_no_candidates():
+    assert Fusion().candidates([], np.zeros((0, 11), np.float32)) == []
+
+
+def test_weights_survive_json_and_wrong_ones_are_refused():
+    fusion = Fusion(exists=tuple(range(FEATURES)), offset=0.5, locator=1.5, digitnet_by_size=-0.1)
+    assert Fusion.from_json(fusion.to_json()) == fusion
+    for text in ("[]", "{}", '{"exists": [1]}', fusion.to_json().replace("offset", "offsets")):
+        with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+            Fusion.from_json(text)

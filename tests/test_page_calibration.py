@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from digitnet import page_calibration
+from digitnet.doubt import Doubt
+from digitnet.fusion import Fusion
+from digitnet.locate import Find
+from digitnet.page import PageReader
+from digitnet.page_calibration import matched, risks
+from digitnet.synth import MadeDigit, MadePage
+
+
+def find(left, top, width=20.0, height=30.0, digit=3, score=0.9):
+    scores = np.full(10, 0.01, np.float32)
+    scores[digit] = score
+    return Find(left, top, left + width, top + height, scores)
+
+
+def test_a_find_is_the_digit_that_it_shares_most_with_and_others_of_it_are_nothing():
+    digits = [MadeDigit(3, 0, 0, 20, 30, 0), MadeDigit(8, 40, 0, 60, 30, 0), MadeDigit(1, 80, 0, 90, 30, 0)]
+    finds = [find(5, 2), find(1, 0), find(41, 2), find(200, 0), find(40, 0, height=90)]
+    assert matched(finds, digits) == [None, digits[0], digits[1], None, None]
+
+
+def test_nobody_can_say_what_a_find_of_a_digit_that_is_cut_off_is():
+    cut_off = MadeDigit(None, -10, 0, 10, 30, 0)
+    (truth, other) = matched([find(-4, 0), find(40, 0)], [cut_off])
+    assert truth.label is None
+    assert other is None
+
+
+def test_risks_are_the_part_of_what_is_read_that_is_wrong(monkeypatch):
+    """Two sure digits of which one is wrong, and an unsure one that is right, far apart."""
+    page = MadePage(
+        np.full((64, 512), 200, np.uint8),
+        (MadeDigit(3, 0, 0, 20, 30, 0), MadeDigit(5, 200, 0, 220, 30, 0), MadeDigit(3, 400, 0, 420, 30, 0)),
+    )
+    finds = [find(0, 0, score=0.999), find(200, 0, score=0.999), find(400, 0, score=0.8)]
+    monkeypatch.setattr("digitnet.page.locate", lambda session, grey: finds)
+    reader = PageReader(None, lambda images: np.full((len(images), 11), 1 / 11, np.float32), Fusion(), Doubt(0.0))
+    table = {round(risk.threshold, 3): risk.error for risk in risks(reader, [page])}
+    assert table[0.1] == pytest.approx(1 / 3)
+    assert table[0.91] == pytest.approx(1 / 2)
+
+
+def test_made_pages_are_the_same_every_time_and_of_several_sizes():
+    one, other = (list(page_calibration.made_pages(None, 4)) for _ in range(2))
+    assert all(np.array_equal(a.picture, b.picture) for a, b in zip(one, other, strict=True))
+    assert len({page.picture.shape for page in one}) > 1
