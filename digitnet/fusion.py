@@ -106,12 +106,22 @@ def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probab
     rivals = same_ink(finds, finds) & ~np.eye(len(finds), dtype=np.bool_)
     rival = np.where(rivals, logit[np.newaxis], UNRIVALLED).max(1)
     company = _company(finds, logit, rivals)
-    told = [logit, np.log((1 - none) / none), log_probabilities.max(1), agreed, doublings, doublings**2, shape, rival, *company]
+    told = [
+        logit,
+        np.log((1 - none) / none),
+        log_probabilities.max(1),
+        agreed,
+        doublings,
+        doublings**2,
+        shape,
+        rival,
+        *company,
+    ]
     return np.stack(told, axis=1)
 
 
 def _company(finds: Sequence[Find], logit: Numbers, rivals: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers, Numbers]:
-    """The surest neighbours on both sides: the better logit, the worse, and how unlike in height they are, (N,) each."""
+    """Of the surest neighbours on both sides the better logit, the worse, and how unlike in height they are, (N,)."""
     left, top, right, bottom = np.array([(find.left, find.top, find.right, find.bottom) for find in finds]).T
     height, across, down = bottom - top, (left + right) / 2, (top + bottom) / 2
     tall = np.maximum(height[:, np.newaxis], height)

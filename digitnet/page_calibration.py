@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from torch.nn import functional
 from digitnet.calibration import THRESHOLDS
 from digitnet.closeup import closeups
 from digitnet.doubt import Doubt, Risk
+from digitnet.errors import ModelError
 from digitnet.fusion import Fusion, evidence, features
 from digitnet.line import grouped, read
 from digitnet.locate import Find, locate
@@ -53,7 +53,9 @@ def calibrate_pages(
 ) -> PageCalibration:
     """Measures two networks, as `PageReader` has them, on made pages with digits of the MNIST in `data`.
 
-    Raises DataError where MNIST is not to be had.
+    Raises:
+        DataError: MNIST is not to be had.
+        ModelError: the locator finds no digits at all.
     """
     made = list(made_pages(data, pages))
     reader = PageReader(session, answers, Fusion(), Doubt(0.0))
@@ -73,8 +75,10 @@ def fitted(reader: PageReader, pages: Sequence[MadePage]) -> Fusion:
     looks = [
         (finds, answers, _labels(finds, page)) for page in pages for finds, answers in [_look(reader, page)] if finds
     ]
-    labels = torch.from_numpy(np.concatenate([labels for _, _, labels in looks]))
+    labels = torch.tensor([label for _, _, labels in looks for label in labels])
     known, is_digit = labels != UNKNOWN, labels >= 0
+    if not is_digit.any():
+        raise ModelError("the locator finds no digit on any of the made pages; train it longer before exporting it")
     told = zip(*(evidence(finds, answers) for finds, answers, _ in looks), strict=True)
     located, seen, doublings = (torch.from_numpy(np.concatenate(parts))[is_digit] for parts in told)
     fusion = _digit_powers(located, seen, doublings, labels[is_digit])
@@ -91,14 +95,12 @@ def _look(reader: PageReader, page: MadePage) -> tuple[list[Find], Answers]:
     return finds, reader.answers(closeups(grey, finds)) if finds else np.zeros((0, 11), np.float32)
 
 
-def _labels(finds: Sequence[Find], page: MadePage) -> npt.NDArray[np.int64]:
+def _labels(finds: Sequence[Find], page: MadePage) -> list[int]:
     """The digit of each find, `NOTHING` where there is none, `UNKNOWN` where nobody can say."""
-    return np.array(
-        [
-            NOTHING if digit is None else UNKNOWN if digit.label is None else digit.label
-            for digit in matched(finds, page.digits)
-        ]
-    )
+    return [
+        NOTHING if digit is None else UNKNOWN if digit.label is None else digit.label
+        for digit in matched(finds, page.digits)
+    ]
 
 
 def matched(finds: Sequence[Find], digits: Sequence[MadeDigit]) -> list[MadeDigit | None]:

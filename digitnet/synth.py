@@ -151,6 +151,7 @@ class PageMaker:
         self.others = others
         self.papers = list((papers or PAPERS).values())
         self.thin = thinned(digits[:THINNED])
+        self._characters = set("".join(map(str, np.unique(labels))))
 
     def page(self, rng: Generator, height: int = 192, width: int = 256) -> MadePage:
         """A page as it comes: any size of digit, any number of lines, some pages empty."""
@@ -166,22 +167,39 @@ class PageMaker:
         return MadePage(self._photographed(sheet, rng), tuple(sheet.digits))
 
     def number(self, rng: Generator, length: int, *, touching: bool = False) -> MadePage:
-        """A page with one number of `length` digits, whole, apart from each other or each touching the next."""
+        """A page with one legible number of `length` digits, whole, apart or each touching the next."""
+        digits = rng.choice(np.unique(self.labels), length)
+        return self.text(rng, "".join(map(str, digits)), touching=touching)
+
+    def text(self, rng: Generator, text: str, *, touching: bool = False) -> MadePage:
+        """A page with these digits, legible and whole, a line a line, wide gaps for blanks.
+
+        Raises UsageError for a text of anything else, and for digits that this maker has not got.
+        """
+        lines = text.splitlines()
+        if not text.strip() or set(text) - set("0123456789 \n") or set(text) - set(" \n") - self._characters:
+            raise UsageError(f"the text {text!r} cannot be written; give digits, blanks and line breaks")
         hand = replace(any_hand(rng), height=rng.uniform(24, 56), joined=0.0)
         hand = replace(hand, slope=float(np.clip(hand.slope, -0.1, 0.1)))
         height = hand.height
-        width = round((2 * length + 4) * height)
-        sheet = Sheet(round(6 * height + abs(hand.slope) * width), width)
-        x, y = height, 2 * height + max(0.0, -hand.slope * width)
-        for place in range(length):
-            patch, label = self._any_digit(hand, rng)
-            top = round(y + hand.slope * x)
-            if place:
-                x = sheet.touch(patch, top, x) if touching else x + height * rng.uniform(0.12, 0.5)
-            sheet.write(patch, round(x), top, label, line=0)
-            x += patch.width
+        width = round((2 * max(map(len, lines)) + 4) * height)
+        sheet = Sheet(round((4 + 2 * len(lines)) * height + abs(hand.slope) * width), width)
+        for line, characters in enumerate(lines):
+            x, y = height, (2 + 2 * line) * height + max(0.0, -hand.slope * width)
+            before = " "
+            for character in characters:
+                if character == " ":
+                    x += height * rng.uniform(1.2, 1.8)
+                else:
+                    patch, label = self._any_digit(hand, rng, int(character))
+                    top = round(y + hand.slope * x)
+                    if before != " ":
+                        x = sheet.touch(patch, top, x) if touching else x + height * rng.uniform(0.12, 0.5)
+                    sheet.write(patch, round(x), top, label, line)
+                    x += patch.width
+                before = character
         sheet.trim(round(height))
-        return MadePage(self._photographed(sheet, rng), tuple(sheet.digits))
+        return MadePage(self._photographed(sheet, rng, depth=rng.uniform(0.4, 0.95)), tuple(sheet.digits))
 
     def _fill(self, sheet: "Sheet", hand: Hand, rng: Generator) -> None:
         height = hand.height
@@ -255,13 +273,15 @@ class PageMaker:
             index = int(rng.choice(alike))
         return written(pool[index], hand), int(self.labels[index])
 
-    def _photographed(self, sheet: "Sheet", rng: Generator) -> Picture:
+    def _photographed(self, sheet: "Sheet", rng: Generator, depth: float | None = None) -> Picture:
+        """The sheet on some paper, its ink taking away that part of the light, as a camera sees it."""
         paper = self.papers[rng.integers(len(self.papers))](sheet.height, sheet.width, rng)
         ink = np.minimum(sheet.ink, 1)
         if rng.random() < 0.5:
             bare = enlarged(rng.random((sheet.height // 2, sheet.width // 2)), paper.shape)  # where the pen skips
             ink = ink * (1 - rng.uniform(0, 0.5) * bare)
-        depth = rng.uniform(0.3, 0.95) if rng.random() < 0.85 else rng.uniform(0.15, 0.3)
+        if depth is None:
+            depth = rng.uniform(0.3, 0.95) if rng.random() < 0.85 else rng.uniform(0.15, 0.3)
         picture: Any = paper * (1 - depth * ink) * light(sheet.height, sheet.width, rng)
         if rng.random() < 0.2:
             picture = 1 - picture  # chalk, and screens

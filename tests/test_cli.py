@@ -1,10 +1,13 @@
+import csv
+import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, environment, run_python
+from helpers import ROOT, environment, page_of, run_python
 from PIL import Image, ImageDraw
 
 from digitnet import cli
@@ -183,3 +186,80 @@ def test_the_same_pixels_from_a_file_and_from_python_give_the_same_answer(tmp_pa
     Image.fromarray(pixels).save(tmp_path / "digit.png")
     cli.main(["predict", "--json", str(tmp_path / "digit.png")])
     assert json.loads(capsys.readouterr().out)["probabilities"] == list(reader.predict(pixels).probabilities)
+
+
+@pytest.fixture
+def pages(tmp_path, mnist_digits):
+    """Two pages, a.png with 0123 over 45 and b.png with nothing."""
+    grey, _ = page_of(mnist_digits, ["0123", "45"])
+    Image.fromarray((grey * 255).astype(np.uint8)).save(tmp_path / "a.png")
+    Image.new("L", (200, 100), 220).save(tmp_path / "b.png")
+    return str(tmp_path / "a.png"), str(tmp_path / "b.png")
+
+
+def test_a_page_is_read_as_plain_lines_and_several_under_their_names(pages, capsys):
+    page, empty = pages
+    assert cli.main(["read", page]) == 0
+    assert capsys.readouterr().out == "0123\n45\n"
+    assert cli.main(["read", page, empty]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{page}: 0123\n{page}: 45\n"
+    assert captured.err == f"digitnet: {empty}: no digits found\n"
+
+
+def test_a_page_on_standard_input_is_read(pages):
+    piped = subprocess.run(
+        [sys.executable, "-m", "digitnet", "read", "-"],
+        input=Path(pages[0]).read_bytes(),
+        capture_output=True,
+        env=environment(),
+    )
+    assert (piped.returncode, piped.stdout) == (0, b"0123\n45\n")
+
+
+def test_pages_as_json_are_an_object_a_picture_and_bad_ones_do_not_stop_the_others(pages, capsys):
+    page, empty = pages
+    assert cli.main(["read", "--json", page, "missing.png", empty]) == 1
+    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
+    assert list(first) == ["file", "width", "height", "note", "lines"]
+    assert list(first["lines"][0]) == ["text", "confidence", "box", "note", "digits"]
+    assert (first["file"], [line["text"] for line in first["lines"]]) == (page, ["0123", "45"])
+    assert second == {"file": "missing.png", "error": "missing.png: cannot be opened (No such file or directory)"}
+    assert (third["file"], third["lines"], third["width"], third["height"]) == (empty, [], 200, 100)
+
+
+def test_pages_as_csv_have_a_row_a_line(pages, capsys):
+    assert cli.main(["read", "--csv", "--length", "4", *pages]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["file"], row["line"], row["text"]) for row in rows] == [(pages[0], "1", "0123"), (pages[0], "2", "??")]
+    assert rows[1]["note"] == "no reading has length 4; without it 45"
+    assert all(float(rows[0][field]) > 0 for field in ("confidence", "x", "y", "width", "height"))
+
+
+def test_what_a_constraint_did_is_said_on_standard_error(pages, capsys):
+    page, _ = pages
+    assert cli.main(["read", "--pattern", r"\d\d4?\d?", "--lines", "3", page]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1] == "45"
+    assert f"digitnet: {page}: 2 of 3 lines found" in captured.err
+    assert r"pattern \d\d4?\d?" in captured.err
+
+
+def test_pages_are_drawn(pages, tmp_path):
+    assert cli.main(["read", *pages, "--show", str(tmp_path / "seen.png")]) == 0
+    with Image.open(tmp_path / "seen.png") as drawing:
+        assert min(drawing.size) >= 400
+
+
+@pytest.mark.parametrize(
+    "options", [["--lines", "0"], ["--length", "0"], ["--pattern", "x"], ["--show", "seen.txt"], ["--max-error", "2"]]
+)
+def test_what_cannot_be_asked_of_a_page_is_wrong_usage(pages, options, capsys):
+    assert cli.main(["read", *pages, *options]) == 2
+    assert capsys.readouterr().err.startswith("digitnet: ")
+
+
+def test_a_locator_of_ones_own_must_be_one(pages, tmp_path, capsys):
+    (tmp_path / "locator.onnx").write_bytes(b"none")
+    assert cli.main(["read", *pages, "--locator", str(tmp_path / "locator.onnx")]) == 1
+    assert "not a locator" in capsys.readouterr().err

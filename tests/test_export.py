@@ -1,16 +1,21 @@
+from functools import partial
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from helpers import run_python
+from helpers import ROOT, page_of, run_python
 
-from digitnet import Reader
+from digitnet import Reader, page_calibration
 from digitnet import export as exporting
 from digitnet.checkpoint import load_weights
 from digitnet.errors import ModelError
 from digitnet.export import export, to_onnx
+from digitnet.fusion import Fusion
+from digitnet.locator import Locator
 from digitnet.model import DigitNet
+from digitnet.page_calibration import PageCalibration
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +37,10 @@ def test_onnx_runtime_gives_the_logits_of_torch_for_any_number_of_pictures(expor
 
 
 def test_a_model_whose_logits_disagree_is_refused_and_not_written(weights_path, tmp_path, monkeypatch):
-    def converted_wrongly(model, metadata, converted=exporting._converted):
+    def converted_wrongly(model, *arguments, converted=exporting._converted):
         with torch.no_grad():
             model.model.head.bias[3] += 0.01
-        content = converted(model, metadata)
+        content = converted(model, *arguments)
         with torch.no_grad():
             model.model.head.bias[3] -= 0.01
         return content
@@ -73,3 +78,64 @@ def test_weights_that_are_refused_are_not_exported(tmp_path):
     assert finished.returncode == 1
     assert "not a file of PyTorch weights" in finished.stderr
     assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.fixture(scope="module")
+def few_pages():
+    """Calibrates locators on a few pages only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "calibrate_pages", partial(page_calibration.calibrate_pages, pages=8))
+        yield
+
+
+@pytest.fixture(scope="module")
+def exported_locator(tmp_path_factory, few_pages):
+    """The package's locator and its ONNX form."""
+    weights = ROOT / "models" / "locator.pth"
+    model = Locator().eval()
+    model.load_state_dict(load_weights(weights, lambda _: Locator()))
+    return model, export(weights, tmp_path_factory.mktemp("locator") / "locator.onnx")
+
+
+def test_a_locator_is_exported_for_pages_of_any_size_and_read_with(exported_locator, mnist_digits):
+    model, path = exported_locator
+    session = onnxruntime.InferenceSession(path)
+    for shape in ((1, 1, 64, 96), (2, 1, 160, 32)):
+        pages = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        (found,) = session.run(["finds"], {"pages": pages})
+        expected = model(torch.from_numpy(pages)).detach().numpy()
+        assert found.shape == (shape[0], 14, shape[2] // 4, shape[3] // 4)
+        assert np.abs(found - expected).max() < 1e-3
+    Reader(locator=path).read(page_of(mnist_digits, ["12"])[0])  # whatever it finds
+
+
+def test_a_locator_tells_what_it_was_weighed_with_and_is_no_digitnet(exported_locator):
+    _, path = exported_locator
+    keys = {entry.key for entry in onnx.load(path).metadata_props}
+    assert keys == {f"digitnet.{key}" for key in ("evening", "weights", "digitnet", "fusion", "risks")}
+    with pytest.raises(ModelError, match="not a DigitNet in ONNX"):
+        Reader(path)
+
+
+def test_a_locator_whose_numbers_disagree_is_refused(tmp_path, monkeypatch):
+    torch.save(Locator().state_dict(), tmp_path / "locator.pth")
+
+    def converted_wrongly(model, *arguments, converted=exporting._converted):
+        with torch.no_grad():
+            model.head.bias[3] += 0.01
+        proto = converted(model, *arguments)
+        with torch.no_grad():
+            model.head.bias[3] -= 0.01
+        return proto
+
+    monkeypatch.setattr(exporting, "_converted", converted_wrongly)
+    monkeypatch.setattr(exporting, "calibrate_pages", lambda *_: PageCalibration(Fusion(), ()))
+    with pytest.raises(ModelError, match=r"differ by up to 0\.01"):
+        export(tmp_path / "locator.pth")
+    assert not (tmp_path / "locator.onnx").exists()
+
+
+def test_a_locator_that_finds_nothing_is_refused(tmp_path, few_pages):
+    torch.save(Locator().state_dict(), tmp_path / "locator.pth")
+    with pytest.raises(ModelError, match="finds no digit"):
+        export(tmp_path / "locator.pth")

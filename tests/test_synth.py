@@ -160,3 +160,15 @@ def test_a_folder_that_holds_something_is_left_as_it_is(maker, tmp_path):
     with pytest.raises(UsageError, match="holds something already"):
         synth.write_pages(maker, tmp_path, 3, 100, 100)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["file,label\nmine.png,7\n"]
+
+
+def test_a_text_is_written_as_it_is_given(maker):
+    page = maker.text(np.random.default_rng(3), "0171 23\n\n5 5")
+    assert page.text == "0171 23\n5 5"
+    assert {digit.line for digit in page.digits} == {0, 2}
+
+
+@pytest.mark.parametrize("text", ["", "  ", "12a", "1\t2"])
+def test_a_text_of_anything_but_digits_is_refused(maker, text):
+    with pytest.raises(UsageError, match="cannot be written"):
+        maker.text(np.random.default_rng(3), text)

@@ -1,0 +1,54 @@
+"""How fast a page is read from a 12-megapixel photo and an empty one, warm, and how much memory that takes at most.
+
+python benchmarks/page_latency.py
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import record
+
+from digitnet.locating import page_maker
+
+WIDTH, HEIGHT = 4000, 3000  # pixels
+ENLARGED = 5  # times as large as it is made is the page; its digits are then 45 to 500 pixels tall
+REPEATS = 15
+SCRIPT = """
+import json, resource, sys, time
+from digitnet import Reader
+reader = Reader()
+seconds = []
+for _ in range(int(sys.argv[2])):
+    started = time.perf_counter()
+    page = reader.read(sys.argv[1])
+    seconds.append(time.perf_counter() - started)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"digits": len(page.digits), "seconds": seconds[1:], "peak_mb": peak}))
+"""
+
+
+def main() -> None:
+    figures = {}
+    made = page_maker().page(np.random.default_rng(7), HEIGHT // ENLARGED, WIDTH // ENLARGED).picture
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in (("written", made), ("empty", np.full_like(made, 200))):
+            path = Path(folder) / f"{name}.jpg"
+            photo = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(path), photo, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            command = [sys.executable, "-c", SCRIPT, str(path), str(REPEATS + 1)]
+            told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            figures[name] = {
+                "digits": told["digits"],
+                "warm_read_seconds": record.spread(told["seconds"]),
+                "peak_memory_mb": told["peak_mb"],
+            }
+    record.write("page_latency", {"pixels": [WIDTH, HEIGHT], **figures})
+
+
+if __name__ == "__main__":
+    main()
