@@ -72,6 +72,7 @@ def test_reading_never_loads_torch(tmp_path):
     script = (
         "import sys, digitnet.cli, digitnet.reader, digitnet.explanation\n"
         f"code = digitnet.cli.main(['predict', {str(ROOT / 'samples')!r}, '--show', {str(tmp_path / 'out.png')!r}])\n"
+        f"code += digitnet.cli.main(['read', {str(ROOT / 'sample_pages')!r}, '--show', {str(tmp_path / 'out.png')!r}])\n"
         "assert code == 0\n"
         "assert not {'torch', 'torchvision', 'onnx'} & set(sys.modules), sorted(sys.modules)\n"
     )

@@ -1,6 +1,6 @@
 """Makes the pictures in this folder: numbers in MNIST test digits, each on another paper.
 
-python sample_pages/make.py
+python sample_pages/write.py
 """
 
 import csv
