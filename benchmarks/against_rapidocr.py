@@ -1,7 +1,7 @@
 """Pages read by DigitNet and by RapidOCR, a general OCR engine, picture by picture in one run.
 
 pip install rapidocr
-python benchmarks/against_rapidocr.py MULTI SINGLE      folders as benchmarks/pages.py takes them; of SINGLE, 30 are taken
+python benchmarks/against_rapidocr.py MULTI SINGLE      folders as pages.py takes them; of SINGLE, 30 are taken
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """What a locator's and DigitNet's scores are worth together, measured on pages that neither was trained on.
 
-The pages are made of MNIST's held-out training digits and of letters that training has not seen. Half of them fit the
-`Fusion`; the other half then tells how often a digit that is read with some confidence is wrong.
+The pages are made of MNIST's held-out training digits and of letters that training has not seen. Every other one is as
+training has them, crowded and hard to read; the others hold a few legible numbers, as people write them to be read.
+Half of the pages fit the `Fusion`; the others then tell how often a digit that is read with some confidence is wrong.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,7 +69,18 @@ def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
     """The same pages at every call."""
     maker = page_maker(None if data is None else str(data), training=False)
     for number in range(count):
-        yield maker.page(np.random.default_rng([number, STREAM]), *SIZES[number % len(SIZES)])
+        rng = np.random.default_rng([number, STREAM])
+        if number % 2:
+            yield maker.text(rng, "\n".join(_any_number(rng) for _ in range(rng.integers(1, 5))))
+        else:
+            yield maker.page(rng, *SIZES[number // 2 % len(SIZES)])
+
+
+def _any_number(rng: Generator) -> str:
+    """One to eight digits, some with a blank between them."""
+    digits = "".join(map(str, rng.integers(0, 10, rng.integers(1, 9))))
+    blank = int(rng.integers(1, 12))
+    return f"{digits[:blank]} {digits[blank:]}".strip()
 
 
 def fitted(reader: PageReader, pages: Sequence[MadePage]) -> Fusion:
@@ -170,9 +183,10 @@ def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
 
 
 def risks(reader: PageReader, pages: Sequence[MadePage]) -> tuple[Risk, ...]:
-    """The part of the digits read that is wrong, from each of `THRESHOLDS` upwards."""
-    confidences, wrong = [], []
+    """The part of the digits read that is wrong, from each of `THRESHOLDS` upwards; all of a page count as one."""
+    sure, is_wrong, weight = [], [], []
     for page in pages:
+        confidences, wrong = [], []
         grey = page.picture.astype(np.float32) / np.float32(255)
         for line in grouped(reader.candidates(grey)):
             digits = read(line).digits
@@ -181,9 +195,12 @@ def risks(reader: PageReader, pages: Sequence[MadePage]) -> tuple[Risk, ...]:
                 if true is None or true.label is not None:
                     confidences.append(digit.confidence)
                     wrong.append(true is None or true.label != digit.digit)
-    sure, is_wrong = np.array(confidences), np.array(wrong)
+        sure += confidences
+        is_wrong += wrong
+        weight += [1 / max(len(wrong), 1)] * len(wrong)
+    confidence, error, weights = np.array(sure), np.array(is_wrong, np.float64), np.array(weight)
     return tuple(
-        Risk(threshold, float(is_wrong[sure >= threshold].mean()))
+        Risk(threshold, float(np.average(error[answered], weights=weights[answered])))
         for threshold in THRESHOLDS
-        if (sure >= threshold).any()
+        if (answered := confidence >= threshold).any()
     )

@@ -199,9 +199,9 @@ def pages(tmp_path, mnist_digits):
 
 def test_a_page_is_read_as_plain_lines_and_several_under_their_names(pages, capsys):
     page, empty = pages
-    assert cli.main(["read", page]) == 0
+    assert cli.main(["read", "--always", page]) == 0
     assert capsys.readouterr().out == "0123\n45\n"
-    assert cli.main(["read", page, empty]) == 0
+    assert cli.main(["read", "--always", page, empty]) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{page}: 0123\n{page}: 45\n"
     assert captured.err == f"digitnet: {empty}: no digits found\n"
@@ -209,7 +209,7 @@ def test_a_page_is_read_as_plain_lines_and_several_under_their_names(pages, caps
 
 def test_a_page_on_standard_input_is_read(pages):
     piped = subprocess.run(
-        [sys.executable, "-m", "digitnet", "read", "-"],
+        [sys.executable, "-m", "digitnet", "read", "--always", "-"],
         input=Path(pages[0]).read_bytes(),
         capture_output=True,
         env=environment(),
@@ -219,7 +219,7 @@ def test_a_page_on_standard_input_is_read(pages):
 
 def test_pages_as_json_are_an_object_a_picture_and_bad_ones_do_not_stop_the_others(pages, capsys):
     page, empty = pages
-    assert cli.main(["read", "--json", page, "missing.png", empty]) == 1
+    assert cli.main(["read", "--json", "--always", page, "missing.png", empty]) == 1
     first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
     assert list(first) == ["file", "width", "height", "note", "lines"]
     assert list(first["lines"][0]) == ["text", "confidence", "box", "note", "digits"]
@@ -229,7 +229,7 @@ def test_pages_as_json_are_an_object_a_picture_and_bad_ones_do_not_stop_the_othe
 
 
 def test_pages_as_csv_have_a_row_a_line(pages, capsys):
-    assert cli.main(["read", "--csv", "--length", "4", *pages]) == 0
+    assert cli.main(["read", "--csv", "--always", "--length", "4", *pages]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(row["file"], row["line"], row["text"]) for row in rows] == [(pages[0], "1", "0123"), (pages[0], "2", "??")]
     assert rows[1]["note"] == "no reading has length 4; without it 45"
@@ -238,7 +238,7 @@ def test_pages_as_csv_have_a_row_a_line(pages, capsys):
 
 def test_what_a_constraint_did_is_said_on_standard_error(pages, capsys):
     page, _ = pages
-    assert cli.main(["read", "--pattern", r"\d\d4?\d?", "--lines", "3", page]) == 0
+    assert cli.main(["read", "--always", "--pattern", r"\d\d4?\d?", "--lines", "3", page]) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1] == "45"
     assert f"digitnet: {page}: 2 of 3 lines found" in captured.err

@@ -43,6 +43,16 @@ def test_risks_are_the_part_of_what_is_read_that_is_wrong(monkeypatch):
     assert table[0.91] == pytest.approx(1 / 2)
 
 
+def test_a_crowded_page_counts_no_more_than_one_with_a_single_digit(monkeypatch):
+    """Three digits that are all wrong, and one that is right."""
+    crowded = MadePage(np.zeros((64, 512), np.uint8), tuple(MadeDigit(5, x, 0, x + 20, 30, 0) for x in (0, 200, 400)))
+    single = MadePage(np.zeros((64, 64), np.uint8), (MadeDigit(3, 0, 0, 20, 30, 0),))
+    found = {512: [find(x, 0, score=0.999) for x in (0, 200, 400)], 64: [find(0, 0, score=0.999)]}
+    monkeypatch.setattr("digitnet.page.locate", lambda session, grey: found[grey.shape[1]])
+    reader = PageReader(None, lambda images: np.full((len(images), 11), 1 / 11, np.float32), Fusion(), Doubt(0.0))
+    assert risks(reader, [crowded, single])[0].error == pytest.approx(1 / 2)
+
+
 def test_made_pages_are_the_same_every_time_and_of_several_sizes():
     one, other = (list(page_calibration.made_pages(None, 4)) for _ in range(2))
     assert all(np.array_equal(a.picture, b.picture) for a, b in zip(one, other, strict=True))
