@@ -1,9 +1,9 @@
 """How well whole pages are read: folders of other people's pictures, and made pages of MNIST's test digits.
 
 Each folder holds pictures and a labels.csv with the columns file and text, a line a text line, or file and label. One
-without a labels.csv holds pictures without any digit. Made pages are written with MNIST's test digits, as they are, on
-papers that no other page was made of. `--baseline` reads them the easy way instead: one threshold, connected parts,
-each of them classified.
+whose labels are no digits, or without a labels.csv, holds pictures without any digit. Made pages are written with
+MNIST's test digits, as they are, on papers that no other page was made of. `--baseline` reads them the easy way
+instead: one threshold, connected parts, each of them classified.
 
     python benchmarks/pages.py FOLDER... [--baseline] [--max-error E]
 """
@@ -54,8 +54,11 @@ def main() -> None:
     read: Read = functools.partial(read_simply, reader) if arguments.baseline else read_page
     figures: dict[str, Any] = {}
     for folder in arguments.folders:
-        labelled = (folder / "labels.csv").exists()
-        figures[folder.name] = labelled_folder(read, folder) if labelled else empty_folder(read, folder)
+        rows = labelled(folder)
+        if any(text.isdigit() for _, text in rows):
+            figures[folder.name] = score([(*read(path), text) for path, text in rows])
+        else:
+            figures[folder.name] = empty([read(path) for path, _ in rows])
         print(folder.name, figures[folder.name], flush=True)
     figures["numbers"] = made_numbers(read)
     figures["letter pages"] = letter_pages(read)
@@ -64,17 +67,13 @@ def main() -> None:
     record.write(name, {"model": reader.about, "locator": locator, "max_error": arguments.max_error, "sets": figures})
 
 
-def labelled_folder(read: Read, folder: Path) -> dict[str, Any]:
+def labelled(folder: Path) -> list[tuple[Path, str]]:
+    """The pictures of a folder and what is written there, without blanks."""
+    if not (folder / "labels.csv").exists():
+        return [(file, "") for file in sorted(folder.iterdir()) if file.suffix.lower() in PICTURE_SUFFIXES]
     with open(folder / "labels.csv", newline="") as file:
-        rows = [
-            (folder / row["file"], "".join((row.get("text") or row["label"]).split())) for row in csv.DictReader(file)
-        ]
-    return score([(*read(path), text) for path, text in rows])
-
-
-def empty_folder(read: Read, folder: Path) -> dict[str, Any]:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-    return empty([read(file) for file in files])
+        rows = list(csv.DictReader(file))
+    return [(folder / row["file"], "".join((row.get("text") or row["label"]).split())) for row in rows]
 
 
 def score(answers: list[tuple[str, str, str]]) -> dict[str, Any]:

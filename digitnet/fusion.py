@@ -15,7 +15,7 @@ from digitnet.doubt import NOT_A_DIGIT
 from digitnet.line import Candidate
 from digitnet.locate import Find, same_ink
 
-FEATURES = 11  # numbers that tell of a find whether it is a digit
+FEATURES = 13  # numbers that tell of a find whether it is a digit
 LEAST = 1e-4  # of a probability; a network that is surer of an error than this is not believed
 NEIGHBOURHOOD = 2.0  # heights of a digit between the centres of neighbours
 UNRIVALLED = -4.0  # logit of the best rival where there is none; weaker finds are not looked at
@@ -88,13 +88,13 @@ def evidence(finds: Sequence[Find], answers: npt.NDArray[np.float32]) -> tuple[N
 
 
 def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probabilities: Numbers) -> Numbers:
-    """What tells whether a digit is there, (N, 11).
+    """What tells whether a digit is there, (N, 13).
 
     The logit of the locator's best score; DigitNet's log-odds against "not a digit"; the log-probability of the
     likeliest digit; which part of DigitNet's belief is on that digit; the height in doublings of 32 pixels, and its
     square; how wide it is for its height, as a logarithm; the best logit among other finds of the same ink;
     then of its neighbours in a line, the surest on each side: the better logit of the two, the worse, and how much
-    their sizes differ from its own.
+    their sizes differ from its own; in how many sizes of the picture it was found, and whether in one only.
     """
     located, _, doublings = evidence(finds, answers)
     none = np.clip(answers[:, NOT_A_DIGIT].astype(np.float64), LEAST, 1 - LEAST)
@@ -106,6 +106,7 @@ def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probab
     rivals = same_ink(finds, finds) & ~np.eye(len(finds), dtype=np.bool_)
     rival = np.where(rivals, logit[np.newaxis], UNRIVALLED).max(1)
     company = _company(finds, logit, rivals)
+    looks = np.array([find.looks for find in finds], np.float64)
     told = [
         logit,
         np.log((1 - none) / none),
@@ -116,6 +117,8 @@ def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probab
         shape,
         rival,
         *company,
+        looks,
+        looks == 1,
     ]
     return np.stack(told, axis=1)
 

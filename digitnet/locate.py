@@ -1,7 +1,7 @@
 """A picture of many digits to finds: where digits stand, how large they are, and which they may be.
 
-The network (`locator.Locator`, as ONNX) knows digits of some sizes only, so it looks at the picture in several sizes,
-each half as large as the one before, and what it finds in one of them is looked up in none of the others.
+The network (`locator.Locator`, as ONNX) knows digits of some sizes only, so it looks at the picture in several sizes.
+A digit is of a size that it knows in some of them, and what it says in each of these is averaged.
 """
 
 import math
@@ -23,9 +23,10 @@ EVENING_VERSION = 1  # of `evened`; a network remembers the one that it was trai
 
 NEAR, WIDE = 65, 129  # pixels; the windows in which paper and contrast are measured
 LEAST_CONTRAST = 0.04  # of the range from black to white; weaker contrast is noise and is not raised
+LEAST_SCORE = 1e-4  # keeps logits finite
 MAX_LOG_SIZE = 4.0  # larger is no size that a network knows
-FAINTEST = 0.12  # a peak below it is not looked at
-LARGEST_STEP = 2.0  # between two sizes of the picture
+FAINTEST = 0.2  # a peak below it is not looked at
+STEP = math.sqrt(2)  # between two sizes of the picture
 LEAST_SIDE = 48  # pixels; of the smallest size that is looked at
 SMALLEST, LARGEST = 9.0, 104.0  # pixels; heights of digits that are believed in one size of the picture
 BORDER = 16  # pixels around the picture, since digits touch its edges
@@ -43,6 +44,7 @@ class Find:
     Attributes:
         left, top, right, bottom: in pixels of the picture that was given.
         scores: (10,) in [0, 1], how sure the network is that this is a 0, a 1, ...
+        looks: in how many sizes of the picture it was found.
     """
 
     left: float
@@ -50,6 +52,7 @@ class Find:
     right: float
     bottom: float
     scores: Scores
+    looks: int = 1
 
     @property
     def score(self) -> float:
@@ -85,13 +88,43 @@ def locate(session: "onnxruntime.InferenceSession", grey: Grey) -> list[Find]:
 
     None is there twice, but some may be of the same ink, cut in another way: a reader weighs them (`line.py`).
     """
-    finds: list[Find] = []
+    looks = []
     for scale in scales(*grey.shape):
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         sized = grey if scale == 1 else np.asarray(cv2.resize(grey, (width, height), interpolation=smooth), np.float32)
-        finds += (_placed(find, factor=1 / scale) for find in in_one_size(session, sized))
-    return distinct((find for find in finds if _is_inside(find, *grey.shape)), duplicates)
+        finds = (_placed(find, factor=1 / scale) for find in in_one_size(session, sized))
+        looks.append([find for find in finds if _is_inside(find, *grey.shape)])
+    return together(looks)
+
+
+def together(looks: Sequence[Sequence[Find]]) -> list[Find]:
+    """The finds of several looks at one picture; what several of them have found is there once, averaged."""
+    ordered = sorted(
+        ((find, look) for look, finds in enumerate(looks) for find in finds), key=lambda one: -one[0].score
+    )
+    finds = [find for find, _ in ordered]
+    same = duplicates(finds, finds)
+    left = np.ones(len(finds), np.bool_)
+    merged = []
+    for index in range(len(finds)):
+        if left[index]:
+            best_of_look: dict[int, Find] = {}
+            for other in np.flatnonzero(same[index] & left).tolist():
+                best_of_look.setdefault(ordered[other][1], finds[other])
+            merged.append(_averaged(list(best_of_look.values())))
+            left &= ~same[index]
+    return merged
+
+
+def _averaged(finds: Sequence[Find]) -> Find:
+    """One find of the same digit in several looks, the surer ones counting for more."""
+    weights = np.array([find.score for find in finds])
+    weights /= weights.sum()
+    scores = np.clip(np.stack([find.scores for find in finds]), LEAST_SCORE, 1 - LEAST_SCORE).astype(np.float64)
+    logits = weights @ np.log(scores / (1 - scores))
+    left, top, right, bottom = (_edges(finds) @ weights).tolist()
+    return Find(left, top, right, bottom, (1 / (1 + np.exp(-logits))).astype(np.float32), len(finds))
 
 
 def scales(height: int, width: int) -> Iterator[float]:
@@ -100,9 +133,10 @@ def scales(height: int, width: int) -> Iterator[float]:
     scale = 1.0
     if longest < 2 * LARGEST:  # a small picture may hold small digits
         yield 2.0
+        yield STEP
     while scale == 1.0 or longest * scale >= LEAST_SIDE:
         yield scale
-        scale /= LARGEST_STEP
+        scale /= STEP
 
 
 def in_one_size(session: "onnxruntime.InferenceSession", sized: Grey) -> Iterator[Find]:

@@ -395,7 +395,7 @@ class Sheet:
         for left in range(round(right), round(right) - patch.width, -1):
             rows = slice(max(0, top), max(0, min(self.height, top + patch.height)))
             here = self.ink[rows, left : left + patch.width]
-            part = patch.ink[rows.start - top : rows.stop - top, : here.shape[1]]
+            part = patch.ink[rows.start - top : rows.start - top + len(here), : here.shape[1]]
             if ((here > SHARP) & (part > SHARP)).any():
                 return left
         return right

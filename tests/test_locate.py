@@ -10,12 +10,13 @@ STRIDE = locate.STRIDE
 
 
 def answer(height, width, *digits):
-    """The network's answer for a page of so many cells: (digit, row, column, height in pixels, logit) each."""
+    """The network's answer for a page of so many cells: (digit, y, x, height in pixels, logit) each, y, x in cells."""
     cells = np.full((14, height, width), -8.0, np.float32)
     cells[10:] = 0
-    for digit, row, column, tall, logit in digits:
+    for digit, y, x, tall, logit in digits:
+        row, column = int(y), int(x)
         cells[digit, row, column] = logit
-        cells[10:, row, column] = 0.5, 0.5, math.log(tall / STRIDE / 2), math.log(tall / STRIDE)
+        cells[10:, row, column] = x - column, y - row, math.log(tall / STRIDE / 2), math.log(tall / STRIDE)
     return cells
 
 
@@ -30,8 +31,8 @@ class FakeSession:
         if len(rows):
             tall = rows.max() - rows.min() + 1
             if 8 <= tall <= 110:
-                row, column = (int((a.min() + a.max()) / 2 / STRIDE) for a in (rows, columns))
-                found.append((7, row, column, tall, 3.0 - abs(math.log(tall / 32))))
+                y, x = ((a.min() + a.max() + 1) / 2 / STRIDE for a in (rows, columns))
+                found.append((7, y, x, tall, 3.0 - abs(math.log(tall / 32))))
         return [answer(*(side // STRIDE for side in page.shape), *found)[np.newaxis]]
 
 
@@ -42,7 +43,7 @@ def page_with_square(height, width, top, left, side):
 
 
 def test_a_peak_is_a_find_with_its_place_and_size():
-    (find,) = locate.peaks(answer(20, 30, (4, 5, 7, 40, 2.0)))
+    (find,) = locate.peaks(answer(20, 30, (4, 5.5, 7.5, 40, 2.0)))
     assert (find.digit, round(find.score, 3)) == (4, 0.881)
     assert (find.left + find.right) / 2 == pytest.approx(7.5 * STRIDE)
     assert (find.top + find.bottom) / 2 == pytest.approx(5.5 * STRIDE)
@@ -100,3 +101,25 @@ def test_a_digit_of_any_size_is_found_once_and_where_it_is(size, side):
 
 def test_an_empty_page_has_no_finds():
     assert locate.locate(FakeSession(), np.full((400, 300), 0.7, np.float32)) == []
+
+
+def test_what_several_looks_have_found_is_there_once_with_their_average():
+    def find(left, score, digit=3, other=0.01):
+        scores = np.full(10, 0.01, np.float32)
+        scores[digit], scores[9] = score, other
+        return Find(left, 0, left + 20, 30, scores)
+
+    looks = [[find(0, 0.9, other=0.6), find(100, 0.5)], [find(4, 0.3), find(30, 0.8, 5)], [find(0, 0.9)]]
+    one, other, alone = sorted(locate.together(looks), key=lambda find: find.left)
+    assert (one.looks, other.looks, alone.looks) == (3, 1, 1)
+    assert (one.digit, other.digit, alone.digit) == (3, 5, 3)
+    assert one.left == pytest.approx(4 * 0.3 / 2.1)
+    assert 0.3 < one.score < 0.9
+    assert 0.05 < one.scores[9] < 0.5
+
+
+def test_two_finds_of_one_look_are_two_digits_or_one_is_left_out():
+    scores = np.full(10, 0.01, np.float32)
+    near, apart = Find(2, 0, 22, 30, scores), Find(30, 0, 50, 30, scores)
+    (one, other) = locate.together([[Find(0, 0, 20, 30, scores + 0.5), near, apart]])
+    assert (one.left, one.looks, other.left) == (0, 1, 30)
