@@ -81,6 +81,7 @@ def table() -> str:
         ),
     ]
     rows += [(f"other people's digits: {name}", sentence(figures), "accuracy") for name, figures in others.items()]
+    rows += page_rows()
     lines = ["| what | figure | benchmark |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | `benchmarks/{name}.py` |" for what, figure, name in rows]
     versions = ", ".join(f"{package} {version}" for package, version in latency["versions"].items() if version)
@@ -89,6 +90,67 @@ def table() -> str:
     machines = "; ".join(f"`{name}` {record.read(results.get(name, name))['machine']}" for name in names)
     note = f"Machines: {machines}. Versions: {versions}."
     return "\n".join([*lines, "", note, ""])
+
+
+def page_rows() -> list[tuple[str, str, str]]:
+    """What whole pages have to show."""
+    pages, latency, rapidocr = (record.read(name) for name in ("pages", "page_latency", "against_rapidocr"))
+    sets, note = pages["sets"], latency["written"]
+    numbers = sets["numbers"]
+    pairs = numbers["2 touching"]
+    by_length = ", ".join(f"{numbers[f'{length} apart']['exact_percent']:.0f}" for length in range(1, 11))
+    touching = ", ".join(f"{numbers[f'{length} touching']['exact_percent']:.0f}" for length in range(2, 11))
+    rows = [
+        (
+            "`Reader.read`, a photo of 12 megapixels with 40 digits, warm",
+            f"{note['warm_read_seconds']['median']:.2f} s, n = {note['warm_read_seconds']['n']}; "
+            f"{note['peak_memory_mb']:.0f} MB at most",
+            "page_latency",
+        )
+    ]
+    rows += [
+        (
+            f"{name} of other people's pages and single digits, against RapidOCR {rapidocr['rapidocr']}",
+            f"{figures['digitnet_right_percent']:.0f} % right against {figures['rapidocr_right_percent']:.0f} %, "
+            f"{figures['times_as_fast']['median']:.1f} times as fast, n = {figures['n']}",
+            "against_rapidocr",
+        )
+        for name, figures in rapidocr.items()
+        if isinstance(figures, dict) and "digitnet_right_percent" in figures
+    ]
+    rows += [
+        (
+            f"other people's pages: {name}",
+            f"all digits right {figures['exact_percent']:.1f} %, digit error {figures['digit_error_percent']:.1f} %; "
+            f"no digit withheld in {figures['answered_whole_percent']:.1f} %, wrong of those "
+            f"{figures['wrong_of_answered_percent']:.1f} %; n = {figures['n']}",
+            "pages",
+        )
+        for name, figures in sets.items()
+        if "exact_percent" in figures
+    ]
+    rows += [
+        (
+            f"pages without a digit: {name}",
+            f"{figures['with_a_digit_percent']:.1f} % with one, n = {figures['n']}",
+            "pages",
+        )
+        for name, figures in sets.items()
+        if "with_a_digit_percent" in figures
+    ]
+    rows += [
+        (
+            "made numbers of 1 to 10 digits apart, all right",
+            f"{numbers['apart']['exact_percent']:.1f} %; by length {by_length} %; n = {numbers['apart']['n']}",
+            "pages",
+        ),
+        (
+            "made numbers of 2 to 10 digits that touch, all right",
+            f"pairs {pairs['exact_percent']:.0f} %; by length {touching} %; n = {numbers['touching']['n']}",
+            "pages",
+        ),
+    ]
+    return rows
 
 
 def sentence(figures: dict[str, Any]) -> str:

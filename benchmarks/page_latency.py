@@ -11,12 +11,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import record
 
 from digitnet.locating import page_maker
 
 WIDTH, HEIGHT = 4000, 3000  # pixels
-ENLARGED = 5  # times as large as it is made is the page; its digits are then 45 to 500 pixels tall
+ENLARGED = 5  # times as large as it is made is the page
 REPEATS = 15
 SCRIPT = """
 import json, sys, time
@@ -35,7 +36,7 @@ print(json.dumps({"digits": len(page.digits), "seconds": seconds[1:], "peak_mb":
 
 def main() -> None:
     figures = {}
-    made = page_maker().page(np.random.default_rng(7), HEIGHT // ENLARGED, WIDTH // ENLARGED).picture
+    made = a_note()
     with tempfile.TemporaryDirectory() as folder:
         for name, picture in (("written", made), ("empty", np.full_like(made, 200))):
             path = Path(folder) / f"{name}.jpg"
@@ -49,6 +50,13 @@ def main() -> None:
                 "peak_memory_mb": told["peak_mb"],
             }
     record.write("page_latency", {"pixels": [WIDTH, HEIGHT], **figures})
+
+
+def a_note() -> npt.NDArray[np.uint8]:
+    """Five lines of eight digits, with what is around them, on a page that is `ENLARGED` times too small."""
+    rng = np.random.default_rng(7)
+    note = page_maker().text(rng, "\n".join("".join(map(str, rng.integers(0, 10, 8))) for _ in range(5))).picture
+    return np.asarray(cv2.resize(note, (WIDTH // ENLARGED, HEIGHT // ENLARGED), interpolation=cv2.INTER_CUBIC))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@
 or light, inside of its box, and what belongs to its neighbours is what lies mostly outside.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 
@@ -21,13 +24,17 @@ SPECK = 0.004  # of the box; a smaller piece of ink is paper's grain
 
 def closeups(grey: Array, finds: list[Find]) -> Array:
     """The finds on a page (H, W) in [0, 1] as normalised images (N, 28, 28); empty where a box holds no ink."""
-    images = np.zeros((len(finds), SIDE, SIDE), np.float32)
-    for image, find in zip(images, finds, strict=True):
-        ink, box = _ink_around(grey, find)
-        mask = _own_strokes(ink, box)
-        if mask.any():
-            image[:] = fit(ink[np.newaxis], mask[np.newaxis])[0]
-    return images
+    if not finds:
+        return np.zeros((0, SIDE, SIDE), np.float32)
+    # OpenCV and numpy let other threads run while they compute.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.stack(list(pool.map(lambda find: _closeup(grey, find), finds)))
+
+
+def _closeup(grey: Array, find: Find) -> Array:
+    ink, box = _ink_around(grey, find)
+    mask = _own_strokes(ink, box)
+    return fit(ink[np.newaxis], mask[np.newaxis])[0] if mask.any() else np.zeros((SIDE, SIDE), np.float32)
 
 
 def _ink_around(grey: Array, find: Find) -> tuple[Array, tuple[slice, slice]]:

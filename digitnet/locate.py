@@ -27,6 +27,7 @@ LEAST_SCORE = 1e-4  # keeps logits finite
 MAX_LOG_SIZE = 4.0  # larger is no size that a network knows
 FAINTEST = 0.2  # a peak below it is not looked at
 STEP = math.sqrt(2)  # between two sizes of the picture
+CLOSE_STEPS = 900  # pixels; a longer side is halved at once, since looking at large pictures takes most of the time
 LEAST_SIDE = 48  # pixels; of the smallest size that is looked at
 SMALLEST, LARGEST = 9.0, 104.0  # pixels; heights of digits that are believed in one size of the picture
 BORDER = 16  # pixels around the picture, since digits touch its edges
@@ -136,7 +137,7 @@ def scales(height: int, width: int) -> Iterator[float]:
         yield STEP
     while scale == 1.0 or longest * scale >= LEAST_SIDE:
         yield scale
-        scale /= STEP
+        scale /= STEP if longest * scale <= CLOSE_STEPS else STEP**2
 
 
 def in_one_size(session: "onnxruntime.InferenceSession", sized: Grey) -> Iterator[Find]:
