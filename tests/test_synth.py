@@ -172,3 +172,11 @@ def test_a_text_is_written_as_it_is_given(maker):
 def test_a_text_of_anything_but_digits_is_refused(maker, text):
     with pytest.raises(UsageError, match="cannot be written"):
         maker.text(np.random.default_rng(3), text)
+
+
+@pytest.mark.parametrize("top", [-20, -5, 0, 35, 60])
+def test_what_hangs_over_the_sheet_touches_what_is_on_it_or_stays_where_it_was(top):
+    sheet, block = synth.Sheet(40, 100), synth.Patch(np.ones((10, 8), np.float32))
+    sheet.add(block, 20, 0)
+    left = sheet.touch(block, top, 28)
+    assert left == (27 if -10 < top < 10 else 28)
