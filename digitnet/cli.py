@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from digitnet.measures import Measures
-    from digitnet.reader import Reader
+    from digitnet.reader import Examination, Reader
     from digitnet.results import Digit, Page
 
 Seen = TypeVar("Seen")
@@ -142,7 +142,10 @@ def _reader(options: argparse.Namespace) -> "Reader":
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from digitnet.explanation import draw
+    def drawn(seen: "Examination") -> "Image.Image":
+        from digitnet.explanation import draw  # here, since most runs draw nothing and need not wait for it
+
+        return draw(seen)
 
     reader = _reader(options)
     return _for_each_picture(
@@ -151,7 +154,7 @@ def _predict(options: argparse.Namespace) -> int:
         lambda name, seen: (
             json.dumps({"file": name, **seen.digit.to_dict()}) if options.json else _sentence(name, seen.digit)
         ),
-        draw,
+        drawn,
     )
 
 
