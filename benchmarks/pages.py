@@ -78,7 +78,6 @@ def labelled(folder: Path) -> list[tuple[Path, str]]:
 
 def score(answers: list[tuple[str, str, str]]) -> dict[str, Any]:
     """Of (text, best guesses, truth) each."""
-    whole = [text for text, _, _ in answers if text and "?" not in text]
     answered = [(text, truth) for text, _, truth in answers if text and "?" not in text]
     digits = sum(len(truth) for _, _, truth in answers)
     return {
@@ -86,7 +85,7 @@ def score(answers: list[tuple[str, str, str]]) -> dict[str, Any]:
         "digits": digits,
         "exact_percent": 100 * sum(best == truth for _, best, truth in answers) / len(answers),
         "digit_error_percent": 100 * sum(edits(best, truth) for _, best, truth in answers) / digits,
-        "answered_whole_percent": 100 * len(whole) / len(answers),
+        "answered_whole_percent": 100 * len(answered) / len(answers),
         "wrong_of_answered_percent": 100 * sum(text != truth for text, truth in answered) / max(len(answered), 1),
     }
 
