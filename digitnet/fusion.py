@@ -1,7 +1,8 @@
 """What the locator and DigitNet say of the same find, weighed together: how likely it is a digit, and which.
 
 The weights are fitted on made pages whose digits neither network was trained on (`page_calibration.py`): a logistic
-regression (Platt, 1999) for whether a digit is there, a product of experts (Hinton, 2002) for which it is.
+regression (Platt, 1999) with a layer of bends (Rumelhart et al., 1986) for whether a digit is there, a product of
+experts (Hinton, 2002) for which it is.
 """
 
 import json
@@ -15,9 +16,10 @@ from digitnet.doubt import NOT_A_DIGIT
 from digitnet.line import Candidate
 from digitnet.locate import Find, same_ink
 
-FEATURES = 13  # numbers that tell of a find whether it is a digit
+FEATURES = 16  # numbers that tell of a find whether it is a digit
 LEAST = 1e-4  # of a probability; a network that is surer of an error than this is not believed
 NEIGHBOURHOOD = 2.0  # heights of a digit between the centres of neighbours
+FAR_LARGER = 2.0  # doublings of the height
 UNRIVALLED = -4.0  # logit of the best rival where there is none; weaker finds are not looked at
 
 Numbers = npt.NDArray[np.float64]
@@ -30,12 +32,15 @@ class Fusion:
     Attributes:
         exists: for each of `features` its weight in the log-odds of a digit being there.
         offset: added to these log-odds.
+        bends: what a straight line cannot say: for each hidden unit the weights of the features, an offset, and what
+            the hyperbolic tangent of their sum adds to the log-odds at most.
         locator, locator_by_size: power of the locator's scores, and what a doubling of the digit's height adds to it.
         digitnet, digitnet_by_size: the same for DigitNet's probabilities.
     """
 
     exists: tuple[float, ...] = (1.0,) + (0.0,) * (FEATURES - 1)
     offset: float = 0.0
+    bends: tuple[tuple[float, ...], ...] = ()
     locator: float = 1.0
     locator_by_size: float = 0.0
     digitnet: float = 0.5
@@ -47,13 +52,20 @@ class Fusion:
             return []
         log_probabilities = self.log_probabilities(*evidence(finds, answers))
         told = features(finds, answers, log_probabilities)
-        odds = np.clip(told @ np.array(self.exists) + self.offset, -30, 30)
+        odds = np.clip(self.log_odds(told), -30, 30)
         return [
             Candidate(find, float(exists), probabilities)
             for find, exists, probabilities in zip(
                 finds, 1 / (1 + np.exp(-odds)), np.exp(log_probabilities), strict=True
             )
         ]
+
+    def log_odds(self, told: Numbers) -> Numbers:
+        """(N,), of a digit being there, from `features` (N, 16)."""
+        bends = np.array(self.bends).reshape(-1, FEATURES + 2)
+        bent = np.tanh(told @ bends[:, :FEATURES].T + bends[:, FEATURES]) @ bends[:, FEATURES + 1]
+        odds: Numbers = told @ np.array(self.exists) + self.offset + bent
+        return odds
 
     def log_probabilities(self, located: Numbers, seen: Numbers, doublings: Numbers) -> Numbers:
         """(N, 10), of each digit, from what `evidence` gives."""
@@ -72,9 +84,10 @@ class Fusion:
         """Raises ValueError or TypeError where `text` is no such weights."""
         content = json.loads(text)
         exists = tuple(float(weight) for weight in content.pop("exists"))
-        if len(exists) != FEATURES:
-            raise ValueError(f"{len(exists)} weights for {FEATURES} features")
-        return cls(exists=exists, **{name: float(value) for name, value in content.items()})
+        bends = tuple(tuple(map(float, unit)) for unit in content.pop("bends"))
+        if len(exists) != FEATURES or any(len(unit) != FEATURES + 2 for unit in bends):
+            raise ValueError(f"weights for other than {FEATURES} features")
+        return cls(exists=exists, bends=bends, **{name: float(value) for name, value in content.items()})
 
 
 def evidence(finds: Sequence[Find], answers: npt.NDArray[np.float32]) -> tuple[Numbers, Numbers, Numbers]:
@@ -88,13 +101,14 @@ def evidence(finds: Sequence[Find], answers: npt.NDArray[np.float32]) -> tuple[N
 
 
 def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probabilities: Numbers) -> Numbers:
-    """What tells whether a digit is there, (N, 13).
+    """What tells whether a digit is there, (N, 16).
 
     The logit of the locator's best score; DigitNet's log-odds against "not a digit"; the log-probability of the
     likeliest digit; which part of DigitNet's belief is on that digit; the height in doublings of 32 pixels, and its
     square; how wide it is for its height, as a logarithm; the best logit among other finds of the same ink;
     then of its neighbours in a line, the surest on each side: the better logit of the two, the worse, and how much
-    their sizes differ from its own; in how many sizes of the picture it was found, and whether in one only.
+    their sizes differ from its own; in how many sizes of the picture it was found, and whether in one only;
+    whether it is all the ink there is, and then DigitNet's log-odds once more; the best logit of what is far larger.
     """
     located, _, doublings = evidence(finds, answers)
     none = np.clip(answers[:, NOT_A_DIGIT].astype(np.float64), LEAST, 1 - LEAST)
@@ -105,11 +119,15 @@ def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probab
     logit = located.max(1)
     rivals = same_ink(finds, finds) & ~np.eye(len(finds), dtype=np.bool_)
     rival = np.where(rivals, logit[np.newaxis], UNRIVALLED).max(1)
+    height = np.array([find.height for find in finds])
+    doublings_apart = np.log2(height / height[:, np.newaxis])
     company = _company(finds, logit, rivals)
     looks = np.array([find.looks for find in finds], np.float64)
+    alone = np.array([find.alone for find in finds], np.float64)
+    isnt_none = np.log((1 - none) / none)
     told = [
         logit,
-        np.log((1 - none) / none),
+        isnt_none,
         log_probabilities.max(1),
         agreed,
         doublings,
@@ -119,6 +137,9 @@ def features(finds: Sequence[Find], answers: npt.NDArray[np.float32], log_probab
         *company,
         looks,
         looks == 1,
+        alone,
+        alone * isnt_none,
+        np.where(doublings_apart > FAR_LARGER, logit, UNRIVALLED).max(1),
     ]
     return np.stack(told, axis=1)
 

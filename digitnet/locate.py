@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STRIDE = 4  # pixels a cell of the network's answer
 DEEPEST = 32  # pixels a cell of its coarsest stage; the sides that it is given are multiples of it
 CLASSES = 10
-EVENING_VERSION = 1  # of `evened`; a network remembers the one that it was trained with
+EVENING_VERSION = 2  # of `evened`; a network remembers the one that it was trained with
 
 NEAR, WIDE = 65, 129  # pixels; the windows in which paper and contrast are measured
 LEAST_CONTRAST = 0.04  # of the range from black to white; weaker contrast is noise and is not raised
@@ -29,7 +29,7 @@ FAINTEST = 0.2  # a peak below it is not looked at
 STEP = math.sqrt(2)  # between two sizes of the picture
 CLOSE_STEPS = 900  # pixels; a longer side is halved at once, since looking at large pictures takes most of the time
 LEAST_SIDE = 48  # pixels; of the smallest size that is looked at
-SMALLEST, LARGEST = 9.0, 104.0  # pixels; heights of digits that are believed in one size of the picture
+SMALLEST, LARGEST = 9.0, 72.0  # pixels; heights of digits that are believed in one size of the picture
 BORDER = 16  # pixels around the picture, since digits touch its edges
 
 Grey = npt.NDArray[np.float32]
@@ -46,6 +46,7 @@ class Find:
         left, top, right, bottom: in pixels of the picture that was given.
         scores: (10,) in [0, 1], how sure the network is that this is a 0, a 1, ...
         looks: in how many sizes of the picture it was found.
+        alone: whether it is the one digit that a picture holds, to judge by its ink alone.
     """
 
     left: float
@@ -54,6 +55,7 @@ class Find:
     bottom: float
     scores: Scores
     looks: int = 1
+    alone: bool = False
 
     @property
     def score(self) -> float:
@@ -84,12 +86,12 @@ def evened(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
     return np.asarray(difference / (np.sqrt(np.maximum(power, 0)) + LEAST_CONTRAST), np.float32)
 
 
-def locate(session: "onnxruntime.InferenceSession", grey: Grey) -> list[Find]:
-    """All that may be digits in a picture (H, W) in [0, 1], the likeliest first.
+def locate(session: "onnxruntime.InferenceSession", grey: Grey, known: Sequence[Find] = ()) -> list[Find]:
+    """All that may be digits in a picture (H, W) in [0, 1], the likeliest first, and what is `known` of it already.
 
     None is there twice, but some may be of the same ink, cut in another way: a reader weighs them (`line.py`).
     """
-    looks = []
+    looks = [list(known)]
     for scale in scales(*grey.shape):
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -125,7 +127,8 @@ def _averaged(finds: Sequence[Find]) -> Find:
     scores = np.clip(np.stack([find.scores for find in finds]), LEAST_SCORE, 1 - LEAST_SCORE).astype(np.float64)
     logits = weights @ np.log(scores / (1 - scores))
     left, top, right, bottom = (_edges(finds) @ weights).tolist()
-    return Find(left, top, right, bottom, (1 / (1 + np.exp(-logits))).astype(np.float32), len(finds))
+    averaged = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return Find(left, top, right, bottom, averaged, len(finds), any(find.alone for find in finds))
 
 
 def scales(height: int, width: int) -> Iterator[float]:
@@ -142,11 +145,20 @@ def scales(height: int, width: int) -> Iterator[float]:
 
 def in_one_size(session: "onnxruntime.InferenceSession", sized: Grey) -> Iterator[Find]:
     """What the network finds in a picture as it is; the same digit may come more than once."""
-    height, width = sized.shape
-    below, beside = BORDER + -(height + 2 * BORDER) % DEEPEST, BORDER + -(width + 2 * BORDER) % DEEPEST
-    framed = np.pad(sized, ((BORDER, below), (BORDER, beside)), mode="edge")
-    (answer,) = session.run(None, {"pages": evened(framed)[np.newaxis, np.newaxis]})
+    (answer,) = session.run(None, {"pages": framed(evened(sized))[np.newaxis, np.newaxis]})
     yield from (_placed(find, shift=-BORDER) for find in peaks(answer[0]) if SMALLEST <= find.height <= LARGEST)
+
+
+def framed(page: Grey, height: int = 0, width: int = 0) -> Grey:
+    """An evened picture with `BORDER` pixels of bare paper around it, so that its sides suit the network.
+
+    More is added below and to the right, up to `height` and `width`.
+    """
+    below, beside = (
+        max(least - side - BORDER, BORDER + -(side + 2 * BORDER) % DEEPEST)
+        for side, least in zip(page.shape, (height, width), strict=True)
+    )
+    return np.pad(page, ((BORDER, below), (BORDER, beside)))
 
 
 def peaks(answer: npt.NDArray[np.float32]) -> Iterator[Find]:

@@ -7,6 +7,7 @@ in which cells near a centre count less the nearer they are, and for place and s
 import functools
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from digitnet.augment import Chance, vary_shape
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
 from digitnet.doubt import NOT_A_DIGIT
-from digitnet.locate import CLASSES, STRIDE, Find, distinct, evened, find_at, peaks, same_ink
+from digitnet.locate import BORDER, CLASSES, STRIDE, Find, distinct, evened, find_at, framed, peaks, same_ink
 from digitnet.locator import Locator
 from digitnet.others import pools, unseen_glyphs
 from digitnet.results import Evaluation
@@ -31,8 +32,10 @@ PAGES = 400 * BATCH  # a cycle
 VALIDATION_PAGES = 256
 TRAINING, VALIDATION = 1, 2  # streams of random numbers
 FOREIGN = 7  # times each digit from a font is put beside MNIST's, which makes them a fifth
-SMALLEST, LARGEST = 8, 120  # pixels; heights of digits that are to be found
-TOO_LARGE = 160  # pixels; such a digit is for a smaller picture to find, and its loops are no zeros
+HEIGHT, WIDTH = 160, 224  # pixels; of a page
+FRAMED = 0.4  # of the pages are smaller, and framed as pictures are before the network looks at them
+SMALLEST, LARGEST = 8, 76  # pixels; heights of digits that are to be found
+TOO_LARGE = 100  # pixels; such a digit is for a smaller picture to find, and its loops are no zeros
 PLACE_WEIGHT = 2.0  # of place and size in the loss
 MAX_GRADIENT = 5.0
 SURE = 0.3  # finds above it count in validation
@@ -47,8 +50,14 @@ class Pages(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The page (1, H, W), evened, and its `targets`."""
-        page = self.maker.page(np.random.default_rng([number, self.stream]))
-        return torch.from_numpy(evened(page.picture)).unsqueeze(0), *targets(page)
+        rng = np.random.default_rng([number, self.stream])
+        if rng.random() >= FRAMED:
+            page = self.maker.page(rng, HEIGHT, WIDTH)
+            return torch.from_numpy(evened(page.picture)).unsqueeze(0), *targets(page)
+        height, width = int(rng.integers(40, HEIGHT - 2 * BORDER + 1)), int(rng.integers(96, WIDTH - 2 * BORDER + 1))
+        page = self.maker.page(rng, height, width)
+        seen = framed(evened(page.picture), HEIGHT, WIDTH)
+        return torch.from_numpy(seen).unsqueeze(0), *targets(in_frame(page))
 
 
 class FreshBatches(ShuffledBatches):
@@ -80,6 +89,21 @@ class LocatorRun(TrainingRun):
     def update(self, loss: float) -> None:
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
         super().update(loss)
+
+
+def in_frame(page: MadePage) -> MadePage:
+    """The page's digits where `locate.framed` moves them, on a page of (HEIGHT, WIDTH)."""
+    digits = (
+        replace(
+            digit,
+            left=digit.left + BORDER,
+            right=digit.right + BORDER,
+            top=digit.top + BORDER,
+            bottom=digit.bottom + BORDER,
+        )
+        for digit in page.digits
+    )
+    return MadePage(np.zeros((HEIGHT, WIDTH), np.uint8), tuple(digits))
 
 
 def targets(page: MadePage) -> tuple[Tensor, Tensor, Tensor]:

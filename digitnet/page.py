@@ -11,13 +11,15 @@ from digitnet import doubt, runtime
 from digitnet import line as lattice
 from digitnet.closeup import closeups
 from digitnet.constraint import Constraint
-from digitnet.doubt import Doubt
+from digitnet.doubt import NOT_A_DIGIT, Doubt
 from digitnet.errors import ModelError
 from digitnet.fusion import Fusion
 from digitnet.line import Candidate, ReadDigit, grouped
 from digitnet.locate import DEEPEST, EVENING_VERSION, Find, Grey, in_one_size, locate
+from digitnet.normalise import normalise
 from digitnet.picture import Picture
 from digitnet.results import Box, Digit, Line, Page
+from digitnet.runtime import Answers
 
 LEAST_LIKELY = 0.03  # a find that is less likely to be a digit is dropped before lines are read
 LIKELIER_NOT = 0.5  # a digit in a reading that is less likely there than this is "not a digit"
@@ -64,11 +66,23 @@ class PageReader:
 
     def candidates(self, grey: Grey) -> list[Candidate]:
         """All that may be a digit in a picture (H, W) in [0, 1]."""
-        finds = locate(self.session, grey)
-        if not finds:
-            return []
-        candidates = self.fusion.candidates(finds, self.answers(closeups(grey, finds)))
+        finds, answers = self.looks(grey)
+        candidates = self.fusion.candidates(finds, answers)
         return [candidate for candidate in candidates if candidate.exists > LEAST_LIKELY]
+
+    def looks(self, grey: Grey) -> tuple[list[Find], Answers]:
+        """What may be a digit in a picture (H, W) in [0, 1], and what DigitNet says of each, (N, 11)."""
+        finds = locate(self.session, grey, self._alone(grey))
+        return finds, self.answers(closeups(grey, finds)) if finds else np.zeros((0, NOT_A_DIGIT + 1), np.float32)
+
+    def _alone(self, grey: Grey) -> list[Find]:
+        """The one digit that the picture may hold, found by its ink as `Reader.predict` finds it."""
+        seen = normalise(grey)
+        if seen is None or seen.several:
+            return []
+        left, top, width, height = seen.box.x, seen.box.y, seen.box.width, seen.box.height
+        scores = self.answers(seen.image[np.newaxis])[0, :NOT_A_DIGIT]
+        return [Find(left, top, left + width, top + height, scores, alone=True)]
 
     def read(self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None) -> Page:
         """The page in a picture.

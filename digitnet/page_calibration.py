@@ -1,14 +1,17 @@
 """What a locator's and DigitNet's scores are worth together, measured on pages that neither was trained on.
 
-The pages are made of MNIST's held-out training digits and of letters that training has not seen. Every other one is as
-training has them, crowded and hard to read; the others hold a few legible numbers, as people write them to be read.
+The pages are made of MNIST's held-out training digits and of letters that training has not seen. Every fifth is as
+training has them, crowded and hard to read; the others are photos of what people write to be read: lines of numbers,
+one number, one digit, and a few letters.
 Half of the pages fit the `Fusion`; the others then tell how often a digit that is read with some confidence is wrong.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import torch
@@ -17,24 +20,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from digitnet.calibration import THRESHOLDS
-from digitnet.closeup import closeups
 from digitnet.doubt import Doubt, Risk
 from digitnet.errors import ModelError
-from digitnet.fusion import Fusion, evidence, features
+from digitnet.fusion import FEATURES, Fusion, evidence, features
 from digitnet.line import grouped, read
-from digitnet.locate import Find, locate
-from digitnet.locating import LARGEST, SMALLEST, page_maker
+from digitnet.locate import Find, Grey
+from digitnet.locating import SMALLEST, page_maker
 from digitnet.page import Closer, PageReader
-from digitnet.runtime import Answers
-from digitnet.synth import MadeDigit, MadePage
+from digitnet.synth import MadeDigit, MadePage, PageMaker
 
-PAGES = 600
-SIZES = ((192, 256), (192, 256), (64, 224), (448, 576))  # pixels, height and width, one after the other
+PAGES = 1200
+SIZES = ((192, 256), (96, 128), (64, 224), (448, 576))  # pixels, height and width, one after the other
+TOUCHING = 0.2  # of the numbers
+LARGEST_PHOTO = 1280  # pixels, as `Reader.read` looks at pictures
+GRAIN = 8.0  # of 255, its standard deviation at most
 STREAM = 4  # of random numbers, apart from those of training
 SAME_PLACE = 0.45  # of the area of both: a find that shares more with a digit is that digit
 NOTHING, UNKNOWN = -1, -2  # instead of a digit
-NEWTON_STEPS = 200
-WEIGHT_DECAY = 1e-4
+HIDDEN = 24  # bends in the log-odds of a digit
+NEWTON_STEPS = 400
+WEIGHT_DECAY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -61,19 +66,47 @@ def calibrate_pages(
     """
     made = list(made_pages(data, pages))
     reader = PageReader(session, answers, Fusion(), Doubt(0.0))
-    reader = replace(reader, fusion=fitted(reader, made[: pages // 2]))
-    return PageCalibration(reader.fusion, risks(reader, made[pages // 2 :]))
+    reader = replace(reader, fusion=fitted(reader, made[0::2]))
+    return PageCalibration(reader.fusion, risks(reader, made[1::2]))
 
 
 def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
     """The same pages at every call."""
     maker = page_maker(None if data is None else str(data), training=False)
+    letters = PageMaker(maker.others, np.zeros(len(maker.others), np.int64), maker.others)
     for number in range(count):
         rng = np.random.default_rng([number, STREAM])
-        if number % 2:
-            yield maker.text(rng, "\n".join(_any_number(rng) for _ in range(rng.integers(1, 5))))
+        kind, turn = number % 5, number // 5
+        if kind == 0:
+            yield maker.page(rng, *SIZES[turn % len(SIZES)])
+        elif kind == 1:
+            yield _photo(maker.text(rng, "\n".join(_any_number(rng) for _ in range(rng.integers(1, 5)))), rng)
+        elif kind == 2:
+            yield _photo(maker.number(rng, int(rng.integers(1, 11)), touching=rng.random() < TOUCHING), rng)
+        elif kind == 3:
+            yield _photo(maker.number(rng, 1), rng)
         else:
-            yield maker.page(rng, *SIZES[number // 2 % len(SIZES)])
+            yield replace(_photo(letters.text(rng, "0" * int(rng.integers(1, 4))), rng), digits=())
+
+
+def _photo(page: MadePage, rng: Generator) -> MadePage:
+    """The page as a camera has it that was held closer, up to eight times larger, with grain of paper and sensor."""
+    factor = min(math.exp(rng.uniform(0, math.log(8))), LARGEST_PHOTO / max(page.picture.shape))
+    height, width = (round(side * factor) for side in page.picture.shape)
+    picture = cv2.resize(page.picture, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    grain = cv2.GaussianBlur(rng.normal(size=(height, width)).astype(np.float32), (0, 0), rng.uniform(0.4, 2.5))
+    picture += grain / grain.std() * rng.uniform(0, GRAIN)
+    digits = (
+        replace(
+            digit,
+            left=digit.left * factor,
+            right=digit.right * factor,
+            top=digit.top * factor,
+            bottom=digit.bottom * factor,
+        )
+        for digit in page.digits
+    )
+    return MadePage(np.clip(picture, 0, 255).astype(np.uint8), tuple(digits))
 
 
 def _any_number(rng: Generator) -> str:
@@ -86,7 +119,10 @@ def _any_number(rng: Generator) -> str:
 def fitted(reader: PageReader, pages: Sequence[MadePage]) -> Fusion:
     """The weights under which what the pages hold is likeliest."""
     looks = [
-        (finds, answers, _labels(finds, page)) for page in pages for finds, answers in [_look(reader, page)] if finds
+        (finds, answers, _labels(finds, page))
+        for page in pages
+        for finds, answers in [reader.looks(_grey(page))]
+        if finds
     ]
     labels = torch.tensor([label for _, _, labels in looks for label in labels])
     known, is_digit = labels != UNKNOWN, labels >= 0
@@ -98,14 +134,11 @@ def fitted(reader: PageReader, pages: Sequence[MadePage]) -> Fusion:
     rows = np.concatenate(
         [features(finds, answers, fusion.log_probabilities(*evidence(finds, answers))) for finds, answers, _ in looks]
     )
-    exists, offset = _log_odds(torch.from_numpy(rows)[known], is_digit[known].double())
-    return replace(fusion, exists=exists, offset=offset)
+    return _with_log_odds(fusion, torch.from_numpy(rows)[known].double(), is_digit[known].double())
 
 
-def _look(reader: PageReader, page: MadePage) -> tuple[list[Find], Answers]:
-    grey = page.picture.astype(np.float32) / np.float32(255)
-    finds = locate(reader.session, grey)
-    return finds, reader.answers(closeups(grey, finds)) if finds else np.zeros((0, 11), np.float32)
+def _grey(page: MadePage) -> Grey:
+    return page.picture.astype(np.float32) / np.float32(255)
 
 
 def _labels(finds: Sequence[Find], page: MadePage) -> list[int]:
@@ -124,7 +157,7 @@ def matched(finds: Sequence[Find], digits: Sequence[MadeDigit]) -> list[MadeDigi
     truth: list[MadeDigit | None] = [None] * len(finds)
     for digit in digits:
         shares = [_share(find, digit) for find in finds]
-        if digit.label is None or not SMALLEST <= digit.bottom - digit.top <= 4 * LARGEST:
+        if digit.label is None or digit.bottom - digit.top < SMALLEST:
             for index, share in enumerate(shares):
                 if share > 0.1:
                     truth[index] = truth[index] or replace(digit, label=None)
@@ -148,7 +181,8 @@ def _digit_powers(located: Tensor, seen: Tensor, doublings: Tensor, labels: Tens
     def loss() -> Tensor:
         located_power = powers[0] + powers[1] * doublings
         seen_power = powers[2] + powers[3] * doublings
-        return functional.cross_entropy(located_power[:, None] * located + seen_power[:, None] * seen, labels)
+        logits = located_power[:, None] * located + seen_power[:, None] * seen
+        return functional.cross_entropy(logits, labels)
 
     _minimise(loss, [powers])
     locator, locator_by_size, digitnet, digitnet_by_size = powers.tolist()
@@ -157,17 +191,30 @@ def _digit_powers(located: Tensor, seen: Tensor, doublings: Tensor, labels: Tens
     )
 
 
-def _log_odds(told: Tensor, there: Tensor) -> tuple[tuple[float, ...], float]:
-    """Weights and offset of a logistic regression."""
-    weights = torch.zeros(told.shape[1], dtype=torch.float64, requires_grad=True)
-    offset = torch.zeros((), dtype=torch.float64, requires_grad=True)
+def _with_log_odds(fusion: Fusion, told: Tensor, there: Tensor) -> Fusion:
+    """The fusion with the weights under which what is `there` (N,) is likeliest, given `told` (N, 16), and small."""
+    mean, spread = told.mean(0), told.std(0).clamp_min(1e-6)
+    straight = (told - mean) / spread
+    generator = torch.Generator().manual_seed(0)
+    inward = torch.randn(FEATURES, HIDDEN, generator=generator, dtype=torch.float64) / FEATURES**0.5
+    outward = torch.randn(HIDDEN, generator=generator, dtype=torch.float64) / HIDDEN**0.5
+    slopes, offset = torch.zeros(FEATURES, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    offsets = torch.zeros(HIDDEN, dtype=torch.float64)
+    parameters = [inward, outward, slopes, offset, offsets]
+    for parameter in parameters:
+        parameter.requires_grad_()
 
     def loss() -> Tensor:
-        odds = told @ weights + offset
-        return functional.binary_cross_entropy_with_logits(odds, there) + WEIGHT_DECAY * weights.square().sum()
+        odds = straight @ slopes + offset + torch.tanh(straight @ inward + offsets) @ outward
+        large = sum(part.square().sum() for part in (inward, outward, slopes))
+        return functional.binary_cross_entropy_with_logits(odds, there) + WEIGHT_DECAY * large
 
-    _minimise(loss, [weights, offset])
-    return tuple(weights.tolist()), float(offset.detach())
+    _minimise(loss, parameters)
+    with torch.no_grad():
+        slopes, inward = slopes / spread, inward / spread[:, None]
+        offset, offsets = offset - mean @ slopes, offsets - mean @ inward
+        bends = torch.cat([inward, offsets[None], outward[None]]).T
+    return replace(fusion, exists=tuple(slopes.tolist()), offset=float(offset), bends=tuple(map(tuple, bends.tolist())))
 
 
 def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
@@ -183,24 +230,19 @@ def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
 
 
 def risks(reader: PageReader, pages: Sequence[MadePage]) -> tuple[Risk, ...]:
-    """The part of the digits read that is wrong, from each of `THRESHOLDS` upwards; all of a page count as one."""
-    sure, is_wrong, weight = [], [], []
+    """The part of the digits read that is wrong, from each of `THRESHOLDS` upwards."""
+    sure, is_wrong = [], []
     for page in pages:
-        confidences, wrong = [], []
-        grey = page.picture.astype(np.float32) / np.float32(255)
-        for line in grouped(reader.candidates(grey)):
+        for line in grouped(reader.candidates(_grey(page))):
             digits = read(line).digits
             truth = matched([digit.candidate.find for digit in digits], page.digits)
             for digit, true in zip(digits, truth, strict=True):
                 if true is None or true.label is not None:
-                    confidences.append(digit.confidence)
-                    wrong.append(true is None or true.label != digit.digit)
-        sure += confidences
-        is_wrong += wrong
-        weight += [1 / max(len(wrong), 1)] * len(wrong)
-    confidence, error, weights = np.array(sure), np.array(is_wrong, np.float64), np.array(weight)
+                    sure.append(digit.confidence)
+                    is_wrong.append(true is None or true.label != digit.digit)
+    confidence, wrong = np.array(sure), np.array(is_wrong, np.float64)
     return tuple(
-        Risk(threshold, float(np.average(error[answered], weights=weights[answered])))
+        Risk(threshold, float(wrong[answered].mean()))
         for threshold in THRESHOLDS
         if (answered := confidence >= threshold).any()
     )

@@ -36,7 +36,7 @@ def crumpled(height: int, width: int, rng: Generator) -> Array:
     for _ in range(int(rng.integers(2, 9))):
         distance = _across(height, width, rng.uniform(0, 2 * math.pi), rng)
         reach = rng.uniform(3, 40)
-        paper *= 1 + rng.uniform(0.03, 0.2) * np.sign(distance) * np.exp(-np.abs(distance) / reach)
+        paper *= 1 + rng.uniform(0.02, 0.14) * np.sign(distance) * np.exp(-np.abs(distance) / reach)
     return paper
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
-PAGE_SIDE = 1600  # pixels; larger pictures of pages are reduced to this
+PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
 BATCH = 128  # pictures that go through the network at once in bulk
 
 NO_PROBABILITIES = (0.1,) * 10

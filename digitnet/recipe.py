@@ -56,7 +56,7 @@ BEST = Recipe(
 LOCATOR = Recipe(
     "locator",
     "the network that finds digits on pages, trained on made ones",
-    epochs=56,
+    epochs=80,
     peak_learning_rate=2e-3,
     warmup_steps=500,
     pages=True,

@@ -37,6 +37,7 @@ LINE_WIDTH = 1.6  # pixels of such a line, its soft edges included
 THINNED = 1500  # digits that are, a second's work
 CUT_OFF = 0.75  # a digit of which less than this is on the page is nobody's to read
 NOISIEST = 0.1  # of the ink's darkness; more noise than that hides it
+TOUCHING = 0.12  # of the numbers, each digit of which touches the next
 SHARP = 0.5  # ink above this is stroke
 SMALLEST_PAGE, LARGEST_PAGE = 32, 4096  # pixels a side
 STREAM = 3  # of random numbers, apart from those of training and validation
@@ -158,7 +159,9 @@ class PageMaker:
         hand = any_hand(rng)
         sheet = Sheet(height, width)
         kind = rng.random()
-        if kind < 0.86:
+        if kind < 0.12:
+            self._few(sheet, hand, rng)
+        elif kind < 0.86:
             self._fill(sheet, hand, rng)
         elif kind < 0.94:  # nothing to read, or only parts of strokes far too large
             self._huge(sheet, rng)
@@ -225,6 +228,16 @@ class PageMaker:
             if rng.random() < 0.15:
                 break
 
+    def _few(self, sheet: "Sheet", hand: Hand, rng: Generator) -> None:
+        """One to three digits, somewhere: a page that holds hardly more than paper, or one that a digit fills."""
+        largest = 0.9 * min(sheet.height, sheet.width)
+        hand = replace(hand, height=math.exp(rng.uniform(math.log(12), math.log(largest))))
+        x, y = rng.uniform(0, max(1.0, sheet.width - hand.height)), rng.uniform(0, max(1.0, sheet.height - hand.height))
+        for _ in range(int(rng.integers(1, 4))):
+            patch, label = self._any_digit(hand, rng)
+            sheet.write(patch, round(x), round(y), label, line=0)
+            x += patch.width + hand.height * rng.uniform(0.1, 0.6)
+
     def _word(
         self, sheet: "Sheet", hand: Hand, x: float, y: float, line: int, letters: float, zeros: bool, rng: Generator
     ) -> float:
@@ -232,6 +245,7 @@ class PageMaker:
         start, height = x, hand.height
         of_letters = rng.random() < letters
         previous: tuple[float, float, Patch] | None = None
+        touching = rng.random() < TOUCHING
         for _ in range(int(rng.integers(1, 9))):
             one = replace(
                 hand,
@@ -249,7 +263,9 @@ class PageMaker:
             wanted = 0 if zeros and rng.random() < 0.8 else None
             patch, label = self._any_digit(one, rng, wanted)
             top = down + (height - patch.height) * rng.uniform(0.3, 0.7)
-            if previous and rng.random() < hand.joined:
+            if previous and touching:
+                x = sheet.touch(patch, round(top), previous[0] + previous[2].width)
+            elif previous and rng.random() < hand.joined:
                 join(sheet, previous, (x, top, patch), hand, rng)
             sheet.write(patch, round(x), round(top), label, line)
             previous = (x, top, patch)
@@ -281,7 +297,7 @@ class PageMaker:
             bare = enlarged(rng.random((sheet.height // 2, sheet.width // 2)), paper.shape)  # where the pen skips
             ink = ink * (1 - rng.uniform(0, 0.5) * bare)
         if depth is None:
-            depth = rng.uniform(0.3, 0.95) if rng.random() < 0.85 else rng.uniform(0.15, 0.3)
+            depth = rng.uniform(0.3, 0.95) if rng.random() < 0.92 else rng.uniform(0.15, 0.3)
         picture: Any = paper * (1 - depth * ink) * light(sheet.height, sheet.width, rng)
         if rng.random() < 0.2:
             picture = 1 - picture  # chalk, and screens
@@ -392,7 +408,7 @@ class Sheet:
 
     def touch(self, patch: Patch, top: int, right: float) -> float:
         """The rightmost left edge at which the patch touches the ink that ends at `right`."""
-        for left in range(round(right), round(right) - patch.width, -1):
+        for left in range(round(right), max(0, round(right) - patch.width), -1):
             rows = slice(max(0, top), max(0, min(self.height, top + patch.height)))
             here = self.ink[rows, left : left + patch.width]
             part = patch.ink[rows.start - top : rows.start - top + len(here), : here.shape[1]]
@@ -417,7 +433,7 @@ def any_hand(rng: Generator) -> Hand:
     gap = rng.choice([rng.uniform(-0.22, 0.1), rng.uniform(0.05, 0.5), rng.uniform(0.3, 1.3)])
     own_pen = rng.random() < 0.45
     return Hand(
-        height=rng.uniform(110, 280) if rng.random() < 0.06 else math.exp(rng.uniform(math.log(10), math.log(110))),
+        height=rng.uniform(64, 200) if rng.random() < 0.06 else math.exp(rng.uniform(math.log(9), math.log(64))),
         pen=math.exp(rng.uniform(math.log(0.03), math.log(0.2))) if own_pen else None,
         thicker=float(rng.choice([-0.7, -0.4, 0, 0, 0.4, 1.0])),
         slant=rng.uniform(-0.25, 0.5),

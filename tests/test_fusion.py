@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from digitnet.fusion import FEATURES, Fusion, evidence, features
+from digitnet.fusion import FEATURES, UNRIVALLED, Fusion, evidence, features
 from digitnet.locate import Find
 
 
@@ -43,6 +45,27 @@ def test_the_odds_of_a_digit_are_a_weighted_sum_of_what_tells_of_it():
     assert np.log(candidate.exists / (1 - candidate.exists)) == pytest.approx(told @ np.array(weights) + 0.3)
 
 
+def test_bends_add_what_the_hyperbolic_tangent_of_their_sum_says():
+    finds, answers = [find(d4=0.9)], answer(4, 0.9)
+    straight = Fusion()
+    told = features(finds, answers, straight.log_probabilities(*evidence(finds, answers)))
+    unit = (*np.linspace(-0.1, 0.1, FEATURES), 0.2, 3.0)
+    bent = 3.0 * np.tanh(told[0] @ np.array(unit[:FEATURES]) + 0.2)
+    assert Fusion(bends=(unit,)).log_odds(told)[0] - straight.log_odds(told)[0] == pytest.approx(bent)
+
+
+def test_what_is_alone_or_beside_something_far_larger_is_told():
+    def told(*finds):
+        rows = features(finds, np.repeat(answer(4, 0.9), len(finds), 0), np.log(np.full((len(finds), 10), 0.1)))
+        return rows[0, 13:].tolist()
+
+    lone = replace(find(d4=0.5), alone=True)
+    assert told(find(d4=0.5)) == [0, 0, UNRIVALLED]
+    assert told(lone) == [1, pytest.approx(np.log(0.99 / 0.01)), UNRIVALLED]
+    assert told(find(d4=0.5), find(900, 64, d9=0.9))[2] == UNRIVALLED
+    assert told(find(d4=0.5), find(900, 256, d9=0.9))[2] == pytest.approx(np.log(9), abs=1e-3)
+
+
 def test_a_surer_find_of_the_same_ink_is_a_rival_and_a_neighbour_is_not():
     def rival(other):
         finds = [find(d4=0.5), other]
@@ -58,8 +81,16 @@ def test_no_finds_are_no_candidates():
 
 
 def test_weights_survive_json_and_wrong_ones_are_refused():
-    fusion = Fusion(exists=tuple(range(FEATURES)), offset=0.5, locator=1.5, digitnet_by_size=-0.1)
+    fusion = Fusion(
+        exists=tuple(range(FEATURES)), offset=0.5, bends=((0.5,) * (FEATURES + 2),), locator=1.5, digitnet_by_size=-0.1
+    )
     assert Fusion.from_json(fusion.to_json()) == fusion
-    for text in ("[]", "{}", '{"exists": [1]}', fusion.to_json().replace("offset", "offsets")):
+    for text in (
+        "[]",
+        "{}",
+        '{"exists": [1]}',
+        fusion.to_json().replace("0.5, 0.5", "0.5"),
+        fusion.to_json().replace("offset", "offsets"),
+    ):
         with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
             Fusion.from_json(text)

@@ -123,3 +123,31 @@ def test_two_finds_of_one_look_are_two_digits_or_one_is_left_out():
     near, apart = Find(2, 0, 22, 30, scores), Find(30, 0, 50, 30, scores)
     (one, other) = locate.together([[Find(0, 0, 20, 30, scores + 0.5), near, apart]])
     assert (one.left, one.looks, other.left) == (0, 1, 30)
+
+
+def test_what_is_known_already_counts_as_one_more_look():
+    grey = page_with_square(300, 500, 100, 200, 30)
+    (found,) = locate.locate(FakeSession(), grey)
+    scores = np.full(10, 0.01, np.float32)
+    scores[7] = 0.999
+    known = Find(found.left, found.top, found.right, found.bottom, scores, alone=True)
+    (both,) = locate.locate(FakeSession(), grey, [known])
+    assert both.looks == found.looks + 1
+    assert both.alone
+    assert not found.alone
+    assert found.score < both.score < 0.999
+    (elsewhere, _) = sorted(
+        locate.locate(FakeSession(), grey, [Find(5, 5, 40, 60, scores)]), key=lambda find: find.left
+    )
+    assert (elsewhere.left, elsewhere.looks) == (5, 1)
+
+
+@pytest.mark.parametrize("shape", [(100, 70), (96, 96), (33, 210)])
+def test_a_framed_page_suits_the_network_and_has_bare_paper_around_it(shape):
+    framed = locate.framed(np.ones(shape, np.float32))
+    assert framed.shape[0] % locate.DEEPEST == framed.shape[1] % locate.DEEPEST == 0
+    inside = framed[locate.BORDER : locate.BORDER + shape[0], locate.BORDER : locate.BORDER + shape[1]]
+    assert inside.all()
+    assert framed.sum() == inside.size
+    assert min(framed.shape[0] - shape[0], framed.shape[1] - shape[1]) >= 2 * locate.BORDER
+    assert locate.framed(np.ones(shape, np.float32), 256, 320).shape == (256, 320)

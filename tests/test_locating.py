@@ -37,7 +37,7 @@ def test_targets_hold_each_digits_place_and_size():
 
 @pytest.mark.parametrize(
     "digit",
-    [MadeDigit(None, 100, 30, 140, 70, 0), MadeDigit(3, 10, 10, 14, 15, 0), MadeDigit(3, -20, -20, 124, 116, 0)],
+    [MadeDigit(None, 100, 30, 140, 70, 0), MadeDigit(3, 10, 10, 14, 15, 0), MadeDigit(3, 50, 6, 124, 92, 0)],
 )
 def test_what_is_cut_off_or_of_no_fit_size_does_not_count(digit):
     heat, counted, centres = locating.targets(page(digit))
@@ -183,3 +183,20 @@ def test_a_few_steps_make_the_loss_fall(few_pages):
         run.update(loss.item())
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_page_in_a_frame_has_its_digits_where_their_ink_is(few_pages):
+    pages = locating.Pages(locating.page_maker(), stream=1)
+    for number in range(12):
+        seen, heat, _, centres = pages[number]
+        assert seen.shape == (1, locating.HEIGHT, locating.WIDTH)
+        for _, row, column in (heat >= 1).nonzero().tolist():
+            across, down, wide, tall = centres[:, row, column].tolist()
+            x, y = (column + across) * STRIDE, (row + down) * STRIDE
+            half_width, half_height = np.exp(wide) * STRIDE / 2, np.exp(tall) * STRIDE / 2
+            box = seen[
+                0,
+                max(0, round(y - half_height)) : round(y + half_height) + 1,
+                max(0, round(x - half_width)) : round(x + half_width) + 1,
+            ]
+            assert box.abs().max() > 0.5

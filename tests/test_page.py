@@ -206,3 +206,26 @@ def test_a_digitnet_is_no_locator():
 
     with pytest.raises(ModelError, match="not a locator"):
         Reader(locator=PACKAGED_MODEL)
+
+
+@pytest.mark.parametrize("side", [60, 400, 1200])
+def test_one_digit_alone_is_read_in_any_size_and_seen_even_where_the_locator_is_blind(
+    reader, mnist_digits, side, monkeypatch
+):
+    images, labels = mnist_digits
+    ink = (255 * images[labels == 3][0]).astype(np.uint8)
+    digit = np.asarray(Image.fromarray(255 - ink).resize((side, side), Image.Resampling.BICUBIC))
+    picture = np.pad(digit, side // 3, constant_values=255)
+    (seen,) = reader.read(picture).digits
+    assert seen.best_guess == 3
+    assert seen.box.height == pytest.approx(0.75 * side, rel=0.15)
+    monkeypatch.setattr("digitnet.locate.in_one_size", lambda session, sized: iter(()))
+    ((find,), _) = reader._pages.looks(picture.astype(np.float32) / 255)
+    assert (find.digit, find.alone) == (3, True)
+
+
+def test_where_there_are_several_digits_none_is_alone(reader, mnist_digits):
+    grey, _ = page_of(mnist_digits, ["314"])
+    finds, _ = reader._pages.looks(grey)
+    assert finds
+    assert not any(find.alone for find in finds)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
 from digitnet import page_calibration
 from digitnet.doubt import Doubt
-from digitnet.fusion import Fusion
+from digitnet.fusion import FEATURES, Fusion
 from digitnet.locate import Find
 from digitnet.page import PageReader
 from digitnet.page_calibration import matched, risks
@@ -36,24 +37,38 @@ def test_risks_are_the_part_of_what_is_read_that_is_wrong(monkeypatch):
         (MadeDigit(3, 0, 0, 20, 30, 0), MadeDigit(5, 200, 0, 220, 30, 0), MadeDigit(3, 400, 0, 420, 30, 0)),
     )
     finds = [find(0, 0, score=0.999), find(200, 0, score=0.999), find(400, 0, score=0.8)]
-    monkeypatch.setattr("digitnet.page.locate", lambda session, grey: finds)
+    monkeypatch.setattr("digitnet.page.locate", lambda session, grey, known: finds)
     reader = PageReader(None, lambda images: np.full((len(images), 11), 1 / 11, np.float32), Fusion(), Doubt(0.0))
     table = {round(risk.threshold, 3): risk.error for risk in risks(reader, [page])}
     assert table[0.1] == pytest.approx(1 / 3)
     assert table[0.91] == pytest.approx(1 / 2)
 
 
-def test_a_crowded_page_counts_no_more_than_one_with_a_single_digit(monkeypatch):
-    """Three digits that are all wrong, and one that is right."""
-    crowded = MadePage(np.zeros((64, 512), np.uint8), tuple(MadeDigit(5, x, 0, x + 20, 30, 0) for x in (0, 200, 400)))
-    single = MadePage(np.zeros((64, 64), np.uint8), (MadeDigit(3, 0, 0, 20, 30, 0),))
-    found = {512: [find(x, 0, score=0.999) for x in (0, 200, 400)], 64: [find(0, 0, score=0.999)]}
-    monkeypatch.setattr("digitnet.page.locate", lambda session, grey: found[grey.shape[1]])
-    reader = PageReader(None, lambda images: np.full((len(images), 11), 1 / 11, np.float32), Fusion(), Doubt(0.0))
-    assert risks(reader, [crowded, single])[0].error == pytest.approx(1 / 2)
-
-
 def test_made_pages_are_the_same_every_time_and_of_several_sizes():
-    one, other = (list(page_calibration.made_pages(None, 4)) for _ in range(2))
+    one, other = (list(page_calibration.made_pages(None, 10)) for _ in range(2))
     assert all(np.array_equal(a.picture, b.picture) for a, b in zip(one, other, strict=True))
-    assert len({page.picture.shape for page in one}) > 1
+    assert len({page.picture.shape for page in one}) == 10
+    assert [len(page.digits) for page in one[3::5]] == [1, 1]
+    assert [len(page.digits) for page in one[4::5]] == [0, 0]  # letters
+
+
+def test_a_photo_is_larger_and_its_digits_are_where_they_were():
+    ink = np.full((64, 96), 220, np.uint8)
+    ink[20:50, 30:50] = 40
+    page = MadePage(ink, (MadeDigit(3, 30, 20, 50, 50, 0),))
+    photo = page_calibration._photo(page, np.random.default_rng(1))
+    (digit,) = photo.digits
+    factor = photo.picture.shape[0] / 64
+    assert factor > 1.2
+    assert digit.bottom - digit.top == pytest.approx(30 * factor, rel=0.05)
+    inside = photo.picture[round(digit.top) : round(digit.bottom), round(digit.left) : round(digit.right)]
+    assert inside.mean() < 60 < 180 < np.median(photo.picture)
+
+
+def test_the_log_odds_are_fitted_to_what_no_straight_line_can_say():
+    """A digit is there where exactly one of two features is large (Minsky and Papert, 1969)."""
+    told = np.random.default_rng(0).normal(size=(2000, FEATURES))
+    there = (told[:, 3] > 0) != (told[:, 8] > 0)
+    fusion = page_calibration._with_log_odds(Fusion(), torch.from_numpy(told), torch.from_numpy(there).double())
+    new = np.random.default_rng(1).normal(size=(500, FEATURES))
+    assert (((fusion.log_odds(new)) > 0) == ((new[:, 3] > 0) != (new[:, 8] > 0))).mean() > 0.85
