@@ -32,11 +32,13 @@ class Candidate:
         find: where it is.
         exists: the probability that a digit is there, of this size, in [0, 1].
         probabilities: (10,) of the digits, given that there is one; they add up to 1.
+        vouched: whether DigitNet alone vouches for the likeliest of them.
     """
 
     find: Find
     exists: float
     probabilities: npt.NDArray[np.float64]
+    vouched: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from digitnet import doubt, runtime
 from digitnet import line as lattice
 from digitnet.closeup import closeups
 from digitnet.constraint import Constraint
-from digitnet.doubt import NOT_A_DIGIT, Doubt
+from digitnet.doubt import NOT_A_DIGIT, UNREACHABLE, Doubt
 from digitnet.errors import ModelError
 from digitnet.fusion import Fusion
 from digitnet.line import Candidate, ReadDigit, grouped
@@ -23,6 +23,8 @@ from digitnet.runtime import Answers
 
 LEAST_LIKELY = 0.03  # a find that is less likely to be a digit is dropped before lines are read
 LIKELIER_NOT = 0.5  # a digit in a reading that is less likely there than this is "not a digit"
+
+NEVER_ALONE = Doubt(UNREACHABLE)
 
 Closer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # images (N, 28, 28) to answers (N, 11)
 
@@ -36,15 +38,19 @@ class PageReader:
         answers: DigitNet's eleven probabilities (N, 11) for normalised images (N, 28, 28).
         fusion: how to weigh the two.
         doubt: how sure of a digit to be.
+        alone: how sure DigitNet is to be of the one digit of a picture, to answer it without asking the locator.
     """
 
     session: onnxruntime.InferenceSession
     answers: Closer
     fusion: Fusion
     doubt: Doubt
+    alone: Doubt = NEVER_ALONE
 
     @classmethod
-    def from_onnx(cls, content: bytes, name: str, answers: Closer, max_error: float | None) -> "PageReader":
+    def from_onnx(
+        cls, content: bytes, name: str, answers: Closer, max_error: float | None, alone: Doubt
+    ) -> "PageReader":
         """Reads with the locator in `content`, doubting as `doubt.chosen` says for `max_error`.
 
         Raises ModelError, calling it `name`, where it is no locator of this version.
@@ -62,27 +68,49 @@ class PageReader:
             ) from error
         if not of_this_version:
             raise ModelError(f"{name}: made for another version of DigitNet; make it anew: digitnet export locator.pth")
-        return cls(session, answers, fusion, doubt.chosen(risks, max_error))
+        return cls(session, answers, fusion, doubt.chosen(risks, max_error), alone)
 
     def candidates(self, grey: Grey) -> list[Candidate]:
         """All that may be a digit in a picture (H, W) in [0, 1]."""
         finds, answers = self.looks(grey)
         candidates = self.fusion.candidates(finds, answers)
-        return [candidate for candidate in candidates if candidate.exists > LEAST_LIKELY]
+        likely = [
+            self._vouched(candidate, answer)
+            for candidate, answer in zip(candidates, answers, strict=True)
+            if candidate.exists > LEAST_LIKELY
+        ]
+        return likely
+
+    def _vouched(self, candidate: Candidate, answer: Answers) -> Candidate:
+        """The candidate; if it is alone in its picture and likely a digit, as DigitNet sees it where that is sure.
+
+        A picture of one digit is what DigitNet was made for.
+        """
+        likely_alone = candidate.find.alone and candidate.exists >= LIKELIER_NOT
+        if not likely_alone or not self.alone.is_sure(answer[np.newaxis])[0]:
+            return candidate
+        ten = answer[:NOT_A_DIGIT].astype(np.float64)
+        exists = max(candidate.exists, 1 - float(answer[NOT_A_DIGIT]))
+        return replace(candidate, exists=exists, probabilities=ten / ten.sum(), vouched=True)
 
     def looks(self, grey: Grey) -> tuple[list[Find], Answers]:
-        """What may be a digit in a picture (H, W) in [0, 1], and what DigitNet says of each, (N, 11)."""
-        finds = locate(self.session, grey, self._alone(grey))
-        return finds, self.answers(closeups(grey, finds)) if finds else np.zeros((0, NOT_A_DIGIT + 1), np.float32)
+        """What may be a digit in a picture (H, W) in [0, 1], and what DigitNet says of each, (N, 11).
 
-    def _alone(self, grey: Grey) -> list[Find]:
-        """The one digit that the picture may hold, found by its ink as `Reader.predict` finds it."""
+        One find may be of all the ink that there is, found and judged as `Reader.predict` does it.
+        """
+        known = []
         seen = normalise(grey)
-        if seen is None or seen.several:
-            return []
-        left, top, width, height = seen.box.x, seen.box.y, seen.box.width, seen.box.height
-        scores = self.answers(seen.image[np.newaxis])[0, :NOT_A_DIGIT]
-        return [Find(left, top, left + width, top + height, scores, alone=True)]
+        if seen is not None and not seen.several:
+            answer = self.answers(seen.image[np.newaxis])[0]
+            box = seen.box
+            known = [Find(box.x, box.y, box.x + box.width, box.y + box.height, answer[:NOT_A_DIGIT], alone=True)]
+        finds = locate(self.session, grey, known)
+        if not finds:
+            return [], np.zeros((0, NOT_A_DIGIT + 1), np.float32)
+        answers = self.answers(closeups(grey, finds))
+        if known:
+            answers[[find.alone for find in finds]] = answer
+        return finds, answers
 
     def read(self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None) -> Page:
         """The page in a picture.
@@ -133,7 +161,8 @@ class PageReader:
 
     def _as_digit(self, read: ReadDigit, picture: Picture) -> Digit:
         reason = None
-        if read.confidence < self.doubt.threshold:
+        vouched = read.candidate.vouched and read.digit == int(read.candidate.probabilities.argmax())
+        if read.confidence < self.doubt.threshold and not vouched:
             likeliest = sorted(range(10), key=lambda digit: -read.probabilities[digit])
             other = next(digit for digit in likeliest if digit != read.digit)
             reason = "not a digit" if _there(read) < LIKELIER_NOT else f"unsure: {read.digit} or {other}"

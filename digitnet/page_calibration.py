@@ -2,8 +2,8 @@
 
 The pages are made of MNIST's held-out training digits and of letters that training has not seen. Every fifth is as
 training has them, crowded and hard to read; the others are photos of what people write to be read: lines of numbers,
-one number, one digit, and a few letters.
-Half of the pages fit the `Fusion`; the others then tell how often a digit that is read with some confidence is wrong.
+one number, one digit, and a few letters. Half of all pages fit the `Fusion`; the photos among the others then tell how
+often a digit that is read with some confidence is wrong.
 """
 
 import math
@@ -31,15 +31,16 @@ from digitnet.synth import MadeDigit, MadePage, PageMaker
 
 PAGES = 1200
 SIZES = ((192, 256), (96, 128), (64, 224), (448, 576))  # pixels, height and width, one after the other
+KINDS = 5  # of pages, the first of them crowded
 TOUCHING = 0.2  # of the numbers
 LARGEST_PHOTO = 1280  # pixels, as `Reader.read` looks at pictures
 GRAIN = 8.0  # of 255, its standard deviation at most
 STREAM = 4  # of random numbers, apart from those of training
 SAME_PLACE = 0.45  # of the area of both: a find that shares more with a digit is that digit
 NOTHING, UNKNOWN = -1, -2  # instead of a digit
-HIDDEN = 24  # bends in the log-odds of a digit
+HIDDEN = 48  # bends in the log-odds of a digit
 NEWTON_STEPS = 400
-WEIGHT_DECAY = 1e-3
+WEIGHT_DECAY = 5e-4
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ def calibrate_pages(
     made = list(made_pages(data, pages))
     reader = PageReader(session, answers, Fusion(), Doubt(0.0))
     reader = replace(reader, fusion=fitted(reader, made[0::2]))
-    return PageCalibration(reader.fusion, risks(reader, made[1::2]))
+    return PageCalibration(
+        reader.fusion, risks(reader, [page for number, page in enumerate(made) if number % 2 and number % KINDS])
+    )
 
 
 def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
@@ -76,7 +79,7 @@ def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
     letters = PageMaker(maker.others, np.zeros(len(maker.others), np.int64), maker.others)
     for number in range(count):
         rng = np.random.default_rng([number, STREAM])
-        kind, turn = number % 5, number // 5
+        kind, turn = number % KINDS, number // KINDS
         if kind == 0:
             yield maker.page(rng, *SIZES[turn % len(SIZES)])
         elif kind == 1:

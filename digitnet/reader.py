@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
 PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
+ALONE = 1 / 3  # of `max_error` is asked of a page's one digit: a page may as well hold one letter, or a picture
 BATCH = 128  # pictures that go through the network at once in bulk
 
 NO_PROBABILITIES = (0.1,) * 10
@@ -142,7 +143,10 @@ class Reader:
     @functools.cached_property
     def _pages(self) -> PageReader:
         """Made when the first page is read, since loading its network takes longer than reading a digit."""
-        return PageReader.from_onnx(_content(self._locator), str(self._locator), self._network.answers, self._max_error)
+        content, name = _content(self._locator), str(self._locator)
+        max_error = self._max_error
+        alone = doubt.chosen(self._network.risks, None if max_error is None else max_error * ALONE)
+        return PageReader.from_onnx(content, name, self._network.answers, max_error, alone)
 
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
         """A drawing of what the reader saw: the picture with the ink's box, the 28x28, the probabilities as bars."""

@@ -11,10 +11,12 @@ from PIL import Image
 
 import digitnet
 from digitnet import Reader
+from digitnet import line as lattice
 from digitnet.constraint import constrained
 from digitnet.doubt import Doubt
 from digitnet.errors import ImageError, ModelError, UsageError
 from digitnet.fusion import Fusion
+from digitnet.locate import Find
 from digitnet.page import PageReader
 from digitnet.picture import Picture
 from digitnet.results import Page
@@ -229,3 +231,33 @@ def test_where_there_are_several_digits_none_is_alone(reader, mnist_digits):
     finds, _ = reader._pages.looks(grey)
     assert finds
     assert not any(find.alone for find in finds)
+
+
+def test_the_one_digit_of_a_picture_is_answered_where_digitnet_is_sure_and_withheld_where_it_is_not(reader):
+    sure, unsure = np.full((2, 11), 0.001, np.float32)
+    sure[7], unsure[7], unsure[1] = 0.99, 0.6, 0.39
+    scores = np.full(10, 0.01, np.float32)
+    scores[7] = 0.9
+    page = PageReader(None, says_nothing, Fusion(), Doubt(0.9999), Doubt(0.95))
+    for answer, alone, digit in ((sure, True, 7), (unsure, True, None), (sure, False, None)):
+        find = Find(10, 10, 40, 60, scores, alone=alone)
+        (candidate,) = page.fusion.candidates([find], answer[np.newaxis])
+        vouched = page._vouched(candidate, answer)
+        line = page._as_line(lattice.read([vouched]), Picture("made up", np.zeros((100, 100), np.float32), 100, 100))
+        assert line.digits[0].digit == digit
+        assert line.digits[0].best_guess == 7
+
+
+def test_a_pattern_may_still_overrule_what_digitnet_vouches_for(reader):
+    answer = np.full(11, 0.001, np.float32)
+    answer[7], answer[1] = 0.97, 0.02
+    scores = np.full(10, 0.01, np.float32)
+    scores[7] = 0.9
+    page = PageReader(None, says_nothing, Fusion(), Doubt(0.9), Doubt(0.95))
+    (candidate,) = page.fusion.candidates([Find(10, 10, 40, 60, scores, alone=True)], answer[np.newaxis])
+    line = page._line(
+        [page._vouched(candidate, answer)],
+        constrained(pattern="[0-3]"),
+        Picture("made up", np.zeros((100, 100), np.float32), 100, 100),
+    )
+    assert (line.digits[0].digit, line.digits[0].best_guess) == (None, 1)
