@@ -1,0 +1,127 @@
+// The Draw tab: what is written is read while it is written.
+
+import { predict, read } from "/web/api.js";
+import { Answer } from "/web/answer.js";
+import { correctTo } from "/web/correction.js";
+import { announce, find, make } from "/web/element.js";
+import { Sheet } from "/web/sheet.js";
+import { characters, isDoubtful, lineText, mark, verdict } from "/web/words.js";
+
+const WIDE = 1.25; // width by height; a wider drawing is rather a number
+const PAUSE = 80; // milliseconds between two readings of a stroke being written
+const MAYBE_SEVERAL = new Set(["more than one digit", "not a digit"]);
+const WAITING = "Write, and it is read as you go";
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** What was read of a drawing: its picture, and its lines; one digit is a line of one. */
+let shown = null;
+let chosen = null; // the digit in the panel
+let wanted = null; // the reading that was asked for while another was under way
+let isReading = false;
+let lastAsked = 0;
+
+const sheet = new Sheet(find("sheet"), (ended) => {
+  find("undo").disabled = find("clear").disabled = sheet.isEmpty;
+  find("draw-hint").hidden = !sheet.isEmpty;
+  if (sheet.isEmpty) return forget();
+  if (ended || performance.now() - lastAsked > PAUSE) ask(ended);
+});
+
+const answer = new Answer(find("draw-answer"), async (digit, label) => {
+  const told = correctTo(digit, label, shown.picture, isNumber(shown.lines) ? digit.box : undefined);
+  show();
+  return told;
+});
+answer.show(null, [], WAITING);
+
+find("undo").addEventListener("click", () => sheet.undo());
+find("clear").addEventListener("click", () => sheet.clear());
+find("sheet").addEventListener("keydown", (event) => {
+  if (onKey(event) || answer.onKey(event)) event.preventDefault();
+});
+
+function onKey(event) {
+  const arrow = ARROWS[event.key];
+  if (arrow) sheet.step(...arrow.map((steps) => steps * (event.shiftKey ? 4 : 1)));
+  else if (event.key === " ") sheet.press();
+  else if (event.key === "Delete" || event.key === "Backspace") sheet.clear();
+  else if (event.key === "u" || (event.key === "z" && (event.ctrlKey || event.metaKey))) sheet.undo();
+  else return false;
+  return true;
+}
+
+/** Reads what is written now; of those that wait for their turn only the last. */
+async function ask(ended) {
+  if (!ended && sheet.shape > WIDE) return; // a number takes longer, and its next stroke should not wait for it
+  lastAsked = performance.now();
+  wanted = { ended };
+  if (isReading) return;
+  isReading = true;
+  while (wanted) {
+    const { ended: isWhole } = wanted;
+    wanted = null;
+    await readDrawing(isWhole);
+  }
+  isReading = false;
+}
+
+async function readDrawing(ended) {
+  try {
+    const picture = await sheet.png();
+    const lines = await linesOf(picture, sheet.shape > WIDE);
+    if (sheet.isEmpty) return;
+    shown = { picture, lines };
+    chosen = lines[0].digits.find(isDoubtful) ?? lines[0].digits[0];
+    show();
+    if (ended) announce(summary());
+  } catch (problem) {
+    forget(problem.message);
+  }
+}
+
+async function linesOf(picture, wide) {
+  const single = wide ? null : await predict(picture);
+  if (single && !MAYBE_SEVERAL.has(single.reason)) return [lineOf(single)];
+  const page = await read(picture);
+  return isNumber(page.lines) ? page.lines : [lineOf(single ?? (await predict(picture)))];
+}
+
+const isNumber = (lines) => lines.flatMap((line) => line.digits).length > 1;
+const lineOf = (digit) => ({ text: mark(digit), digits: [digit] });
+
+function summary() {
+  return isNumber(shown.lines) ? shown.lines.map(lineText).join(", ") : `${mark(chosen)}, ${verdict(chosen)}`;
+}
+
+function show() {
+  answer.show(chosen, isNumber(shown.lines) ? shown.lines.map(row) : []);
+}
+
+function row(line) {
+  const parts = characters(line).map(({ text, digit }) =>
+    digit === null
+      ? make("span", { class: "gap" })
+      : make(
+          "button",
+          {
+            class: isDoubtful(digit) ? "glyph doubt" : "glyph",
+            "aria-pressed": digit === chosen,
+            "aria-label": `${text}, ${verdict(digit)}`,
+            onclick: () => choose(digit),
+          },
+          text,
+        ),
+  );
+  return make("div", { class: "number" }, ...parts);
+}
+
+function choose(digit) {
+  chosen = digit;
+  show();
+  find("draw-answer").querySelector("[aria-pressed=true]").focus();
+}
+
+function forget(said = WAITING) {
+  shown = chosen = wanted = null;
+  answer.show(null, [], said);
+}
