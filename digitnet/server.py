@@ -1,0 +1,474 @@
+"""`digitnet serve`: a web page and an HTTP API over one `Reader`.
+
+This file joins the parts: what is asked (`upload`), what may be asked (`guard`, `connection`), where it is worked out
+(`workers`), and how it is described (`schemas`, `manual`).
+"""
+
+import base64
+import errno
+import functools
+import hashlib
+import signal
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import prometheus_client
+import uvicorn
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from digitnet import __version__, manual, picture, schemas
+from digitnet.connection import Connection
+from digitnet.corrections import Corrections, part, png
+from digitnet.errors import BusyError, DigitNetError, ImageError, UsageError
+from digitnet.guard import LOOPBACK, Guard, Limits
+from digitnet.problem import MEDIA_TYPE, Problem
+from digitnet.reader import Reader
+from digitnet.results import Box
+from digitnet.upload import FORM, PICTURE, Upload, received
+from digitnet.workers import Workers
+
+WEB = Path(__file__).with_name("web")
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
+}
+QUICK_PIXELS = 2**20  # a picture of one digit with more is no quick work
+HEAVY_PIXELS = 16 * 10**6
+SHUTDOWN_SECONDS = 10  # for requests in flight to end
+
+Answer = TypeVar("Answer")
+Json = dict[str, Any]
+Name = Annotated[str, Query(max_length=255, description="what to call a picture that is sent as it is")]
+ShowSeen = Annotated[bool, Query(description="adds the 28x28 that DigitNet saw")]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server listens, and the names that it goes by."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    names: Collection[str] = ()
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK or self.host == "::1" or self.host.startswith("127.")
+
+    @property
+    def hosts(self) -> list[str]:
+        """What a browser may call it."""
+        return [*LOOPBACK, f"[{self.host}]" if ":" in self.host else self.host, *self.names]
+
+
+def application(
+    reader: Reader,
+    *,
+    limits: Limits | None = None,
+    corrections: Corrections | None = None,
+    token: str | None = None,
+    address: Address | None = None,
+) -> Guard:
+    """The page and the API, guarded, as an ASGI application.
+
+    Args:
+        corrections: where they are kept; None refuses them.
+        token: what the API asks for; None asks for nothing.
+        address: the names that it goes by.
+    """
+    limits, address = limits or Limits(), address or Address()
+    workers = Workers(limits.requests, limits.seconds)
+    app = FastAPI(
+        title="DigitNet",
+        version=__version__,
+        summary="Reads handwritten digits in pictures.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    _add_problems(app)
+    _add_page(app)
+    observe = _add_health(app, workers)
+    _add_api(app, reader, workers, limits, corrections, token)
+    _describe(app, token is not None)
+    return Guard(
+        app,
+        limits=limits,
+        hosts=address.hosts,
+        any_address=not address.is_loopback,
+        token=token,
+        observe=observe,
+    )
+
+
+def _add_problems(app: FastAPI) -> None:
+    """Every refusal and every error as problem details."""
+
+    def refused(request: Request, problem: Problem) -> Response:
+        return Response(problem.body, problem.status, problem.headers, MEDIA_TYPE)
+
+    def failed(request: Request, error: DigitNetError) -> Response:
+        return refused(request, Problem.of(error))
+
+    def misused(request: Request, error: RequestValidationError) -> Response:
+        found = [f"{part['loc'][-1]}: {part['msg']}" for part in error.errors()]
+        return refused(request, Problem(400, "; ".join(found)))
+
+    def not_there(request: Request, error: HTTPException) -> Response:
+        words = {404: "there is nothing at this address", 405: f"{request.method} is not for this address"}
+        detail = f"{words.get(error.status_code, error.detail)}; see /docs"
+        return refused(request, Problem(error.status_code, detail, error.headers))
+
+    def broken(request: Request, error: Exception) -> Response:
+        return refused(request, Problem(500, "an error of DigitNet's own; the server's log has the details"))
+
+    def gone(request: Request, error: Exception) -> Response:
+        return refused(request, Problem(400, "the connection was cut before the body was whole"))
+
+    app.exception_handler(Problem)(refused)
+    app.exception_handler(DigitNetError)(failed)
+    app.exception_handler(RequestValidationError)(misused)
+    app.exception_handler(HTTPException)(not_there)
+    app.exception_handler(ClientDisconnect)(gone)
+    app.exception_handler(Exception)(broken)
+
+
+def _add_page(app: FastAPI) -> None:
+    """The page's files, each known by its name from the start; nothing else of the disk can be asked for."""
+    names = sorted(path for path in WEB.iterdir() if path.suffix in MEDIA_TYPES)
+    files = {path.name: (path.read_bytes(), MEDIA_TYPES[path.suffix]) for path in names}
+    files["manual.css"] = (manual.STYLE.encode(), MEDIA_TYPES[".css"])
+    tags = {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"' for name, (content, _) in files.items()}
+
+    async def file(request: Request, name: str = "index.html") -> Response:
+        if name not in files:
+            raise HTTPException(404)
+        headers = {"ETag": tags[name], "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == tags[name]:
+            return Response(status_code=304, headers=headers)
+        content, media_type = files[name]
+        return Response(content, headers=headers, media_type=media_type)
+
+    async def index(request: Request) -> Response:
+        return await file(request)
+
+    async def docs() -> Response:
+        return Response(manual.page(app.openapi()), media_type=MEDIA_TYPES[".html"])
+
+    app.get("/", include_in_schema=False)(index)
+    app.get("/web/{name}", include_in_schema=False)(file)
+    app.get("/docs", include_in_schema=False)(docs)
+
+
+def _add_health(app: FastAPI, workers: Workers) -> Callable[[str, int, float], None]:
+    """Adds what watches the server; gives what is to be told of each request."""
+    registry = prometheus_client.CollectorRegistry()
+    seconds = prometheus_client.Histogram(
+        "digitnet_request_seconds",
+        "Seconds from a request's headers to the end of its answer.",
+        ("path", "status"),
+        registry=registry,
+        buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    )
+    in_flight = prometheus_client.Gauge(
+        "digitnet_requests_in_flight", "Requests that are worked on or wait for it.", registry=registry
+    )
+    in_flight.set_function(lambda: workers.in_flight)
+    prometheus_client.ProcessCollector(registry=registry)
+
+    async def healthz() -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz() -> Response:
+        return JSONResponse({"status": "ready"})
+
+    async def metrics() -> Response:
+        return Response(prometheus_client.generate_latest(registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    responses = {200: {"model": schemas.Status}, **_problems(405, 421)}
+    app.get("/healthz", summary="Whether the server is alive", responses=responses)(healthz)
+    app.get("/readyz", summary="Whether the model is loaded and warm", responses=responses)(readyz)
+    app.get(
+        "/metrics",
+        summary="Figures for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **_problems(401, 421)},
+    )(metrics)
+
+    @functools.cache
+    def series(path: str, status: int) -> prometheus_client.Histogram:
+        return seconds.labels(path, str(status))
+
+    known = {getattr(route, "path", "") for route in app.routes} | {"/v1/about", "/v1/predict"}
+    known |= {"/v1/read", "/v1/corrections"}
+
+    def observe(path: str, status: int, took: float) -> None:
+        series(path if path in known else "other", status).observe(took)
+
+    return observe
+
+
+def _add_api(
+    app: FastAPI,
+    reader: Reader,
+    workers: Workers,
+    limits: Limits,
+    corrections: Corrections | None,
+    token: str | None,
+) -> None:
+    async def look(upload: Upload, work: Callable[[Upload], Answer], *, quick: bool) -> Answer:
+        """What `work` makes of a picture, in the lane for its size."""
+
+        def at_once() -> tuple[int, Answer | None]:
+            width, height = picture.size(upload.content, upload.name, limits.pixels)
+            pixels = width * height
+            return pixels, work(upload) if quick and pixels <= QUICK_PIXELS else None
+
+        pixels, answer = await workers.quick.run(at_once)
+        if answer is None:
+            lane = workers.heavy if pixels > HEAVY_PIXELS else workers.pages
+            answer = await lane.run(lambda: work(upload))
+        return answer
+
+    async def answered(request: Request, name: str, work: Callable[[Upload], Json], *, quick: bool) -> Response:
+        """One picture's answer, or an array of all in a form, where one that cannot be read says so in its place."""
+        sent = await received(request.headers.get("content-type"), request.stream(), name=name, files=limits.files)
+        async with workers.request():
+            if isinstance(sent, Upload):
+                return JSONResponse(await look(sent, work, quick=quick))
+            answers = []
+            for upload in sent:
+                try:
+                    answers.append(await look(upload, work, quick=quick))
+                except ImageError as error:
+                    answers.append({"file": upload.name, "error": str(error)})
+            return JSONResponse(answers)
+
+    async def about() -> Response:
+        told = {"bytes": limits.bytes, "pixels": limits.pixels, "files": limits.files, "seconds": limits.seconds}
+        facts = {"version": __version__, "model": reader.about["model"]}
+        return JSONResponse(
+            {**facts, "corrections": corrections is not None, "token": token is not None, "limits": told}
+        )
+
+    async def predict(request: Request, name: Name = PICTURE, seen: ShowSeen = False) -> Response:
+        def work(upload: Upload) -> Json:
+            examination = reader.examine(upload.content, name=upload.name)
+            answer = {"file": upload.name, **examination.digit.to_dict()}
+            if seen:
+                box, normalised = examination.digit.box, examination.normalised
+                answer["box"] = box and [box.x, box.y, box.width, box.height]
+                answer["seen"] = normalised and _data_url(normalised.image)
+            return answer
+
+        return await answered(request, name, work, quick=True)
+
+    async def read(
+        request: Request,
+        name: Name = PICTURE,
+        seen: ShowSeen = False,
+        length: Annotated[int | None, Query(ge=1, le=1000, description="each line has so many digits")] = None,
+        lines: Annotated[int | None, Query(ge=1, le=1000, description="there are so many lines")] = None,
+        pattern: Annotated[str | None, Query(max_length=200, description=r"such as \d{3}-\d{4}")] = None,
+        check: Annotated[
+            Literal["luhn", "ean", "isbn", "mod97"] | None, Query(description="what each line's check digit obeys")
+        ] = None,
+    ) -> Response:
+        def work(upload: Upload) -> Json:
+            examination = reader.examine_page(
+                upload.content, name=upload.name, length=length, lines=lines, pattern=pattern, check=check
+            )
+            answer = {"file": upload.name, **examination.page.to_dict()}
+            if seen:
+                told = (digit for line in answer["lines"] for digit in line["digits"])
+                for digit, image in zip(told, examination.seen, strict=True):
+                    digit["seen"] = _data_url(image)
+            return answer
+
+        return await answered(request, name, work, quick=False)
+
+    async def correct(
+        request: Request,
+        label: Annotated[int, Query(ge=0, le=9, description="the digit that the picture shows")],
+        box: Annotated[
+            str | None,
+            Query(
+                pattern=r"^[0-9]{1,6}(,[0-9]{1,6}){3}$",
+                description="x,y,width,height in pixels of the upright picture: only this part is kept, with a margin",
+            ),
+        ] = None,
+    ) -> Response:
+        if corrections is None:
+            raise Problem(403, "corrections are not kept; start the server with --corrections DIR")
+        keep = corrections.keep
+
+        def work(upload: Upload) -> str:
+            # What cannot be read is refused before anything is made of it.
+            kept = part(upload.content, Box(*map(int, box.split(","))) if box else None, upload.name)
+            normalised = reader.examine(kept, name=upload.name).normalised
+            return keep(kept, np.zeros((28, 28), np.float32) if normalised is None else normalised.image, label)
+
+        sent = await received(request.headers.get("content-type"), request.stream(), files=1)
+        async with workers.request():
+            name = await look(sent[0] if isinstance(sent, list) else sent, work, quick=False)
+        return JSONResponse({"file": name}, 201)
+
+    taking = _problems(400, 401, 403, 405, 408, 413, 415, 421, 422, 503)
+    body = {"requestBody": _picture_or_form()}
+    app.get(
+        "/v1/about",
+        summary="What this server is",
+        responses={200: {"model": schemas.About}, **_problems(401, 405, 421)},
+    )(about)
+    app.post(
+        "/v1/predict",
+        summary="One digit a picture",
+        responses={200: {"model": schemas.Prediction | list[schemas.Prediction | schemas.Unread]}, **taking},
+        openapi_extra=body,
+    )(predict)
+    app.post(
+        "/v1/read",
+        summary="Any number of digits a picture, line by line",
+        responses={200: {"model": schemas.Page | list[schemas.Page | schemas.Unread]}, **taking},
+        openapi_extra=body,
+    )(read)
+    app.post(
+        "/v1/corrections",
+        summary="Keeps a picture with its right digit",
+        status_code=201,
+        responses={201: {"model": schemas.Kept}, **taking},
+        openapi_extra=body,
+    )(correct)
+
+
+def _describe(app: FastAPI, token: bool) -> None:
+    """Adds to the OpenAPI what FastAPI leaves out: problems, how a token is sent, and examples with null in them."""
+    described = app.openapi()
+    components = described["components"]
+    components["schemas"]["ProblemDetails"] = schemas.ProblemDetails.model_json_schema()
+    for path, one in (("/v1/predict", schemas.ONE_DIGIT), ("/v1/read", schemas.PAGE)):
+        answer = described["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
+        answer["examples"] = {"one picture": {"value": one}, "a form": {"value": [one, schemas.UNREAD]}}
+    if token:
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, operations in described["paths"].items():
+            if path.startswith("/v1/") or path == "/metrics":
+                for operation in operations.values():
+                    operation["security"] = [{"token": []}]
+
+
+def _problems(*statuses: int) -> dict[int | str, Json]:
+    """The refusals of an address, for the OpenAPI."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {status: {"content": content} for status in statuses}
+
+
+def _picture_or_form() -> Json:
+    binary = {"type": "string", "format": "binary"}
+    form = {"type": "object", "properties": {"files": {"type": "array", "items": binary, "minItems": 1}}}
+    kinds = ("image/png", "image/jpeg", "application/octet-stream")
+    return {
+        "required": True,
+        "content": {**{kind: {"schema": binary} for kind in kinds}, FORM: {"schema": {**form, "required": ["files"]}}},
+    }
+
+
+def _data_url(image: npt.NDArray[np.float32]) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+
+
+def run(
+    reader: Reader,
+    address: Address,
+    *,
+    limits: Limits,
+    corrections: Corrections | None = None,
+    token: str | None = None,
+    browse: bool = False,
+) -> None:
+    """Serves until it is interrupted or terminated; prints the server's address when it is ready.
+
+    Raises:
+        BusyError: the port is in use.
+        UsageError: there is no such host, or it may not be used.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with _listening(address) as listener:
+        _warm(reader)
+        app = application(reader, limits=limits, corrections=corrections, token=token, address=address)
+        config = uvicorn.Config(
+            cast(Any, app),
+            http=cast(Any, functools.partial(Connection, seconds=limits.seconds)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        _Server(config, _url(address, listener, token), browse).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says where it is when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, url: str, browse: bool) -> None:
+        super().__init__(config)
+        self._url = url
+        self._browse = browse
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._url, flush=True)
+        if self._browse:
+            webbrowser.open(self._url)
+
+
+def _listening(address: Address) -> socket.socket:
+    where = f"port {address.port} of {address.host}"
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            if sys.platform != "win32":  # where it means something else
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise BusyError(f"{where} is in use; stop what uses it, or choose another with --port") from error
+        raise UsageError(f"{where} cannot be used ({error.strerror}); choose another with --host, --port") from error
+    return listener
+
+
+def _url(address: Address, listener: socket.socket, token: str | None) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"http://{host}:{listener.getsockname()[1]}/{f'#token={token}' if token else ''}"
+
+
+def _warm(reader: Reader) -> None:
+    """Loads all that the first request would have to wait for."""
+    stroke = np.full((64, 64), 255, np.uint8)
+    stroke[12:52, 28:36] = 0
+    reader.predict(png(stroke.astype(np.float32) / 255))
+    reader.examine_page(stroke).seen  # noqa: B018
