@@ -15,7 +15,7 @@ from digitnet import __version__, doubt
 from digitnet.closeup import closeups
 from digitnet.constraint import constrained
 from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
-from digitnet.errors import MissingExtraError, ModelError, UsageError
+from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
 from digitnet.ink import SMALL_SIDE
 from digitnet.locate import Find
 from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
@@ -190,6 +190,18 @@ class Reader:
         normalised = _normalised_as_given(picture)
         return Examination(picture, normalised, self._digits([normalised])[0])
 
+    def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> "list[Examination | ImageError]":
+        """Small pictures together, which is quicker than one by one; an error in the place of one that cannot be read.
+
+        Args:
+            names: what to call them in an error.
+        """
+        loaded = [_loaded(source, name) for source, name in zip(sources, names, strict=True)]
+        pictures = [picture for picture in loaded if isinstance(picture, Picture)]
+        found = list(_normalised(pictures))
+        read = map(Examination, pictures, found, self._digits(found))
+        return [next(read) if isinstance(picture, Picture) else picture for picture in loaded]
+
     def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
         """One digit an image, for `images` (N, 28, 28) in [0, 1] that are as MNIST's are, ink bright on dark."""
         whole = Box(0, 0, SIDE, SIDE)
@@ -248,6 +260,13 @@ def _normalised_as_given(picture: Picture) -> NormalisedDigit | None:
     if normalised is None or picture.scale == 1:
         return normalised
     return replace(normalised, box=_box_as_given(normalised.box, picture))
+
+
+def _loaded(source: Source, name: str) -> Picture | ImageError:
+    try:
+        return load(source, name)
+    except ImageError as error:
+        return error
 
 
 def _name(source: Source, place: int) -> str | None:

@@ -1,10 +1,11 @@
 """`digitnet serve`: a web page and an HTTP API over one `Reader`.
 
-This file joins the parts: what is asked (`upload`), what may be asked (`guard`, `connection`), where it is worked out
-(`workers`), and how it is described (`schemas`, `manual`).
+This file joins the parts: what may be asked (`connection`, `guard`), what is asked (`upload`), where it is worked out
+(`workers`), what is answered (`api`), and how that is described (`schemas`, `manual`).
 """
 
-import base64
+import contextlib
+import ctypes
 import errno
 import functools
 import hashlib
@@ -15,27 +16,24 @@ import webbrowser
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import prometheus_client
 import uvicorn
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from digitnet import __version__, manual, picture, schemas
+from digitnet import __version__, api, manual, schemas
 from digitnet.connection import Connection
-from digitnet.corrections import Corrections, part, png
-from digitnet.errors import BusyError, DigitNetError, ImageError, UsageError
+from digitnet.corrections import Corrections, png
+from digitnet.errors import BusyError, DigitNetError, UsageError
 from digitnet.guard import LOOPBACK, Guard, Limits
 from digitnet.problem import MEDIA_TYPE, Problem
 from digitnet.reader import Reader
-from digitnet.results import Box
-from digitnet.upload import FORM, PICTURE, Upload, received
 from digitnet.workers import Workers
 
 WEB = Path(__file__).with_name("web")
@@ -47,14 +45,8 @@ MEDIA_TYPES = {
     ".png": "image/png",
     ".webmanifest": "application/manifest+json",
 }
-QUICK_PIXELS = 2**20  # a picture of one digit with more is no quick work
-HEAVY_PIXELS = 16 * 10**6
+M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 SHUTDOWN_SECONDS = 10  # for requests in flight to end
-
-Answer = TypeVar("Answer")
-Json = dict[str, Any]
-Name = Annotated[str, Query(max_length=255, description="what to call a picture that is sent as it is")]
-ShowSeen = Annotated[bool, Query(description="adds the 28x28 that DigitNet saw")]
 
 
 @dataclass(frozen=True)
@@ -103,8 +95,8 @@ def application(
     _add_problems(app)
     _add_page(app)
     observe = _add_health(app, workers)
-    _add_api(app, reader, workers, limits, corrections, token)
-    _describe(app, token is not None)
+    api.add(app, reader, workers, limits, corrections, token is not None)
+    api.describe(app, token is not None)
     return Guard(
         app,
         limits=limits,
@@ -199,14 +191,14 @@ def _add_health(app: FastAPI, workers: Workers) -> Callable[[str, int, float], N
     async def metrics() -> Response:
         return Response(prometheus_client.generate_latest(registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
-    responses = {200: {"model": schemas.Status}, **_problems(405, 421)}
+    responses = {200: {"model": schemas.Status}, **api.problems(405, 421)}
     app.get("/healthz", summary="Whether the server is alive", responses=responses)(healthz)
     app.get("/readyz", summary="Whether the model is loaded and warm", responses=responses)(readyz)
     app.get(
         "/metrics",
         summary="Figures for Prometheus",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **_problems(401, 421)},
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **api.problems(401, 421)},
     )(metrics)
 
     @functools.cache
@@ -220,175 +212,6 @@ def _add_health(app: FastAPI, workers: Workers) -> Callable[[str, int, float], N
         series(path if path in known else "other", status).observe(took)
 
     return observe
-
-
-def _add_api(
-    app: FastAPI,
-    reader: Reader,
-    workers: Workers,
-    limits: Limits,
-    corrections: Corrections | None,
-    token: str | None,
-) -> None:
-    async def look(upload: Upload, work: Callable[[Upload], Answer], *, quick: bool) -> Answer:
-        """What `work` makes of a picture, in the lane for its size."""
-
-        def at_once() -> tuple[int, Answer | None]:
-            width, height = picture.size(upload.content, upload.name, limits.pixels)
-            pixels = width * height
-            return pixels, work(upload) if quick and pixels <= QUICK_PIXELS else None
-
-        pixels, answer = await workers.quick.run(at_once)
-        if answer is None:
-            lane = workers.heavy if pixels > HEAVY_PIXELS else workers.pages
-            answer = await lane.run(lambda: work(upload))
-        return answer
-
-    async def answered(request: Request, name: str, work: Callable[[Upload], Json], *, quick: bool) -> Response:
-        """One picture's answer, or an array of all in a form, where one that cannot be read says so in its place."""
-        sent = await received(request.headers.get("content-type"), request.stream(), name=name, files=limits.files)
-        async with workers.request():
-            if isinstance(sent, Upload):
-                return JSONResponse(await look(sent, work, quick=quick))
-            answers = []
-            for upload in sent:
-                try:
-                    answers.append(await look(upload, work, quick=quick))
-                except ImageError as error:
-                    answers.append({"file": upload.name, "error": str(error)})
-            return JSONResponse(answers)
-
-    async def about() -> Response:
-        told = {"bytes": limits.bytes, "pixels": limits.pixels, "files": limits.files, "seconds": limits.seconds}
-        facts = {"version": __version__, "model": reader.about["model"]}
-        return JSONResponse(
-            {**facts, "corrections": corrections is not None, "token": token is not None, "limits": told}
-        )
-
-    async def predict(request: Request, name: Name = PICTURE, seen: ShowSeen = False) -> Response:
-        def work(upload: Upload) -> Json:
-            examination = reader.examine(upload.content, name=upload.name)
-            answer = {"file": upload.name, **examination.digit.to_dict()}
-            if seen:
-                box, normalised = examination.digit.box, examination.normalised
-                answer["box"] = box and [box.x, box.y, box.width, box.height]
-                answer["seen"] = normalised and _data_url(normalised.image)
-            return answer
-
-        return await answered(request, name, work, quick=True)
-
-    async def read(
-        request: Request,
-        name: Name = PICTURE,
-        seen: ShowSeen = False,
-        length: Annotated[int | None, Query(ge=1, le=1000, description="each line has so many digits")] = None,
-        lines: Annotated[int | None, Query(ge=1, le=1000, description="there are so many lines")] = None,
-        pattern: Annotated[str | None, Query(max_length=200, description=r"such as \d{3}-\d{4}")] = None,
-        check: Annotated[
-            Literal["luhn", "ean", "isbn", "mod97"] | None, Query(description="what each line's check digit obeys")
-        ] = None,
-    ) -> Response:
-        def work(upload: Upload) -> Json:
-            examination = reader.examine_page(
-                upload.content, name=upload.name, length=length, lines=lines, pattern=pattern, check=check
-            )
-            answer = {"file": upload.name, **examination.page.to_dict()}
-            if seen:
-                told = (digit for line in answer["lines"] for digit in line["digits"])
-                for digit, image in zip(told, examination.seen, strict=True):
-                    digit["seen"] = _data_url(image)
-            return answer
-
-        return await answered(request, name, work, quick=False)
-
-    async def correct(
-        request: Request,
-        label: Annotated[int, Query(ge=0, le=9, description="the digit that the picture shows")],
-        box: Annotated[
-            str | None,
-            Query(
-                pattern=r"^[0-9]{1,6}(,[0-9]{1,6}){3}$",
-                description="x,y,width,height in pixels of the upright picture: only this part is kept, with a margin",
-            ),
-        ] = None,
-    ) -> Response:
-        if corrections is None:
-            raise Problem(403, "corrections are not kept; start the server with --corrections DIR")
-        keep = corrections.keep
-
-        def work(upload: Upload) -> str:
-            # What cannot be read is refused before anything is made of it.
-            kept = part(upload.content, Box(*map(int, box.split(","))) if box else None, upload.name)
-            normalised = reader.examine(kept, name=upload.name).normalised
-            return keep(kept, np.zeros((28, 28), np.float32) if normalised is None else normalised.image, label)
-
-        sent = await received(request.headers.get("content-type"), request.stream(), files=1)
-        async with workers.request():
-            name = await look(sent[0] if isinstance(sent, list) else sent, work, quick=False)
-        return JSONResponse({"file": name}, 201)
-
-    taking = _problems(400, 401, 403, 405, 408, 413, 415, 421, 422, 503)
-    body = {"requestBody": _picture_or_form()}
-    app.get(
-        "/v1/about",
-        summary="What this server is",
-        responses={200: {"model": schemas.About}, **_problems(401, 405, 421)},
-    )(about)
-    app.post(
-        "/v1/predict",
-        summary="One digit a picture",
-        responses={200: {"model": schemas.Prediction | list[schemas.Prediction | schemas.Unread]}, **taking},
-        openapi_extra=body,
-    )(predict)
-    app.post(
-        "/v1/read",
-        summary="Any number of digits a picture, line by line",
-        responses={200: {"model": schemas.Page | list[schemas.Page | schemas.Unread]}, **taking},
-        openapi_extra=body,
-    )(read)
-    app.post(
-        "/v1/corrections",
-        summary="Keeps a picture with its right digit",
-        status_code=201,
-        responses={201: {"model": schemas.Kept}, **taking},
-        openapi_extra=body,
-    )(correct)
-
-
-def _describe(app: FastAPI, token: bool) -> None:
-    """Adds to the OpenAPI what FastAPI leaves out: problems, how a token is sent, and examples with null in them."""
-    described = app.openapi()
-    components = described["components"]
-    components["schemas"]["ProblemDetails"] = schemas.ProblemDetails.model_json_schema()
-    for path, one in (("/v1/predict", schemas.ONE_DIGIT), ("/v1/read", schemas.PAGE)):
-        answer = described["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
-        answer["examples"] = {"one picture": {"value": one}, "a form": {"value": [one, schemas.UNREAD]}}
-    if token:
-        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in described["paths"].items():
-            if path.startswith("/v1/") or path == "/metrics":
-                for operation in operations.values():
-                    operation["security"] = [{"token": []}]
-
-
-def _problems(*statuses: int) -> dict[int | str, Json]:
-    """The refusals of an address, for the OpenAPI."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    return {status: {"content": content} for status in statuses}
-
-
-def _picture_or_form() -> Json:
-    binary = {"type": "string", "format": "binary"}
-    form = {"type": "object", "properties": {"files": {"type": "array", "items": binary, "minItems": 1}}}
-    kinds = ("image/png", "image/jpeg", "application/octet-stream")
-    return {
-        "required": True,
-        "content": {**{kind: {"schema": binary} for kind in kinds}, FORM: {"schema": {**form, "required": ["files"]}}},
-    }
-
-
-def _data_url(image: npt.NDArray[np.float32]) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
 
 
 def run(
@@ -406,6 +229,7 @@ def run(
         BusyError: the port is in use.
         UsageError: there is no such host, or it may not be used.
     """
+    _give_memory_back()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _listening(address) as listener:
         _warm(reader)
@@ -466,9 +290,16 @@ def _url(address: Address, listener: socket.socket, token: str | None) -> str:
     return f"http://{host}:{listener.getsockname()[1]}/{f'#token={token}' if token else ''}"
 
 
+def _give_memory_back() -> None:
+    """Has the memory of large pictures given back to the system at once, which glibc would keep for the next ones."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**20)
+
+
 def _warm(reader: Reader) -> None:
     """Loads all that the first request would have to wait for."""
     stroke = np.full((64, 64), 255, np.uint8)
     stroke[12:52, 28:36] = 0
-    reader.predict(png(stroke.astype(np.float32) / 255))
+    reader.predict(png((stroke / 255).astype(np.float32)))
     reader.examine_page(stroke).seen  # noqa: B018
