@@ -8,6 +8,9 @@ import { Sheet } from "/web/sheet.js";
 import { characters, isDoubtful, lineText, mark, verdict } from "/web/words.js";
 
 const WIDE = 1.25; // width by height; a wider drawing is rather a number
+const SENT_WIDTH = 280; // pixels of the picture that is read
+const NUMBER_HEIGHT = 40; // pixels of a number in a picture of its own: of the heights tried from 24 to 90 among the best
+const NUMBER_WIDTHS = [96, 560]; // pixels, at least and at most, of that picture
 const PAUSE = 80; // milliseconds between two readings of a stroke being written
 const MAYBE_SEVERAL = new Set(["more than one digit", "not a digit"]);
 const WAITING = "Write, and it is read as you go";
@@ -28,7 +31,7 @@ const sheet = new Sheet(find("sheet"), (ended) => {
 });
 
 const answer = new Answer(find("draw-answer"), async (digit, label) => {
-  const told = correctTo(digit, label, shown.picture, isNumber(shown.lines) ? digit.box : undefined);
+  const told = correctTo(digit, label, shown.picture, digit.place);
   show();
   return told;
 });
@@ -52,7 +55,7 @@ function onKey(event) {
 
 /** Reads what is written now; of those that wait for their turn only the last. */
 async function ask(ended) {
-  if (!ended && sheet.shape > WIDE) return; // a number takes longer, and its next stroke should not wait for it
+  if (!ended && isWide()) return; // a number takes longer, and its next stroke should not wait for it
   lastAsked = performance.now();
   wanted = { ended };
   if (isReading) return;
@@ -67,8 +70,8 @@ async function ask(ended) {
 
 async function readDrawing(ended) {
   try {
-    const picture = await sheet.png();
-    const lines = await linesOf(picture, sheet.shape > WIDE);
+    const picture = await sheet.png(SENT_WIDTH);
+    const lines = await linesOf(picture);
     if (sheet.isEmpty) return;
     shown = { picture, lines };
     chosen = lines[0].digits.find(isDoubtful) ?? lines[0].digits[0];
@@ -79,11 +82,27 @@ async function readDrawing(ended) {
   }
 }
 
-async function linesOf(picture, wide) {
-  const single = wide ? null : await predict(picture);
+async function linesOf(picture) {
+  const single = isWide() ? null : await predict(picture);
   if (single && !MAYBE_SEVERAL.has(single.reason)) return [lineOf(single)];
-  const page = await read(picture);
-  return isNumber(page.lines) ? page.lines : [lineOf(single ?? (await predict(picture)))];
+  const lines = await numberOf();
+  return isNumber(lines) ? lines : [lineOf(single ?? (await predict(picture)))];
+}
+
+/** The lines of a number, each digit with its `place` in the picture that one digit is read from. */
+async function numberOf() {
+  const [least, most] = NUMBER_WIDTHS;
+  const width = Math.round(Math.min(most, Math.max(least, NUMBER_HEIGHT / sheet.extent.height)));
+  const { lines } = await read(await sheet.png(width));
+  for (const digit of lines.flatMap((line) => line.digits)) {
+    digit.place = digit.box.map((pixels) => Math.round((pixels * SENT_WIDTH) / width));
+  }
+  return lines;
+}
+
+function isWide() {
+  const { width, height } = sheet.extent;
+  return width > WIDE * height;
 }
 
 const isNumber = (lines) => lines.flatMap((line) => line.digits).length > 1;
@@ -94,7 +113,9 @@ function summary() {
 }
 
 function show() {
+  const hadFocus = document.activeElement.matches(".glyph");
   answer.show(chosen, isNumber(shown.lines) ? shown.lines.map(row) : []);
+  if (hadFocus) find("draw-answer").querySelector(".glyph[aria-pressed=true]")?.focus();
 }
 
 function row(line) {
@@ -118,7 +139,6 @@ function row(line) {
 function choose(digit) {
   chosen = digit;
   show();
-  find("draw-answer").querySelector("[aria-pressed=true]").focus();
 }
 
 function forget(said = WAITING) {

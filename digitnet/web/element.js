@@ -26,8 +26,7 @@ export function announce(text) {
 function fill(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value === true) element.setAttribute(key, "");
-    else if (value !== false && value != null) element.setAttribute(key, value);
+    else element.setAttribute(key, value);
   }
   element.append(...children);
   return element;

@@ -66,8 +66,8 @@ function show(picture, found) {
 }
 
 function showFigure() {
+  // A format that only DigitNet opens, as TIFF, leaves an empty ground of the same shape under the boxes.
   const image = make("img", { src: address, alt: "", width: page.width, height: page.height });
-  image.addEventListener("error", () => image.classList.add("unseeable")); // a format that only DigitNet opens
   boxes = new Map();
   page.lines.forEach((line, row) =>
     line.digits.forEach((digit, column) => boxes.set(digit, box(digit, `line ${row + 1}, digit ${column + 1}`))),
@@ -77,6 +77,7 @@ function showFigure() {
     { viewBox: `0 0 ${page.width} ${page.height}`, role: "group", "aria-label": "Digits found in the picture" },
     ...boxes.values(),
   );
+  find("picture-figure").style.setProperty("--shape", page.width / page.height);
   find("picture-figure").replaceChildren(image, overlay);
   resized.disconnect();
   resized.observe(overlay);
@@ -107,6 +108,7 @@ function mend(digit) {
 
 function sizeLabels() {
   const overlay = find("picture-figure").querySelector("svg");
+  if (!overlay.clientWidth) return; // in a tab that is not open
   const scale = page.width / overlay.clientWidth; // pixels of the picture for one on the screen
   for (const [{ box: place }, group] of boxes) {
     const size = Math.max(LEAST_LABEL * scale, LABEL * place[3]);

@@ -2,7 +2,6 @@
 
 const PEN = 0.03; // width of a stroke
 const STEP = 0.025; // of the keyboard's pen
-const SENT_WIDTH = 280; // pixels of the picture that is read
 
 export class Sheet {
   #canvas;
@@ -34,11 +33,11 @@ export class Sheet {
     return this.#strokes.length === 0;
   }
 
-  /** Width by height of what is written. */
-  get shape() {
+  /** Of what is written. */
+  get extent() {
     const points = this.#strokes.flat();
-    const extent = (values) => Math.max(...values) - Math.min(...values) + PEN;
-    return extent(points.map((point) => point.x)) / extent(points.map((point) => point.y));
+    const span = (values) => Math.max(...values) - Math.min(...values) + PEN;
+    return { width: span(points.map((point) => point.x)), height: span(points.map((point) => point.y)) };
   }
 
   undo() {
@@ -72,13 +71,13 @@ export class Sheet {
     this.#begin(this.#keyPen);
   }
 
-  /** What is written, in black on white, as a small PNG. */
-  png() {
-    const small = new OffscreenCanvas(SENT_WIDTH, Math.round(SENT_WIDTH * this.#ratio));
+  /** What is written, in black on white, as a PNG of `width` pixels. */
+  png(width) {
+    const small = new OffscreenCanvas(width, Math.round(width * this.#ratio));
     const context = small.getContext("2d");
     context.fillStyle = "white";
     context.fillRect(0, 0, small.width, small.height);
-    this.#ink(context, SENT_WIDTH, "black");
+    this.#ink(context, width, "black");
     return small.convertToBlob({ type: "image/png" });
   }
 
