@@ -64,7 +64,7 @@ def add(
 
     async def answered(request: Request, name: str, answer: Callable[[Upload], Awaitable[Json]]) -> Response:
         """One picture's answer, or an array of all in a form, where one that cannot be read says so in its place."""
-        sent = await received(request.headers.get("content-type"), request.stream(), name=name, files=limits.files)
+        sent = await received(request.headers, request.stream(), name=name, files=limits.files)
         async with workers.request():
             if isinstance(sent, Upload):
                 return JSONResponse(await answer(sent))
@@ -137,7 +137,7 @@ def add(
             image = np.zeros((SIDE, SIDE), np.float32) if normalised is None else normalised.image
             return corrections.keep(kept, image, label)
 
-        sent = await received(request.headers.get("content-type"), request.stream(), files=1)
+        sent = await received(request.headers, request.stream(), files=1)
         async with workers.request():
             upload = sent[0] if isinstance(sent, list) else sent
             return JSONResponse({"file": await slowly(upload, lambda: keep(upload))}, 201)

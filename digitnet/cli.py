@@ -263,6 +263,8 @@ def _serve(options: argparse.Namespace) -> int:
     sizes = (options.max_megabytes, options.max_megapixels, options.max_files, options.timeout, options.max_requests)
     if not all(0 < size < math.inf for size in sizes):
         raise UsageError("a limit of nothing, or of no end, cannot be kept; give more than 0")
+    if not 0 <= options.port <= 65535:
+        raise UsageError(f"--port {options.port}: there is no such port; choose one up to 65535")
     address = server.Address(options.host, options.port, options.allowed_host)
     token = os.environ.get("DIGITNET_TOKEN") or (None if address.is_loopback else secrets.token_urlsafe())
     server.run(

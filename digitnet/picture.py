@@ -149,9 +149,10 @@ def _check_size(size: tuple[int, int], name: str, pixels: int = MAX_PIXELS) -> N
 
 def _from_image(image: Image.Image, name: str, width: int, height: int, side: int) -> Picture:
     """The picture in an image, which may hold fewer than the `width` x `height` pixels that it stands for."""
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # orientations that swap the sides
-    grey = _reduce(_grey(ImageOps.exif_transpose(image)), side)
-    if turned:
+    orientation = image.getexif().get(0x0112, 1)
+    upright = image if orientation == 1 else ImageOps.exif_transpose(image)  # a large picture costs much to copy
+    grey = _reduce(_grey(upright), side)
+    if orientation in (5, 6, 7, 8):  # the sides are swapped
         width, height = height, width
     return Picture(name=name, grey=grey, width=width, height=height)
 
@@ -170,7 +171,7 @@ def _grey(image: Image.Image) -> Image.Image:
         return image.getchannel("L")
     if image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
-    return image.convert("L")
+    return image if image.mode == "L" else image.convert("L")
 
 
 def _grey_from_alpha(image: Image.Image) -> Image.Image:

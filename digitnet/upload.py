@@ -1,6 +1,6 @@
 """The pictures in the body of a request: one as it is, or any number in a form."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
@@ -22,18 +22,21 @@ class Upload:
 
 
 async def received(
-    content_type: str | None, chunks: AsyncIterable[bytes], *, name: str = PICTURE, files: int
+    headers: Mapping[str, str], chunks: AsyncIterable[bytes], *, name: str = PICTURE, files: int
 ) -> Upload | list[Upload]:
     """The picture that the body's chunks are, or those of a form.
 
     Args:
-        content_type: the request's, if it has one.
+        headers: of the request.
         name: of a picture that is sent as it is.
         files: how many pictures a form may hold.
 
     Raises Problem for a content type that is neither, and for a form that is damaged or holds too much.
     """
-    kind, parameters = parse_options_header(content_type)
+    encoding = headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise Problem(415, f"{encoding}: packed bodies are not unpacked; send it as it is")
+    kind, parameters = parse_options_header(headers.get("content-type"))
     media_type = kind.decode("latin-1").lower()
     if media_type == FORM:
         return await _form(parameters.get(b"boundary", b""), chunks, files)
