@@ -6,6 +6,7 @@ From the pointerup event to the frame after the reading of the finished stroke w
 written at a hand's pace, so that readings of its parts are under way as they are for a user.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -16,15 +17,15 @@ from playwright.sync_api import Page, sync_playwright
 
 REPEATS = 60
 WARM_UP = 5
-STEPS = 20  # pointer events a line
+STEPS = 10  # pointer events a line
 PACE = 8  # milliseconds between two of them
 DIGITS = {  # where strokes go, in parts of the sheet's width
     "1": [(0.50, 0.12), (0.47, 0.56)],
     "2": [(0.38, 0.22), (0.47, 0.12), (0.60, 0.20), (0.38, 0.55), (0.63, 0.54)],
     "7": [(0.36, 0.14), (0.62, 0.13), (0.46, 0.56)],
 }
-NUMBER = [[(left, 0.20), (left + 0.15, 0.19), (left + 0.06, 0.46)] for left in (0.04, 0.28, 0.52)]
-LAST = [(0.76, 0.20), (0.91, 0.19), (0.82, 0.46)]
+NUMBER = [[(left, 0.20), (left + 0.15, 0.19), (left + 0.06, 0.46)] for left in (0.06, 0.38)]
+LAST = [(0.70, 0.20), (0.85, 0.19), (0.76, 0.46)]
 # Only the reading of a finished stroke is announced, in the element #status, and in the same task as it is shown.
 WATCH = """() => {
     let ended = null;
@@ -60,7 +61,7 @@ def main() -> None:
         figures = {
             "browser": f"Chromium {browser.version}, headless",
             "one_digit_milliseconds": record.spread(digit[WARM_UP:]),
-            "number_of_four_milliseconds": record.spread(number[WARM_UP:]),
+            "number_of_three_milliseconds": record.spread(number[WARM_UP:]),
         }
         browser.close()
         server.terminate()
@@ -84,7 +85,7 @@ def write(page: Page, points: list[tuple[float, float]]) -> None:
     places = [(box["x"] + x * box["width"], box["y"] + y * box["width"]) for x, y in points]
     page.mouse.move(*places[0])
     page.mouse.down()
-    for (x0, y0), (x1, y1) in zip(places, places[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(places):
         for step in range(1, STEPS + 1):
             page.mouse.move(x0 + (x1 - x0) * step / STEPS, y0 + (y1 - y0) * step / STEPS)
             page.wait_for_timeout(PACE)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import os
 import shutil
 import subprocess
@@ -27,8 +28,8 @@ def missing():
     if CHROMIUM is None:
         return "no Chromium here; install it with apt-get install chromium"
     try:
-        import axe_playwright_python
-        import fastapi
+        import axe_playwright_python  # noqa: F401
+        import fastapi  # noqa: F401
         import playwright  # noqa: F401
     except ImportError as error:
         return f"{error}; install it with pip install --requirement requirements.txt"
@@ -383,7 +384,7 @@ def test_a_phone_shows_all_of_it_and_does_not_scroll_while_one_draws(visit, addr
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
 
     touch("touchStart", SEVEN[0])
-    for start, end in zip(SEVEN, SEVEN[1:], strict=False):
+    for start, end in itertools.pairwise(SEVEN):
         for part in range(1, 9):
             touch("touchMove", tuple(a + (b - a) * part / 8 for a, b in zip(start, end, strict=True)))
     touch("touchEnd")

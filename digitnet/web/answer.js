@@ -20,7 +20,7 @@ export class Answer {
       return row;
     });
     const buttons = DIGITS.map((value) =>
-      make("button", { type: "button", "aria-label": `It is a ${value}`, onclick: () => this.correctTo(value) }, String(value)),
+      make("button", { "aria-label": `It is a ${value}`, onclick: () => this.correctTo(value) }, String(value)),
     );
     const seen = make("img", { class: "seen", width: 28, height: 28, alt: "The 28 by 28 pixels that DigitNet saw" });
     this.#parts = { value: part("value"), said: part("said", "p"), seen, rows, buttons, told: part("told", "p") };
@@ -32,7 +32,8 @@ export class Answer {
       make("div", { class: "digits" }, ...buttons),
       this.#parts.told,
     );
-    this.#parts.bars = make("ol", { class: "bars", "aria-label": "How likely each digit is" }, ...rows.map((row) => row.item));
+    const items = rows.map((row) => row.item);
+    this.#parts.bars = make("ol", { class: "bars", "aria-label": "How likely each digit is" }, ...items);
     this.#parts.told.setAttribute("role", "status");
     element.append(
       make("div", { class: "head" }, make("div", {}, this.#parts.value, this.#parts.said), this.#parts.figure),

@@ -26,7 +26,8 @@ async function open() {
   find("camera-shoot").disabled = true;
   find("camera").showModal();
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } } });
+    const video = { facingMode: "environment", width: { ideal: 1920 } };
+    stream = await navigator.mediaDevices.getUserMedia({ video });
   } catch (error) {
     tell(find("camera-problem"), `The camera cannot be used: ${error.message}`);
     return;

@@ -8,15 +8,15 @@ import { Sheet } from "/web/sheet.js";
 import { characters, isDoubtful, lineText, mark, verdict } from "/web/words.js";
 
 const WIDE = 1.25; // width by height; a wider drawing is rather a number
-const SENT_WIDTH = 280; // pixels of the picture that is read
-const NUMBER_HEIGHT = 40; // pixels of a number in a picture of its own: of the heights tried from 24 to 90 among the best
+const SENT_WIDTH = 140; // pixels of the picture that is read
+const NUMBER_HEIGHT = 40; // pixels of a number in a picture of its own; higher ones are doubted more often
 const NUMBER_WIDTHS = [96, 560]; // pixels, at least and at most, of that picture
-const PAUSE = 80; // milliseconds between two readings of a stroke being written
+const PAUSE = 120; // milliseconds between two readings of a stroke being written
 const MAYBE_SEVERAL = new Set(["more than one digit", "not a digit"]);
 const WAITING = "Write, and it is read as you go";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** What was read of a drawing: its picture, and its lines; one digit is a line of one. */
+/** What was read of a drawing: its picture, promised, and its lines; one digit is a line of one. */
 let shown = null;
 let chosen = null; // the digit in the panel
 let wanted = null; // the reading that was asked for while another was under way
@@ -30,7 +30,7 @@ const sheet = new Sheet(find("sheet"), (ended) => {
   if (ended || performance.now() - lastAsked > PAUSE) ask(ended);
 });
 
-const answer = new Answer(find("draw-answer"), async (digit, label) => {
+const answer = new Answer(find("draw-answer"), (digit, label) => {
   const told = correctTo(digit, label, shown.picture, digit.place);
   show();
   return told;
@@ -70,7 +70,7 @@ async function ask(ended) {
 
 async function readDrawing(ended) {
   try {
-    const picture = await sheet.png(SENT_WIDTH);
+    const picture = sheet.png(SENT_WIDTH);
     const lines = await linesOf(picture);
     if (sheet.isEmpty) return;
     shown = { picture, lines };
@@ -83,10 +83,10 @@ async function readDrawing(ended) {
 }
 
 async function linesOf(picture) {
-  const single = isWide() ? null : await predict(picture);
+  const single = isWide() ? null : await predict(await picture);
   if (single && !MAYBE_SEVERAL.has(single.reason)) return [lineOf(single)];
   const lines = await numberOf();
-  return isNumber(lines) ? lines : [lineOf(single ?? (await predict(picture)))];
+  return isNumber(lines) ? lines : [lineOf(single ?? (await predict(await picture)))];
 }
 
 /** The lines of a number, each digit with its `place` in the picture that one digit is read from. */

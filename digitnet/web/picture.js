@@ -36,7 +36,8 @@ export async function showPicture(picture, bytes) {
   find("picture-busy").hidden = false;
   try {
     if (picture.size > bytes) {
-      throw new Error(`${picture.name}: ${megabytes(picture.size)} MB; this server takes ${megabytes(bytes)} MB at most.`);
+      const [found, most] = [picture.size, bytes].map((size) => `${(size / 2 ** 20).toFixed(1)} MB`);
+      throw new Error(`${picture.name}: ${found} is too large; this server takes ${most} at most.`);
     }
     const found = await read(picture, { name: picture.name });
     if (number === latest) show(picture, found);
@@ -46,7 +47,6 @@ export async function showPicture(picture, bytes) {
   if (number === latest) find("picture-busy").hidden = true;
 }
 
-const megabytes = (bytes) => (bytes / 2 ** 20).toFixed(1);
 const digitsOf = () => page.lines.flatMap((line) => line.digits);
 
 function show(picture, found) {
