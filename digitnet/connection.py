@@ -86,10 +86,18 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
-        """Says why, where nothing else is being said, and closes."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.abort()
-            return
+        """Says why, after what else is being said, and closes."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # the request before is whole, so its answer is due
+                cycle.keep_alive = False
+                self.transport.pause_reading()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
         headers = [
             *self.server_state.default_headers,
             *SECURITY_HEADERS,

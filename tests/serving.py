@@ -58,9 +58,9 @@ def answer_of(response):
 
 def answer_on(connection):
     """What comes back on a socket."""
-    response = http.client.HTTPResponse(connection)
-    response.begin()
-    return answer_of(response)
+    with http.client.HTTPResponse(connection) as response:
+        response.begin()
+        return answer_of(response)
 
 
 @contextlib.contextmanager
