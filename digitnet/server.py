@@ -9,6 +9,7 @@ import ctypes
 import errno
 import functools
 import hashlib
+import logging
 import signal
 import socket
 import sys
@@ -230,6 +231,7 @@ def run(
         UsageError: there is no such host, or it may not be used.
     """
     _give_memory_back()
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # whoever sent a damaged form is told so
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _listening(address) as listener:
         _warm(reader)

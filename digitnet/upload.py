@@ -80,7 +80,7 @@ class _Parts:
     def __init__(self, files: int) -> None:
         self._files = files
         self._content = bytearray()
-        self._name = PICTURE
+        self._name: str | None = None
         self._field = self._value = b""
         self.uploads: list[Upload] = []
         self.finished = False
@@ -88,7 +88,7 @@ class _Parts:
     def begin(self) -> None:
         if len(self.uploads) >= self._files:
             raise Problem(413, f"more than {self._files} files in one form; send fewer at once")
-        self._content, self._name = bytearray(), PICTURE
+        self._content, self._name = bytearray(), None
 
     def header_begin(self) -> None:
         self._field = self._value = b""
@@ -102,13 +102,15 @@ class _Parts:
     def header_end(self) -> None:
         if self._field.lower() == b"content-disposition":
             _, parameters = parse_options_header(self._value)
-            name = parameters.get(b"filename", b"").decode("utf-8", "replace")
-            self._name = name[:MAX_NAME] or PICTURE
+            name = parameters.get(b"filename")
+            self._name = None if name is None else name.decode("utf-8", "replace")[:MAX_NAME] or PICTURE
 
     def data(self, data: bytes, start: int, end: int) -> None:
         self._content += memoryview(data)[start:end]
 
     def end(self) -> None:
+        if self._name is None:
+            raise Problem(400, "a part of the form is no file, since it has no file name; send only files")
         self.uploads.append(Upload(self._name, bytes(self._content)))
         self._content = bytearray()
 
