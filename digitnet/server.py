@@ -46,6 +46,7 @@ MEDIA_TYPES = {
     ".png": "image/png",
     ".webmanifest": "application/manifest+json",
 }
+ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 SHUTDOWN_SECONDS = 10  # for requests in flight to end
 
@@ -288,8 +289,19 @@ def _listening(address: Address) -> socket.socket:
 
 
 def _url(address: Address, listener: socket.socket, token: str | None) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
+    host = _own_address() if address.host in ANYWHERE else address.host
+    host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{listener.getsockname()[1]}/{f'#token={token}' if token else ''}"
+
+
+def _own_address() -> str:
+    """What other machines of the network call this one; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unsent:
+        try:
+            unsent.connect(("192.0.2.1", 9))  # an address that no machine has
+        except OSError:
+            return "127.0.0.1"
+        return str(unsent.getsockname()[0])
 
 
 def _give_memory_back() -> None:
