@@ -3,6 +3,7 @@
 import { askToken, token } from "/web/token.js";
 
 const LONGEST_WAIT = 30; // seconds
+const LONGEST_NAME = 255; // characters that the server takes
 
 /** What the server, or the way to it, has against a request; the message is for the user. */
 export class Problem extends Error {
@@ -14,13 +15,15 @@ export class Problem extends Error {
 
 export const about = () => request("/v1/about", { method: "GET" });
 export const predict = (picture, options) => post("/v1/predict", { seen: true }, picture, options);
-export const read = (picture, options) => post("/v1/read", { seen: true, name: options?.name }, picture, options);
+export const read = (picture, options) => post("/v1/read", { seen: true, name: named(options) }, picture, options);
 
 /** Reads without the 28x28 pictures. */
-export const readText = (picture, options) => post("/v1/read", { name: options?.name }, picture, options);
+export const readText = (picture, options) => post("/v1/read", { name: named(options) }, picture, options);
 
 /** Keeps `picture`, or the `box` [x, y, w, h] in it, as a `label`. */
 export const correct = (picture, label, box) => post("/v1/corrections", { label, box: box?.join(",") }, picture);
+
+const named = (options) => options?.name?.slice(-LONGEST_NAME);
 
 function post(path, parameters, picture, { signal, patience } = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value != null));
@@ -31,8 +34,8 @@ function post(path, parameters, picture, { signal, patience } = {}) {
 /** The JSON of an answer; a 503 is tried again `patience` times, and a 401 asks the user for the token. */
 async function request(path, options, patience = 3) {
   for (let tried = 0; ; ) {
-    const headers = { ...options.headers, ...(token() && { Authorization: `Bearer ${token()}` }) };
     const sent = token();
+    const headers = { ...options.headers, ...(sent && { Authorization: `Bearer ${sent}` }) };
     let response;
     try {
       response = await fetch(path, { ...options, headers });

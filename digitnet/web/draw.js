@@ -69,6 +69,7 @@ async function ask(ended) {
 }
 
 async function readDrawing(ended) {
+  if (sheet.isEmpty) return;
   try {
     const picture = sheet.png(SENT_WIDTH);
     const lines = await linesOf(picture);
@@ -78,7 +79,7 @@ async function readDrawing(ended) {
     show();
     if (ended) announce(summary());
   } catch (problem) {
-    forget(problem.message);
+    if (!sheet.isEmpty) forget(problem.message);
   }
 }
 
@@ -142,6 +143,6 @@ function choose(digit) {
 }
 
 function forget(said = WAITING) {
-  shown = chosen = wanted = null;
+  shown = chosen = null;
   answer.show(null, [], said);
 }

@@ -9,7 +9,7 @@ export const token = () => sessionStorage.getItem(KEY);
 
 /** Takes `#token=...` out of the address bar, where others could read it. */
 export function takeToken() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  const given = location.hash.match(/^#token=(.+)$/)?.[1];
   if (!given) return;
   sessionStorage.setItem(KEY, given);
   history.replaceState(null, "", location.pathname + location.search);
