@@ -217,7 +217,15 @@ def test_the_page_is_fetched_again_only_when_it_changed(server):
 
 @pytest.mark.parametrize(
     "path",
-    ["/web/../server.py", "/web/%2e%2e%2fserver.py", "/web//etc/passwd", "/web/%2fetc%2fpasswd", "/web/", "/nil"],
+    [
+        "/web/../server.py",
+        "/web/%2e%2e%2fserver.py",
+        "/web//etc/passwd",
+        "/web/%2fetc%2fpasswd",
+        "/web/",
+        "/nil",
+        "/web/server.py",
+    ],
 )
 def test_only_the_files_of_the_page_can_be_had(server, path):
     assert is_problem(server.ask("GET", path), 404)
@@ -372,7 +380,7 @@ def test_a_packed_body_is_refused(server, png):
         (b"", "multipart/form-data; boundary=edge"),
         (b"", "multipart/form-data"),
         (b"--edge--\r\n", "multipart/form-data; boundary=edge"),
-        (form(("7.png", b"x"))[0][:-12], "multipart/form-data; boundary=edge"),
+        (form(("6.png", b"x"), ("7.png", b"x"))[0][:-12], "multipart/form-data; boundary=edge"),
         (b"--edge\r\n" + b"x" * 70_000, "multipart/form-data; boundary=edge"),
         (b"garbage" * 100, "multipart/form-data; boundary=edge"),
         (b"x", "multipart/form-data; boundary=" + "e" * 5000),
