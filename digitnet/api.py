@@ -42,6 +42,7 @@ def add(
     quick: Batches[Upload, Examination | ImageError | None] = Batches(
         lambda uploads: _small_ones(reader, uploads, limits.pixels), MOST_IN_A_BATCH
     )
+    workers.closing.callback(quick.close)
 
     async def slowly(upload: Upload, work: Callable[[], Answer]) -> Answer:
         """What `work` makes of a picture of a page, or of a large one."""

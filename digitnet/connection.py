@@ -9,7 +9,6 @@ from digitnet.guard import SECURITY_HEADERS
 from digitnet.problem import MEDIA_TYPE, Problem
 
 MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or of what stands between two pieces of a body
-MAX_CONNECTIONS = 4096
 
 
 class Connection(HttpToolsProtocol):
@@ -20,7 +19,7 @@ class Connection(HttpToolsProtocol):
         most: connections at once.
     """
 
-    def __init__(self, *args: Any, seconds: float, most: int = MAX_CONNECTIONS, **options: Any) -> None:
+    def __init__(self, *args: Any, seconds: float, most: int, **options: Any) -> None:
         super().__init__(*args, **options)
         self._seconds = seconds
         self._most = most

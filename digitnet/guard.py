@@ -21,7 +21,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-BODIES_AT_ONCE = 2  # times the largest body; so much of all requests is held in memory at once
+SMALL_BODY = 2**18  # bytes
+BODIES_AT_ONCE = 3  # times the largest body; so much of all requests is held in memory at once
 LINGER_SECONDS = 2.0  # so long a refused sender is listened to, since closing at once would lose the answer
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CONTENT_SECURITY_POLICY = (
@@ -104,10 +105,14 @@ class Guard:
             self._held -= exchange.received
             self._observe(scope["path"], exchange.status, time.perf_counter() - started)
 
-    def hold(self, count: int) -> None:
-        """Counts bytes of a body, and refuses them where memory for bodies is used up."""
+    def hold(self, count: int, received: int) -> None:
+        """Counts bytes of a body of which so much was received; refuses them where memory for bodies is used up.
+
+        Large bodies leave room for small ones, so that these go on.
+        """
         self._held += count
-        if self._held > BODIES_AT_ONCE * self._limits.bytes:
+        bodies = BODIES_AT_ONCE - (received > SMALL_BODY)
+        if self._held > bodies * self._limits.bytes:
             raise Problem(503, "too much is being sent at once; try again in a moment")
 
     @property
@@ -176,7 +181,7 @@ class _Exchange:
             count = len(message.get("body", b""))
             self._whole = not message.get("more_body", False)
             self.received += count
-            self._guard.hold(count)
+            self._guard.hold(count, self.received)
             if self.received > self._guard.limits.bytes:
                 raise self._too_large()
         return message

@@ -9,12 +9,13 @@ import ctypes
 import errno
 import functools
 import hashlib
+import ipaddress
 import logging
 import signal
 import socket
 import sys
 import webbrowser
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -47,7 +48,9 @@ MEDIA_TYPES = {
     ".webmanifest": "application/manifest+json",
 }
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
-M_MMAP_THRESHOLD = -3  # of glibc's mallopt
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of glibc's mallopt
+MAX_CONNECTIONS = 4096
+OTHER_FILES = 64  # that the process has open besides
 SHUTDOWN_SECONDS = 10  # for requests in flight to end
 
 
@@ -61,7 +64,12 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in LOOPBACK or self.host == "::1" or self.host.startswith("127.")
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # another name, which may be anything's
+            return False
 
     @property
     def hosts(self) -> list[str]:
@@ -86,6 +94,12 @@ def application(
     """
     limits, address = limits or Limits(), address or Address()
     workers = Workers(limits.requests, limits.seconds)
+
+    @contextlib.asynccontextmanager
+    async def working(app: FastAPI) -> AsyncIterator[None]:
+        with workers.closing:
+            yield
+
     app = FastAPI(
         title="DigitNet",
         version=__version__,
@@ -93,6 +107,7 @@ def application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=working,
     )
     _add_problems(app)
     _add_page(app)
@@ -239,9 +254,9 @@ def run(
         app = application(reader, limits=limits, corrections=corrections, token=token, address=address)
         config = uvicorn.Config(
             cast(Any, app),
-            http=cast(Any, functools.partial(Connection, seconds=limits.seconds)),
+            http=cast(Any, functools.partial(Connection, seconds=limits.seconds, most=_connections())),
             ws="none",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             log_level="error",
             access_log=False,
@@ -294,6 +309,20 @@ def _url(address: Address, listener: socket.socket, token: str | None) -> str:
     return f"http://{host}:{listener.getsockname()[1]}/{f'#token={token}' if token else ''}"
 
 
+def _connections() -> int:
+    """How many connections may be open at once: as many as the system lets this process have, within reason."""
+    if sys.platform == "win32":
+        return MAX_CONNECTIONS
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft - OTHER_FILES)
+
+
 def _own_address() -> str:
     """What other machines of the network call this one; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unsent:
@@ -308,7 +337,9 @@ def _give_memory_back() -> None:
     """Has the memory of large pictures given back to the system at once, which glibc would keep for the next ones."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
-            ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**20)
+            library = ctypes.CDLL(None)
+            library.mallopt(M_MMAP_THRESHOLD, 2**18)
+            library.mallopt(M_ARENA_MAX, 1)
 
 
 def _warm(reader: Reader) -> None:

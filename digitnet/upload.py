@@ -44,7 +44,10 @@ async def received(
         raise Problem(
             415, f"{media_type} is no picture; send its bytes as image/png, application/octet-stream, ..., or a {FORM}"
         )
-    return Upload(name[:MAX_NAME], b"".join([chunk async for chunk in chunks]))
+    content = bytearray()  # grows in place; many pieces would leave the memory in pieces as well
+    async for chunk in chunks:
+        content += chunk
+    return Upload(name[:MAX_NAME], bytes(content))
 
 
 async def _form(boundary: bytes, chunks: AsyncIterable[bytes], files: int) -> list[Upload]:

@@ -111,6 +111,9 @@ class Workers:
         self._requests = requests
         self._seconds = seconds
         self.in_flight = 0
+        self.closing = contextlib.ExitStack()  # drops what still waits in the lanes
+        for lane in (self.pages, self.heavy):
+            self.closing.callback(lane.close)
 
     @contextlib.asynccontextmanager
     async def request(self) -> AsyncIterator[None]:

@@ -64,8 +64,8 @@ def answer_on(connection):
 
 
 @contextlib.contextmanager
-def served(*options, **variables):
-    command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", *map(str, options)]
+def served(*options, program=("-m", "digitnet"), **variables):
+    command = [sys.executable, *program, "serve", "--port", "0", *map(str, options)]
     env = {name: value for name, value in environment().items() if name != "DIGITNET_TOKEN"} | variables
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env)
     with process:

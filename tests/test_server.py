@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from PIL import Image
 from serving import answer_on, form, served
 
 from digitnet.labelled import labels
+from digitnet.server import Address
 
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
 GOOD = HEAD + b"Content-Length: %d\r\n\r\n%s"
@@ -433,6 +435,7 @@ def test_more_requests_at_once_than_allowed_are_told_to_try_again(strict, page):
 
 
 def test_a_thousand_idle_connections_stop_nobody(server, png):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     connections = [server.connect() for _ in range(1000)]
     try:
         for connection in connections[::2]:
@@ -441,6 +444,25 @@ def test_a_thousand_idle_connections_stop_nobody(server, png):
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_more_connections_than_the_system_has_room_for_are_told_to_try_again(png):
+    few = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)); from digitnet import cli; "
+    with served(program=["-c", f"{few}sys.exit(cli.main())"]) as server:
+        connections = [server.connect() for _ in range(150)]
+        try:
+            assert is_problem(answer_on(connections[-1]), 503)
+        finally:
+            for connection in connections:
+                connection.close()
+        assert goes_on(server, png)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_is_told_from_other_addresses(host):
+    assert Address(host).is_loopback
+    assert not Address(f"{host}.example").is_loopback
+    assert not Address("0.0.0.0").is_loopback
 
 
 def test_requests_in_one_go_on_one_connection_are_answered_in_order(server, png):

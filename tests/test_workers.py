@@ -25,7 +25,7 @@ def test_no_more_requests_are_let_in_than_there_are_places():
 def test_a_request_whose_time_is_over_ends_and_frees_its_place():
     async def scenario():
         workers = Workers(requests=1, seconds=0.01)
-        with pytest.raises(Problem, match="longer than 0.01 seconds") as late:
+        with pytest.raises(Problem, match=r"longer than 0\.01 seconds") as late:
             async with workers.request():
                 await asyncio.Event().wait()
         assert workers.in_flight == 0
