@@ -105,7 +105,8 @@ def server_rows() -> list[tuple[str, str, str]]:
     return [
         (
             f"`/v1/predict`, {load['picture']}, {load['connections']} connections, {alone['seconds']:.0f} s",
-            f"{alone['requests_per_second']:,.0f} requests/s, p99 {alone['p99_ms']:.0f} ms, answers {alone['statuses']}",
+            f"{alone['requests_per_second']:,.0f} requests/s, p99 {alone['p99_ms']:.0f} ms, "
+            f"answers {alone['statuses']}",
             "serve_load",
         ),
         (
