@@ -82,6 +82,7 @@ def table() -> str:
     ]
     rows += [(f"other people's digits: {name}", sentence(figures), "accuracy") for name, figures in others.items()]
     rows += page_rows()
+    rows += server_rows()
     lines = ["| what | figure | benchmark |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | `benchmarks/{name}.py` |" for what, figure, name in rows]
     versions = ", ".join(f"{package} {version}" for package, version in latency["versions"].items() if version)
@@ -90,6 +91,43 @@ def table() -> str:
     machines = "; ".join(f"`{name}` {record.read(results.get(name, name))['machine']}" for name in names)
     note = f"Machines: {machines}. Versions: {versions}."
     return "\n".join([*lines, "", note, ""])
+
+
+def server_rows() -> list[tuple[str, str, str]]:
+    """What `digitnet serve` has to show."""
+    load, stroke = record.read("serve_load"), record.read("stroke_to_reading")
+    alone, beside, cold = load["alone"], load["beside_hostile"], load["cold_start_seconds"]
+    memory, one, three = (
+        beside["server_memory_mb"],
+        stroke["one_digit_milliseconds"],
+        stroke["number_of_three_milliseconds"],
+    )
+    return [
+        (
+            f"`/v1/predict`, {load['picture']}, {load['connections']} connections, {alone['seconds']:.0f} s",
+            f"{alone['requests_per_second']:,.0f} requests/s, p99 {alone['p99_ms']:.0f} ms, "
+            f"answers {alone['statuses']}",
+            "serve_load",
+        ),
+        (
+            f"the same beside {beside['hostile']['requests_per_second']:.0f} hostile requests a second, "
+            f"{beside['seconds']:.0f} s",
+            f"{beside['requests_per_second']:,.0f} requests/s, p99 {beside['p99_ms']:.0f} ms, answers "
+            f"{beside['statuses']}, {beside['wrong']} wrong; the server's memory {memory['before']:.0f} MB before, "
+            f"{memory['max']:.0f} at most, {memory['after']:.0f} after",
+            "serve_load",
+        ),
+        (
+            "`digitnet serve`, from process start to ready",
+            f"{cold['median']:.2f} s, n = {cold['n']}",
+            "serve_load",
+        ),
+        (
+            "the page, from the end of a stroke to its shown reading: a digit / a number of three",
+            f"{one['median']:.0f} ms / {three['median']:.0f} ms, n = {one['n']}, {stroke['browser']}",
+            "stroke_to_reading",
+        ),
+    ]
 
 
 def page_rows() -> list[tuple[str, str, str]]:

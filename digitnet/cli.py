@@ -9,7 +9,9 @@ import functools
 import glob
 import io
 import json
+import math
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -85,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("--locator", metavar="LOCATOR", help="your own network that finds digits, .onnx")
     _add_reader_arguments(read)
 
+    serve = commands.add_parser("serve", help="a web page and an HTTP API (needs the extra 'serve')")
+    serve.set_defaults(run=_serve)
+    _add_server_arguments(serve)
+    serve.add_argument("--locator", metavar="LOCATOR", help="your own network that finds digits, .onnx")
+    _add_reader_arguments(serve)
+
     test = commands.add_parser("test", help="how well a model reads MNIST's test set and your own labelled pictures")
     test.set_defaults(run=_test)
     _add_reader_arguments(test)
@@ -119,6 +127,31 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
     export.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     return parser
+
+
+def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s; elsewhere, a token is demanded)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="0 takes any that is free (default: %(default)s)")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    parser.add_argument("--corrections", type=Path, metavar="DIR", help="keep corrections there (default: keep none)")
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME", help="a name that the server goes by as well"
+    )
+    parser.add_argument(
+        "--max-megabytes", type=float, default=32, metavar="N", help="of one request (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-megapixels", type=float, default=64, metavar="N", help="of one picture (default and most: %(default)s)"
+    )
+    parser.add_argument("--max-files", type=int, default=64, metavar="N", help="of one request (default: %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=30, metavar="SECONDS", help="for one request (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-requests", type=int, default=64, metavar="N", help="that are answered at once (default: %(default)s)"
+    )
 
 
 def _add_reader_arguments(parser: argparse.ArgumentParser) -> None:
@@ -214,6 +247,41 @@ def _table(name: str, page: "Page") -> str:
         place = (box.x, box.y, box.width, box.height)
         table.writerow((name, number, line.text, round(line.confidence, 4), *place, line.note or ""))
     return rows.getvalue().rstrip("\n")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    try:
+        from digitnet import server
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{error.name} is not installed; serving needs: pip install 'digitnet[serve]'"
+        ) from error
+    from digitnet.corrections import Corrections
+    from digitnet.guard import Limits
+    from digitnet.picture import MAX_PIXELS
+
+    sizes = (options.max_megabytes, options.max_megapixels, options.max_files, options.timeout, options.max_requests)
+    if not all(0 < size < math.inf for size in sizes):
+        raise UsageError("a limit of nothing, or of no end, cannot be kept; give more than 0")
+    if not 0 <= options.port <= 65535:
+        raise UsageError(f"--port {options.port}: there is no such port; choose one up to 65535")
+    address = server.Address(options.host, options.port, options.allowed_host)
+    token = os.environ.get("DIGITNET_TOKEN") or (None if address.is_loopback else secrets.token_urlsafe())
+    server.run(
+        _reader(options),
+        address,
+        limits=Limits(
+            bytes=round(options.max_megabytes * 2**20),
+            pixels=min(MAX_PIXELS, round(options.max_megapixels * 10**6)),
+            files=options.max_files,
+            seconds=options.timeout,
+            requests=options.max_requests,
+        ),
+        corrections=options.corrections and Corrections(options.corrections),
+        token=token,
+        browse=options.open,
+    )
+    return 0
 
 
 def _test(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from digitnet.errors import ImageError, ImageTooLargeError
+from digitnet.errors import DigitNetError, ImageError, ImageTooLargeError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MIN_SIDE = 8  # pixels; less does not hold a digit
@@ -72,7 +72,7 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
         source = _image_from_array(array)
     if isinstance(source, Image.Image):
         name = name or "image"
-        with _decoding(name):
+        with decoding(name):
             _check_size(source.size, name)
             return _from_image(source, name, *source.size, side)
     if isinstance(source, (str, os.PathLike)):
@@ -100,8 +100,20 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
     return _decode(io.BytesIO(content), name, side)
 
 
+def size(content: bytes, name: str, pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height that a picture's file announces; no pixel is decoded.
+
+    Raises:
+        ImageError: it is not a picture of an accepted format, or smaller than 8x8.
+        ImageTooLargeError: more than `pixels`.
+    """
+    with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_size(image.size, name, pixels)
+        return image.size
+
+
 def _decode(file: BinaryIO, name: str, side: int) -> Picture:
-    with _decoding(name), Image.open(file, formats=FORMATS) as image:
+    with decoding(name), Image.open(file, formats=FORMATS) as image:
         _check_size(image.size, name)
         # A JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.
         width, height = image.size
@@ -110,13 +122,13 @@ def _decode(file: BinaryIO, name: str, side: int) -> Picture:
 
 
 @contextlib.contextmanager
-def _decoding(name: str) -> Iterator[None]:
+def decoding(name: str) -> Iterator[None]:
     """Whatever a decoder stumbles on becomes an ImageError that names the picture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which is not ours to judge
             yield
-    except ImageError:
+    except DigitNetError:
         raise
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error)) from error
@@ -127,25 +139,26 @@ def _decoding(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: damaged or truncated ({type(error).__name__}: {error}); save it again") from error
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(size: tuple[int, int], name: str, pixels: int = MAX_PIXELS) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, f"{width}x{height}")
+    if width * height > pixels:
+        raise _too_large(name, f"{width}x{height}", pixels)
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{name}: {width}x{height} pixels is too small to read; use at least {MIN_SIDE}x{MIN_SIDE}")
 
 
 def _from_image(image: Image.Image, name: str, width: int, height: int, side: int) -> Picture:
     """The picture in an image, which may hold fewer than the `width` x `height` pixels that it stands for."""
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # orientations that swap the sides
-    grey = _reduce(_grey(ImageOps.exif_transpose(image)), side)
-    if turned:
+    orientation = image.getexif().get(0x0112, 1)
+    upright = image if orientation == 1 else ImageOps.exif_transpose(image)  # a large picture costs much to copy
+    grey = _reduce(_grey(upright), side)
+    if orientation in (5, 6, 7, 8):  # the sides are swapped
         width, height = height, width
     return Picture(name=name, grey=grey, width=width, height=height)
 
 
-def _too_large(name: str, found: str) -> ImageTooLargeError:
-    return ImageTooLargeError(f"{name}: {found} is more than {MAX_PIXELS // 10**6} million pixels; reduce it first")
+def _too_large(name: str, found: str, pixels: int = MAX_PIXELS) -> ImageTooLargeError:
+    return ImageTooLargeError(f"{name}: {found} is more than {pixels / 10**6:g} million pixels; reduce it first")
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -158,7 +171,7 @@ def _grey(image: Image.Image) -> Image.Image:
         return image.getchannel("L")
     if image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
-    return image.convert("L")
+    return image if image.mode == "L" else image.convert("L")
 
 
 def _grey_from_alpha(image: Image.Image) -> Image.Image:

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from digitnet import __version__, doubt
+from digitnet.closeup import closeups
 from digitnet.constraint import constrained
 from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
-from digitnet.errors import MissingExtraError, ModelError, UsageError
+from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
 from digitnet.ink import SMALL_SIDE
+from digitnet.locate import Find
 from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
 from digitnet.page import PageReader
 from digitnet.picture import Picture, Source, load
@@ -42,6 +44,25 @@ class Examination:
     picture: Picture
     normalised: NormalisedDigit | None
     digit: Digit
+
+
+@dataclass(frozen=True)
+class PageExamination:
+    """A picture of a page and what was read there."""
+
+    picture: Picture
+    page: Page
+
+    @functools.cached_property
+    def seen(self) -> npt.NDArray[np.float32]:
+        """The page's digits as DigitNet saw them, (N, 28, 28) in [0, 1]; computed when it is asked for."""
+        scale, unknown = self.picture.scale, np.zeros(10, np.float32)
+        finds = [
+            Find(box.x / scale, box.y / scale, (box.x + box.width) / scale, (box.y + box.height) / scale, unknown)
+            for box in (digit.box for digit in self.page.digits)
+            if box
+        ]
+        return closeups(self.picture.grey, finds)
 
 
 class Reader:
@@ -133,12 +154,25 @@ class Reader:
             ImageError: the picture cannot be read.
             UsageError: what is asked for cannot be.
         """
+        return self.examine_page(picture, name=name, length=length, lines=lines, pattern=pattern, check=check).page
+
+    def examine_page(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        length: int | None = None,
+        lines: int | None = None,
+        pattern: str | None = None,
+        check: str | None = None,
+    ) -> PageExamination:
+        """The page together with its picture; arguments and errors are those of `read`."""
         if lines is not None and lines < 1:
             raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
         known = constrained(length, pattern, check)
-        loaded = load(picture, name, side=PAGE_SIDE)
+        loaded = load(source, name, side=PAGE_SIDE)
         page = self._pages.read(loaded, known if known.constraints else None, lines)
-        return replace(page, artist=functools.partial(_drawing, loaded))
+        return PageExamination(loaded, replace(page, artist=functools.partial(_drawing, loaded)))
 
     @functools.cached_property
     def _pages(self) -> PageReader:
@@ -159,6 +193,18 @@ class Reader:
         picture = load(source, name)
         normalised = _normalised_as_given(picture)
         return Examination(picture, normalised, self._digits([normalised])[0])
+
+    def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> "list[Examination | ImageError]":
+        """Small pictures together, which is quicker than one by one; an error in the place of one that cannot be read.
+
+        Args:
+            names: what to call them in an error.
+        """
+        loaded = [_loaded(source, name) for source, name in zip(sources, names, strict=True)]
+        pictures = [picture for picture in loaded if isinstance(picture, Picture)]
+        found = list(_normalised(pictures))
+        read = map(Examination, pictures, found, self._digits(found))
+        return [next(read) if isinstance(picture, Picture) else picture for picture in loaded]
 
     def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
         """One digit an image, for `images` (N, 28, 28) in [0, 1] that are as MNIST's are, ink bright on dark."""
@@ -218,6 +264,13 @@ def _normalised_as_given(picture: Picture) -> NormalisedDigit | None:
     if normalised is None or picture.scale == 1:
         return normalised
     return replace(normalised, box=_box_as_given(normalised.box, picture))
+
+
+def _loaded(source: Source, name: str) -> Picture | ImageError:
+    try:
+        return load(source, name)
+    except ImageError as error:
+        return error
 
 
 def _name(source: Source, place: int) -> str | None:

@@ -15,6 +15,18 @@ LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "c
 TRAINING_WORK = {"train", "test", "page_calibration", "export"}
 READING_WORK = {"doubt", "constraint", "line", "fusion", "runtime", "page", "reader", "explanation"}
 MEASURING_WORK = {"measures", "labelled", "report"}
+SERVING_WORK = {
+    "problem",
+    "guard",
+    "connection",
+    "workers",
+    "upload",
+    "corrections",
+    "schemas",
+    "manual",
+    "api",
+    "server",
+}
 FACES = {"main", "cli", "__init__", "__main__"}
 BELOW = {
     **dict.fromkeys(WORDS, WORDS),
@@ -23,7 +35,10 @@ BELOW = {
     **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | PICTURES | READING_WORK - {"reader"}),
     **dict.fromkeys(READING_WORK, WORDS | PICTURES | READING_WORK | {"export"}),
     **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset", "doubt"}),
-    **dict.fromkeys(FACES, WORDS | PICTURES | LEARNING | TRAINING_WORK | READING_WORK | MEASURING_WORK | FACES),
+    **dict.fromkeys(SERVING_WORK, WORDS | SERVING_WORK | {"picture", "normalise", "reader", "__init__"}),
+    **dict.fromkeys(
+        FACES, WORDS | PICTURES | LEARNING | TRAINING_WORK | READING_WORK | MEASURING_WORK | SERVING_WORK | FACES
+    ),
 }
 STANDARD = set(sys.stdlib_module_names)
 READING_LIBRARIES = STANDARD | {"numpy", "PIL", "cv2", "onnxruntime"}
@@ -97,12 +112,19 @@ def test_importing_any_module_prints_nothing_and_leaves_no_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [["train"], ["synth", "pages"], ["export", "model.pth"], ["predict", "--model", "model.pth", "x.png"]]
+    ("extra", "command"),
+    [
+        ("train", ["train"]),
+        ("train", ["synth", "pages"]),
+        ("train", ["export", "model.pth"]),
+        ("train", ["predict", "--model", "model.pth", "x.png"]),
+        ("serve", ["serve"]),
+    ],
 )
-def test_without_the_extras_what_needs_them_says_how_to_install_them(command, tmp_path):
+def test_without_the_extras_what_needs_them_says_how_to_install_them(extra, command, tmp_path):
     finished = run_python("-c", WITHOUT_EXTRAS, *command, cwd=tmp_path)
     assert finished.returncode == 1
-    assert "pip install 'digitnet[train]'" in finished.stderr
+    assert f"pip install 'digitnet[{extra}]'" in finished.stderr
 
 
 def test_without_the_extras_pictures_are_read_and_drawn(tmp_path):

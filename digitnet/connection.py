@@ -1,0 +1,111 @@
+"""Connections of the server: uvicorn's, with an end to heads that never end and to readers that never read."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from digitnet.guard import SECURITY_HEADERS
+from digitnet.problem import MEDIA_TYPE, Problem
+
+MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or of what stands between two pieces of a body
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that is closed where it keeps the server waiting, or has no end.
+
+    Args:
+        seconds: for the head of a request to arrive, and for the client to read an answer.
+        most: connections at once.
+    """
+
+    def __init__(self, *args: Any, seconds: float, most: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._seconds = seconds
+        self._most = most
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle_bytes = 0  # that came since the last piece of a body or end of a head
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        if len(self.connections) > self._most:
+            self._refuse(Problem(503, "too many connections are open; try again in a moment"))
+        else:
+            self._await(self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._await(self._head_is_late)
+        self._idle_bytes += len(data)
+        super().data_received(data)
+        if self._idle_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(Problem(431, f"the headers are larger than {MAX_HEAD_BYTES // 2**10} KiB; send fewer"))
+
+    def on_headers_complete(self) -> None:
+        self._idle_bytes = 0
+        self._arrived()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._idle_bytes = 0
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await(self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._arrived()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem(400, f"not HTTP as it should be ({msg.rstrip('.')}); use another client"))
+
+    def _await(self, otherwise: Any) -> None:
+        self._arrived()
+        self._timer = self.loop.call_later(self._seconds, otherwise)
+
+    def _arrived(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_is_late(self) -> None:
+        if self._idle_bytes:
+            self._refuse(Problem(408, f"the headers did not arrive within {self._seconds:g} seconds; send them faster"))
+        else:
+            self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Says why, after what else is being said, and closes."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # the request before is whole, so its answer is due
+                cycle.keep_alive = False
+                self.transport.pause_reading()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+        headers = [
+            *self.server_state.default_headers,
+            *SECURITY_HEADERS,
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(problem.body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"connection", b"close"),
+            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+        ]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", problem.body]))
+        self.transport.close()

@@ -1,0 +1,228 @@
+"""What stands before the server's application: who may ask, how much may be sent and how slowly, and safe headers.
+
+Pure ASGI, so that a body's bytes are counted as they arrive, before anything reads them.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from digitnet.problem import MEDIA_TYPE, Problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+SMALL_BODY = 2**18  # bytes
+BODIES_AT_ONCE = 3  # times the largest body; so much of all requests is held in memory at once
+LINGER_SECONDS = 2.0  # so long a refused sender is listened to, since closing at once would lose the answer
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "media-src 'self' blob:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
+SECURITY_HEADERS = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"permissions-policy", b"camera=(self)"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one request may be, and how many there may be.
+
+    Attributes:
+        bytes: of its body.
+        pixels: of each picture.
+        files: pictures in it.
+        seconds: for its body to arrive, and then for the answer.
+        requests: that are worked on or wait for it.
+    """
+
+    bytes: int = 32 * 2**20
+    pixels: int = 64_000_000
+    files: int = 64
+    seconds: float = 30.0
+    requests: int = 64
+
+
+class Guard:
+    """Lets through to `app` what may pass.
+
+    Args:
+        limits: on each request.
+        hosts: names that this server goes by; a browser that was lured here under another is turned away.
+        any_address: whether it goes by any IP address as well.
+        token: what `Authorization: Bearer` must say for the API; None asks for nothing.
+        observe: told path, status and seconds of each request.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        limits: Limits,
+        hosts: Collection[str] = LOOPBACK,
+        any_address: bool = False,
+        token: str | None = None,
+        observe: Callable[[str, int, float], None] = lambda path, status, seconds: None,
+    ) -> None:
+        self._app = app
+        self._limits = limits
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._any_address = any_address
+        self._token = None if token is None else token.encode()
+        self._observe = observe
+        self._held = 0  # bytes of all bodies that are in memory
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        exchange = _Exchange(self, scope, receive, send)
+        try:
+            try:
+                self._check(scope)
+                exchange.check_length()
+            except Problem as problem:
+                await exchange.refuse(problem)
+            else:
+                await self._app(scope, exchange.receive, exchange.send)
+        finally:
+            self._held -= exchange.received
+            self._observe(scope["path"], exchange.status, time.perf_counter() - started)
+
+    def hold(self, count: int, received: int) -> None:
+        """Counts bytes of a body of which so much was received; refuses them where memory for bodies is used up.
+
+        Large bodies leave room for small ones, so that these go on.
+        """
+        self._held += count
+        bodies = BODIES_AT_ONCE - (received > SMALL_BODY)
+        if self._held > bodies * self._limits.bytes:
+            raise Problem(503, "too much is being sent at once; try again in a moment")
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    def _check(self, scope: Scope) -> None:
+        """Raises Problem for who may not ask."""
+        host = _only(scope, b"host")
+        if not self._goes_by(host):
+            raise Problem(421, f"this server does not go by the name {host!r}; start it with --allowed-host to add it")
+        path = scope["path"]
+        if self._token is not None and (path.startswith("/v1/") or path == "/metrics"):
+            scheme, _, token = _only(scope, b"authorization").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), self._token):
+                raise Problem(
+                    401,
+                    "the server's token is missing or wrong; send it as Authorization: Bearer TOKEN",
+                    {"WWW-Authenticate": 'Bearer realm="digitnet"'},
+                )
+        if scope["method"] not in SAFE_METHODS:
+            origin, site = _only(scope, b"origin"), _only(scope, b"sec-fetch-site")
+            own = origin in ("", f"http://{host}", f"https://{host}")
+            if not own or site not in ("", "same-origin", "none"):
+                raise Problem(403, "another site's page may not send to this server")
+
+    def _goes_by(self, host: str) -> bool:
+        name, bracket, _ = host.lower().partition("]")  # [::1]:8000
+        name = name + bracket if bracket else name.partition(":")[0]
+        if name in self._hosts:
+            return True
+        if self._any_address:
+            with contextlib.suppress(ValueError):
+                return bool(ipaddress.ip_address(name.strip("[]")))
+        return False
+
+
+class _Exchange:
+    """One request and its answer, watched."""
+
+    def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+        self._guard = guard
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._deadline = asyncio.get_running_loop().time() + guard.limits.seconds
+        self._whole = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        self.received = 0
+        self.status = 0
+
+    def check_length(self) -> None:
+        """Raises Problem where the request announces a body that is too large."""
+        length = _only(self._scope, b"content-length")
+        if length.isdecimal() and int(length) > self._guard.limits.bytes:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise Problem(
+                408, f"the body did not arrive within {self._guard.limits.seconds:g} seconds; send it faster"
+            ) from None
+        if message["type"] == "http.request":
+            count = len(message.get("body", b""))
+            self._whole = not message.get("more_body", False)
+            self.received += count
+            self._guard.hold(count, self.received)
+            if self.received > self._guard.limits.bytes:
+                raise self._too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", []), *SECURITY_HEADERS]
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+            if not self._whole:
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
+        elif not self._whole and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._drain()
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    async def refuse(self, problem: Problem) -> None:
+        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(problem.body)), **problem.headers}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": raw})
+        await self.send({"type": "http.response.body", "body": problem.body})
+
+    async def _drain(self) -> None:
+        """Lets the rest of a refused body run off, for a while."""
+        left = self._guard.limits.bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    if message["type"] != "http.request" or not message.get("more_body", False):
+                        return
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"the body is larger than {self._guard.limits.bytes / 2**20:g} MiB; send less at once")
+
+
+def _only(scope: Scope, name: bytes) -> str:
+    """A header's value; empty where there is none, and no valid value where there are several."""
+    values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return values[0] if len(values) == 1 else ", ".join(values)

@@ -1,0 +1,73 @@
+// The server's API: requests with the token, its problems in its own words, waiting where it is busy.
+
+import { askToken, token } from "/web/token.js";
+
+const LONGEST_WAIT = 30; // seconds
+const LONGEST_NAME = 255; // characters that the server takes
+
+/** What the server, or the way to it, has against a request; the message is for the user. */
+export class Problem extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export const about = () => request("/v1/about", { method: "GET" });
+export const predict = (picture, options) => post("/v1/predict", { seen: true }, picture, options);
+export const read = (picture, options) => post("/v1/read", { seen: true, name: named(options) }, picture, options);
+
+/** Reads without the 28x28 pictures. */
+export const readText = (picture, options) => post("/v1/read", { name: named(options) }, picture, options);
+
+/** Keeps `picture`, or the `box` [x, y, w, h] in it, as a `label`. */
+export const correct = (picture, label, box) => post("/v1/corrections", { label, box: box?.join(",") }, picture);
+
+const named = (options) => options?.name?.slice(-LONGEST_NAME);
+
+function post(path, parameters, picture, { signal, patience } = {}) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value != null));
+  const headers = { "Content-Type": picture.type || "application/octet-stream" };
+  return request(`${path}?${query}`, { method: "POST", headers, body: picture, signal }, patience);
+}
+
+/** The JSON of an answer; a 503 is tried again `patience` times, and a 401 asks the user for the token. */
+async function request(path, options, patience = 3) {
+  for (let tried = 0; ; ) {
+    const sent = token();
+    const headers = { ...options.headers, ...(sent && { Authorization: `Bearer ${sent}` }) };
+    let response;
+    try {
+      response = await fetch(path, { ...options, headers });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem(0, "DigitNet does not answer. Is digitnet serve still running?");
+    }
+    if (response.ok) return response.json();
+    if (response.status === 401 && (await askToken(sent))) continue;
+    if (response.status === 503 && tried++ < patience) {
+      await wait(Number(response.headers.get("Retry-After")) || 1, options.signal);
+      continue;
+    }
+    throw new Problem(response.status, await detail(response));
+  }
+}
+
+async function detail(response) {
+  const problem = await response.json().catch(() => ({}));
+  return problem.detail || problem.title || `The server answered ${response.status}.`;
+}
+
+function wait(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, 1000 * Math.min(seconds, LONGEST_WAIT));
+    signal?.addEventListener("abort", stop);
+  });
+}

@@ -1,0 +1,114 @@
+// The page: its tabs, what is dropped on it, and what it says about itself.
+
+import { about } from "/web/api.js";
+import { readAll } from "/web/batch.js";
+import { offerCamera } from "/web/camera.js";
+import { keepCorrections } from "/web/correction.js";
+import "/web/draw.js";
+import { find } from "/web/element.js";
+import { chosenFiles, droppedFiles } from "/web/folder.js";
+import { showPicture } from "/web/picture.js";
+import { takeToken } from "/web/token.js";
+
+const TABS = ["draw", "picture", "batch"];
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+let limits = { bytes: Infinity };
+
+function open(name) {
+  for (const tab of TABS) {
+    const button = find(`tab-${tab}`);
+    button.setAttribute("aria-selected", tab === name);
+    button.tabIndex = tab === name ? 0 : -1;
+    find(tab).hidden = tab !== name;
+  }
+}
+
+function openPicture(file) {
+  open("picture");
+  return showPicture(file, limits.bytes);
+}
+
+function openBatch(files) {
+  open("batch");
+  return readAll(files, limits.bytes, openPicture);
+}
+
+TABS.forEach((name, index) => {
+  const button = find(`tab-${name}`);
+  button.addEventListener("click", () => open(name));
+  button.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = TABS.at((index + step) % TABS.length);
+    open(next);
+    find(`tab-${next}`).focus();
+  });
+});
+
+for (const input of document.querySelectorAll("#picture input[type=file]")) {
+  input.addEventListener("change", () => {
+    if (input.files.length) openPicture(input.files[0]);
+    input.value = ""; // so that the same file can be chosen again
+  });
+}
+for (const input of document.querySelectorAll("#batch input[type=file]")) {
+  input.addEventListener("change", () => {
+    const files = chosenFiles(input);
+    input.value = "";
+    openBatch(files);
+  });
+}
+
+const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+document.addEventListener("dragover", (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  document.body.classList.add("over");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("over");
+});
+document.addEventListener("drop", async (event) => {
+  document.body.classList.remove("over");
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  const isBatch = !find("batch").hidden;
+  const isFolder = [...event.dataTransfer.items].some((item) => item.webkitGetAsEntry?.()?.isDirectory);
+  const files = await droppedFiles(event.dataTransfer);
+  if (isBatch || isFolder || files.length > 1) openBatch(files);
+  else if (files.length) openPicture(files[0].file);
+});
+document.addEventListener("paste", (event) => {
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (!files.length) return;
+  event.preventDefault();
+  if (files.length > 1) openBatch(files.map((file) => ({ name: file.name, file })));
+  else openPicture(files[0]);
+});
+
+function showPrivacy(corrections) {
+  const where = LOOPBACK.test(location.hostname)
+    ? "Nothing leaves this machine: what you draw and show goes to the DigitNet that runs on it."
+    : `What you draw and show goes to ${location.host}, where this page comes from, and from there nowhere.`;
+  const kept = corrections ? "Only what you correct is kept, in the folder named at its start." : "Nothing is kept.";
+  find("privacy").textContent = `${where} ${kept}`;
+}
+
+async function start() {
+  takeToken();
+  addEventListener("hashchange", takeToken);
+  showPrivacy(false);
+  offerCamera(openPicture);
+  try {
+    const told = await about();
+    limits = told.limits;
+    keepCorrections(told.corrections);
+    showPrivacy(told.corrections);
+    find("about").textContent = `DigitNet ${told.version}`;
+  } catch (problem) {
+    find("about").textContent = problem.message;
+  }
+}
+
+start();

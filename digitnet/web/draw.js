@@ -1,0 +1,148 @@
+// The Draw tab: what is written is read while it is written.
+
+import { predict, read } from "/web/api.js";
+import { Answer } from "/web/answer.js";
+import { correctTo } from "/web/correction.js";
+import { announce, find, make } from "/web/element.js";
+import { Sheet } from "/web/sheet.js";
+import { characters, isDoubtful, lineText, mark, verdict } from "/web/words.js";
+
+const WIDE = 1.25; // width by height; a wider drawing is rather a number
+const SENT_WIDTH = 140; // pixels of the picture that is read
+const NUMBER_HEIGHT = 40; // pixels of a number in a picture of its own; higher ones are doubted more often
+const NUMBER_WIDTHS = [96, 560]; // pixels, at least and at most, of that picture
+const PAUSE = 120; // milliseconds between two readings of a stroke being written
+const MAYBE_SEVERAL = new Set(["more than one digit", "not a digit"]);
+const WAITING = "Write, and it is read as you go";
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** What was read of a drawing: its picture, promised, and its lines; one digit is a line of one. */
+let shown = null;
+let chosen = null; // the digit in the panel
+let wanted = null; // the reading that was asked for while another was under way
+let isReading = false;
+let lastAsked = 0;
+
+const sheet = new Sheet(find("sheet"), (ended) => {
+  find("undo").disabled = find("clear").disabled = sheet.isEmpty;
+  find("draw-hint").hidden = !sheet.isEmpty;
+  if (sheet.isEmpty) return forget();
+  if (ended || performance.now() - lastAsked > PAUSE) ask(ended);
+});
+
+const answer = new Answer(find("draw-answer"), (digit, label) => {
+  const told = correctTo(digit, label, shown.picture, digit.place);
+  show();
+  return told;
+});
+answer.show(null, [], WAITING);
+
+find("undo").addEventListener("click", () => sheet.undo());
+find("clear").addEventListener("click", () => sheet.clear());
+find("sheet").addEventListener("keydown", (event) => {
+  if (onKey(event) || answer.onKey(event)) event.preventDefault();
+});
+
+function onKey(event) {
+  const arrow = ARROWS[event.key];
+  if (arrow) sheet.step(...arrow.map((steps) => steps * (event.shiftKey ? 4 : 1)));
+  else if (event.key === " ") sheet.press();
+  else if (event.key === "Delete" || event.key === "Backspace") sheet.clear();
+  else if (event.key === "u" || (event.key === "z" && (event.ctrlKey || event.metaKey))) sheet.undo();
+  else return false;
+  return true;
+}
+
+/** Reads what is written now; of those that wait for their turn only the last. */
+async function ask(ended) {
+  if (!ended && isWide()) return; // a number takes longer, and its next stroke should not wait for it
+  lastAsked = performance.now();
+  wanted = { ended };
+  if (isReading) return;
+  isReading = true;
+  while (wanted) {
+    const { ended: isWhole } = wanted;
+    wanted = null;
+    await readDrawing(isWhole);
+  }
+  isReading = false;
+}
+
+async function readDrawing(ended) {
+  if (sheet.isEmpty) return;
+  try {
+    const picture = sheet.png(SENT_WIDTH);
+    const lines = await linesOf(picture);
+    if (sheet.isEmpty) return;
+    shown = { picture, lines };
+    chosen = lines[0].digits.find(isDoubtful) ?? lines[0].digits[0];
+    show();
+    if (ended) announce(summary());
+  } catch (problem) {
+    if (!sheet.isEmpty) forget(problem.message);
+  }
+}
+
+async function linesOf(picture) {
+  const single = isWide() ? null : await predict(await picture);
+  if (single && !MAYBE_SEVERAL.has(single.reason)) return [lineOf(single)];
+  const lines = await numberOf();
+  return isNumber(lines) ? lines : [lineOf(single ?? (await predict(await picture)))];
+}
+
+/** The lines of a number, each digit with its `place` in the picture that one digit is read from. */
+async function numberOf() {
+  const [least, most] = NUMBER_WIDTHS;
+  const width = Math.round(Math.min(most, Math.max(least, NUMBER_HEIGHT / sheet.extent.height)));
+  const { lines } = await read(await sheet.png(width));
+  for (const digit of lines.flatMap((line) => line.digits)) {
+    digit.place = digit.box.map((pixels) => Math.round((pixels * SENT_WIDTH) / width));
+  }
+  return lines;
+}
+
+function isWide() {
+  const { width, height } = sheet.extent;
+  return width > WIDE * height;
+}
+
+const isNumber = (lines) => lines.flatMap((line) => line.digits).length > 1;
+const lineOf = (digit) => ({ text: mark(digit), digits: [digit] });
+
+function summary() {
+  return isNumber(shown.lines) ? shown.lines.map(lineText).join(", ") : `${mark(chosen)}, ${verdict(chosen)}`;
+}
+
+function show() {
+  const hadFocus = document.activeElement.matches(".glyph");
+  answer.show(chosen, isNumber(shown.lines) ? shown.lines.map(row) : []);
+  if (hadFocus) find("draw-answer").querySelector(".glyph[aria-pressed=true]")?.focus();
+}
+
+function row(line) {
+  const parts = characters(line).map(({ text, digit }) =>
+    digit === null
+      ? make("span", { class: "gap" })
+      : make(
+          "button",
+          {
+            class: isDoubtful(digit) ? "glyph doubt" : "glyph",
+            "aria-pressed": digit === chosen,
+            "aria-label": `${text}, ${verdict(digit)}`,
+            onclick: () => choose(digit),
+          },
+          text,
+        ),
+  );
+  return make("div", { class: "number" }, ...parts);
+}
+
+function choose(digit) {
+  chosen = digit;
+  show();
+}
+
+function forget(said = WAITING) {
+  shown = chosen = null;
+  answer.show(null, [], said);
+}

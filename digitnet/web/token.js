@@ -1,0 +1,42 @@
+// The token of a server that asks for one: from the address, or from the user; kept until the tab is closed.
+
+import { find, tell } from "/web/element.js";
+
+const KEY = "digitnet-token";
+let asked = null; // one question at a time, however many requests wait for its answer
+
+export const token = () => sessionStorage.getItem(KEY);
+
+/** Takes `#token=...` out of the address bar, where others could read it. */
+export function takeToken() {
+  const given = location.hash.match(/^#token=(.+)$/)?.[1];
+  if (!given) return;
+  sessionStorage.setItem(KEY, given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+/** Whether to try again after one was `refused`: with another that is there by now, or that the user gives. */
+export async function askToken(refused) {
+  if (token() !== refused) return true;
+  asked ??= ask(refused).finally(() => (asked = null));
+  return asked;
+}
+
+function ask(refused) {
+  const dialog = find("token");
+  const value = find("token-value");
+  value.value = "";
+  tell(find("token-problem"), refused && "That was not the token of this server.");
+  dialog.showModal();
+  let given = false;
+  return new Promise((resolve) => {
+    find("token-close").onclick = () => dialog.close();
+    find("token-form").onsubmit = (event) => {
+      event.preventDefault();
+      sessionStorage.setItem(KEY, value.value.trim());
+      given = true;
+      dialog.close();
+    };
+    dialog.onclose = () => resolve(given);
+  });
+}

@@ -1,0 +1,34 @@
+// What the server's answers are called on the page.
+
+const REASONS = {
+  blank: "No ink found",
+  "too faint": "Too faint to be sure",
+  "not a digit": "This does not look like a digit",
+  "more than one digit": "More than one digit",
+};
+
+export const percent = (probability) => (probability > 0.9995 ? "over 99.9%" : `${(100 * probability).toFixed(1)}%`);
+
+/** One character: the digit, as corrected where it is; "?" where it is withheld. */
+export const mark = (digit) => String(digit.corrected ?? digit.digit ?? "?");
+
+export const isDoubtful = (digit) => digit.digit === null && digit.corrected === undefined;
+
+/** How sure the reading is, or why there is none. */
+export function verdict(digit) {
+  if (digit.corrected !== undefined) return "Corrected by you";
+  if (digit.digit !== null) return `${percent(digit.confidence)} sure`;
+  const likeliest = digit.reason?.match(/^unsure: (\d) or (\d)/);
+  return likeliest ? `Not sure: ${likeliest[1]} or ${likeliest[2]}?` : (REASONS[digit.reason] ?? digit.reason);
+}
+
+/** A line's characters, each with its digit, or null for the blank of a wide gap. */
+export function characters(line) {
+  let index = 0;
+  return [...line.text].map((character) => {
+    const digit = character === " " ? null : line.digits[index++];
+    return { text: digit ? mark(digit) : " ", digit };
+  });
+}
+
+export const lineText = (line) => characters(line).map(({ text }) => text).join("");
