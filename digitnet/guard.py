@@ -100,7 +100,9 @@ class Guard:
             except Problem as problem:
                 await exchange.refuse(problem)
             else:
-                await self._app(scope, exchange.receive, exchange.send)
+                # What may be got may be asked about (RFC 9110, 9.3.2): the connection leaves the body out.
+                asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+                await self._app(asked, exchange.receive, exchange.send)
         finally:
             self._held -= exchange.received
             self._observe(scope["path"], exchange.status, time.perf_counter() - started)

@@ -23,7 +23,7 @@ from typing import Any, cast
 import numpy as np
 import prometheus_client
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -108,6 +108,7 @@ def application(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=working,
+        dependencies=[Depends(_all_known)],
     )
     _add_problems(app)
     _add_page(app)
@@ -122,6 +123,15 @@ def application(
         token=token,
         observe=observe,
     )
+
+
+async def _all_known(request: Request) -> None:
+    """Raises Problem for a parameter that the address does not take, since what it was to change would stay."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+            raise Problem(400, f"{name[:40]} is no parameter of {request.url.path}: {takes}")
 
 
 def _add_problems(app: FastAPI) -> None:

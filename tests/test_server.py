@@ -234,6 +234,18 @@ def test_only_the_files_of_the_page_can_be_had(server, path):
     assert is_problem(server.ask("GET", path), 404)
 
 
+@pytest.mark.parametrize("path", ["/", "/web/app.js", "/docs", "/healthz", "/v1/about"])
+def test_what_can_be_got_can_be_asked_about(server, path):
+    head, whole = server.ask("HEAD", path), server.ask("GET", path)
+    assert (head.status, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
+
+
+def test_a_parameter_that_is_not_known_is_named(server, page):
+    assert is_problem(server.post("/v1/read?lenght=3", page), 400, "lenght is no parameter of /v1/read: it takes check")
+    assert is_problem(server.ask("GET", "/healthz?deep=1"), 400, "deep is no parameter of /healthz: it takes none")
+
+
 def test_a_wrong_method_is_told_which_is_right(server):
     answer = server.ask("GET", "/v1/predict")
     assert is_problem(answer, 405)
@@ -504,11 +516,19 @@ def test_the_api_is_as_its_openapi_says(server, guarded, tmp_path):
 
 def test_a_correction_is_kept_as_the_test_command_reads_it(tmp_path, seven):
     with served("--corrections", tmp_path / "kept") as server:
-        answer = server.post("/v1/corrections?label=7&name=../../x", encoded(seven, "JPEG"), "image/jpeg")
+        answer = server.post("/v1/corrections?label=7", encoded(seven, "JPEG"), "image/jpeg")
     assert answer.status == 201
     assert labels(tmp_path / "kept") == [(answer.json["file"], 7)]
     assert size_of(tmp_path / "kept" / answer.json["file"]) == (120, 120)
     assert size_of(tmp_path / "kept" / "seen" / answer.json["file"]) == (28, 28)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_no_name_leads_a_correction_out_of_its_folder(tmp_path, seven):
+    with served("--corrections", tmp_path / "kept") as server:
+        answer = server.post("/v1/corrections?label=7", *form(("../../x.png", encoded(seven, "PNG"))))
+        assert is_problem(server.post("/v1/corrections?label=7&name=../../x", encoded(seven, "PNG")), 400, "name")
+    assert labels(tmp_path / "kept") == [(answer.json["file"], 7)]
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 

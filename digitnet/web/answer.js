@@ -1,7 +1,7 @@
 // The panel of one digit: what it was read as, what the model saw, its alternatives, and its correction.
 
 import { make, tell } from "/web/element.js";
-import { isDoubtful, mark, verdict } from "/web/words.js";
+import { guess, isDoubtful, verdict } from "/web/words.js";
 
 const DIGITS = [...Array(10).keys()];
 
@@ -50,7 +50,7 @@ export class Answer {
     if (digit !== this.#digit) tell(told, "");
     this.#digit = digit;
     const doubtful = digit !== null && isDoubtful(digit);
-    this.#parts.value.replaceChildren(...(value.length || !digit ? value : [mark(digit)]));
+    this.#parts.value.replaceChildren(...(value.length || !digit ? value : [guess(digit)]));
     this.#parts.value.classList.toggle("doubt", doubtful && !value.length);
     this.#parts.said.textContent = digit ? verdict(digit) : said;
     this.#parts.said.classList.toggle("doubt", doubtful);

@@ -4,7 +4,7 @@ import { read } from "/web/api.js";
 import { Answer } from "/web/answer.js";
 import { correctTo } from "/web/correction.js";
 import { announce, find, make, makeSvg, tell } from "/web/element.js";
-import { characters, isDoubtful, lineText, mark, verdict } from "/web/words.js";
+import { characters, guess, isDoubtful, lineText, mark, verdict } from "/web/words.js";
 
 const LEAST_LABEL = 13; // pixels on the screen
 const LABEL = 0.45; // of a box's height
@@ -103,7 +103,7 @@ function mend(digit) {
   group.classList.toggle("corrected", digit.corrected !== undefined);
   group.setAttribute("aria-label", `${mark(digit)}, ${verdict(digit)}, ${group.dataset.place}`);
   group.setAttribute("aria-pressed", digit === chosen);
-  group.lastChild.textContent = mark(digit);
+  group.lastChild.textContent = guess(digit);
 }
 
 function sizeLabels() {

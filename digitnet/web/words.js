@@ -7,6 +7,8 @@ const REASONS = {
   "more than one digit": "More than one digit",
 };
 
+const LIKELIEST = /^unsure: (\d) or (\d)/;
+
 export const percent = (probability) => (probability > 0.9995 ? "over 99.9%" : `${(100 * probability).toFixed(1)}%`);
 
 /** One character: the digit, as corrected where it is; "?" where it is withheld. */
@@ -14,11 +16,15 @@ export const mark = (digit) => String(digit.corrected ?? digit.digit ?? "?");
 
 export const isDoubtful = (digit) => digit.digit === null && digit.corrected === undefined;
 
+/** The same where there is room: of a doubtful digit its best guess as well. */
+export const guess = (digit) =>
+  isDoubtful(digit) && LIKELIEST.test(digit.reason) ? `${digit.best_guess}?` : mark(digit);
+
 /** How sure the reading is, or why there is none. */
 export function verdict(digit) {
   if (digit.corrected !== undefined) return "Corrected by you";
   if (digit.digit !== null) return `${percent(digit.confidence)} sure`;
-  const likeliest = digit.reason?.match(/^unsure: (\d) or (\d)/);
+  const likeliest = digit.reason?.match(LIKELIEST);
   return likeliest ? `Not sure: ${likeliest[1]} or ${likeliest[2]}?` : (REASONS[digit.reason] ?? digit.reason);
 }
 
