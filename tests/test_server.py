@@ -1,6 +1,7 @@
 """`digitnet serve`, asked over real connections."""
 
 import base64
+import contextlib
 import io
 import json
 import re
@@ -89,6 +90,15 @@ def size_of(path):
 
 def goes_on(server, png):
     return server.post("/v1/predict", png).json["digit"] == 7
+
+
+def is_right_by_now(server, png):
+    """Whether it is answered; where it is not, some time goes by."""
+    with contextlib.suppress(OSError):
+        if (answer := server.post("/v1/predict", png)).status == 200:
+            return answer.json["digit"] == 7
+    time.sleep(0.1)
+    return False
 
 
 # What it answers
@@ -468,7 +478,7 @@ def test_more_connections_than_the_system_has_room_for_are_told_to_try_again(png
         finally:
             for connection in connections:
                 connection.close()
-        assert goes_on(server, png)
+        assert any(is_right_by_now(server, png) for _ in range(100))  # once it has seen that they are closed
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
