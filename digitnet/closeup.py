@@ -19,6 +19,7 @@ AROUND = 0.5  # heights of a digit; so much of the page is looked at on each sid
 SPARE = 0.12  # heights; a find's box may be wrong by so much
 STROKE = 0.4  # of the ink's full strength in the box; what is weaker is paper
 OWN = 0.5  # a piece of ink belongs to the find whose box holds this much of it
+FEW = 8  # are done before other threads have begun
 SPECK = 0.004  # of the box; a smaller piece of ink is paper's grain
 
 
@@ -26,6 +27,8 @@ def closeups(grey: Array, finds: list[Find]) -> Array:
     """The finds on a page (H, W) in [0, 1] as normalised images (N, 28, 28); empty where a box holds no ink."""
     if not finds:
         return np.zeros((0, SIDE, SIDE), np.float32)
+    if len(finds) <= FEW:
+        return np.stack([_closeup(grey, find) for find in finds])
     # OpenCV and numpy let other threads run while they compute.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.stack(list(pool.map(lambda find: _closeup(grey, find), finds)))

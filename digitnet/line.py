@@ -33,12 +33,14 @@ class Candidate:
         exists: the probability that a digit is there, of this size, in [0, 1].
         probabilities: (10,) of the digits, given that there is one; they add up to 1.
         vouched: whether DigitNet alone vouches for the likeliest of them.
+        closeup: (28, 28), what DigitNet sees of it.
     """
 
     find: Find
     exists: float
     probabilities: npt.NDArray[np.float64]
     vouched: bool = False
+    closeup: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from digitnet.errors import ModelError
 from digitnet.fusion import Fusion
 from digitnet.line import Candidate, ReadDigit, grouped
 from digitnet.locate import DEEPEST, EVENING_VERSION, Find, Grey, in_one_size, locate
-from digitnet.normalise import normalise
+from digitnet.normalise import SIDE, normalise
 from digitnet.picture import Picture
 from digitnet.results import Box, Digit, Line, Page
 from digitnet.runtime import Answers
@@ -26,7 +26,8 @@ LIKELIER_NOT = 0.5  # a digit in a reading that is less likely there than this i
 
 NEVER_ALONE = Doubt(UNREACHABLE)
 
-Closer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # images (N, 28, 28) to answers (N, 11)
+Closeups = npt.NDArray[np.float32]  # (N, 28, 28) in [0, 1]
+Closer = Callable[[Closeups], Answers]  # to (N, 11)
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,13 @@ class PageReader:
 
     def candidates(self, grey: Grey) -> list[Candidate]:
         """All that may be a digit in a picture (H, W) in [0, 1]."""
-        finds, answers = self.looks(grey)
+        finds, images, answers = self.looks(grey)
         candidates = self.fusion.candidates(finds, answers)
-        likely = [
-            self._vouched(candidate, answer)
-            for candidate, answer in zip(candidates, answers, strict=True)
+        return [
+            replace(self._vouched(candidate, answer), closeup=image)
+            for candidate, image, answer in zip(candidates, images, answers, strict=True)
             if candidate.exists > LEAST_LIKELY
         ]
-        return likely
 
     def _vouched(self, candidate: Candidate, answer: Answers) -> Candidate:
         """The candidate; if it is alone in its picture and likely a digit, as DigitNet sees it where that is sure.
@@ -93,8 +93,8 @@ class PageReader:
         exists = max(candidate.exists, 1 - float(answer[NOT_A_DIGIT]))
         return replace(candidate, exists=exists, probabilities=ten / ten.sum(), vouched=True)
 
-    def looks(self, grey: Grey) -> tuple[list[Find], Answers]:
-        """What may be a digit in a picture (H, W) in [0, 1], and what DigitNet says of each, (N, 11).
+    def looks(self, grey: Grey) -> tuple[list[Find], Closeups, Answers]:
+        """What may be a digit in a picture (H, W) in [0, 1], its close-ups (N, 28, 28), what DigitNet says of them.
 
         One find may be of all the ink that there is, found and judged as `Reader.predict` does it.
         """
@@ -106,20 +106,23 @@ class PageReader:
             known = [Find(box.x, box.y, box.x + box.width, box.y + box.height, answer[:NOT_A_DIGIT], alone=True)]
         finds = locate(self.session, grey, known)
         if not finds:
-            return [], np.zeros((0, NOT_A_DIGIT + 1), np.float32)
-        answers = self.answers(closeups(grey, finds))
-        if known:
-            answers[[find.alone for find in finds]] = answer
-        return finds, answers
+            return [], np.zeros((0, SIDE, SIDE), np.float32), np.zeros((0, NOT_A_DIGIT + 1), np.float32)
+        images = closeups(grey, finds)
+        if seen is not None:
+            images[[find.alone for find in finds]] = seen.image
+        return finds, images, self.answers(images)
 
-    def read(self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None) -> Page:
-        """The page in a picture.
+    def read(
+        self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None
+    ) -> tuple[Page, Closeups]:
+        """The page in a picture, and the close-ups of its digits.
 
         Args:
             constraint: what each line is to be.
             lines: how many lines to keep at most, the likeliest.
         """
-        read = [self._line(line, constraint, picture) for line in grouped(self.candidates(picture.grey))]
+        candidates = self.candidates(picture.grey)
+        read = [self._line(line, constraint, picture) for line in grouped(candidates)]
         found = [line for line in read if line]
         note = None
         if lines is not None and len(found) != lines:
@@ -128,7 +131,10 @@ class PageReader:
                 note = f"{len(found)} lines found, the likeliest {lines} kept"
                 surest = sorted(found, key=lambda line: -sum(digit.confidence for digit in line.digits))[:lines]
                 found = [line for line in found if line in surest]
-        return Page(picture.width, picture.height, tuple(found), note)
+        page = Page(picture.width, picture.height, tuple(found), note)
+        images = {_box(one.find, picture): one.closeup for one in candidates if one.closeup is not None}
+        seen = [images[digit.box] for digit in page.digits if digit.box]
+        return page, np.stack(seen) if seen else np.zeros((0, SIDE, SIDE), np.float32)
 
     def _line(self, candidates: Sequence[Candidate], constraint: Constraint | None, picture: Picture) -> Line | None:
         """The line that the candidates are, with what the constraint did; None if there is nothing to read."""

@@ -124,7 +124,7 @@ def fitted(reader: PageReader, pages: Sequence[MadePage]) -> Fusion:
     looks = [
         (finds, answers, _labels(finds, page))
         for page in pages
-        for finds, answers in [reader.looks(_grey(page))]
+        for finds, _, answers in [reader.looks(_grey(page))]
         if finds
     ]
     labels = torch.tensor([label for _, _, labels in looks for label in labels])

@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from digitnet import __version__, doubt
-from digitnet.closeup import closeups
 from digitnet.constraint import constrained
 from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
 from digitnet.ink import SMALL_SIDE
-from digitnet.locate import Find
 from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
 from digitnet.page import PageReader
 from digitnet.picture import Picture, Source, load
@@ -48,21 +46,11 @@ class Examination:
 
 @dataclass(frozen=True)
 class PageExamination:
-    """A picture of a page and what was read there."""
+    """A picture of a page, what was read there, and the page's digits as DigitNet saw them, (N, 28, 28) in [0, 1]."""
 
     picture: Picture
     page: Page
-
-    @functools.cached_property
-    def seen(self) -> npt.NDArray[np.float32]:
-        """The page's digits as DigitNet saw them, (N, 28, 28) in [0, 1]; computed when it is asked for."""
-        scale, unknown = self.picture.scale, np.zeros(10, np.float32)
-        finds = [
-            Find(box.x / scale, box.y / scale, (box.x + box.width) / scale, (box.y + box.height) / scale, unknown)
-            for box in (digit.box for digit in self.page.digits)
-            if box
-        ]
-        return closeups(self.picture.grey, finds)
+    seen: npt.NDArray[np.float32]
 
 
 class Reader:
@@ -171,8 +159,8 @@ class Reader:
             raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
         known = constrained(length, pattern, check)
         loaded = load(source, name, side=PAGE_SIDE)
-        page = self._pages.read(loaded, known if known.constraints else None, lines)
-        return PageExamination(loaded, replace(page, artist=functools.partial(_drawing, loaded)))
+        page, seen = self._pages.read(loaded, known if known.constraints else None, lines)
+        return PageExamination(loaded, replace(page, artist=functools.partial(_drawing, loaded)), seen)
 
     @functools.cached_property
     def _pages(self) -> PageReader:

@@ -357,4 +357,4 @@ def _warm(reader: Reader) -> None:
     stroke = np.full((64, 64), 255, np.uint8)
     stroke[12:52, 28:36] = 0
     reader.predict(png((stroke / 255).astype(np.float32)))
-    reader.examine_page(stroke).seen  # noqa: B018
+    reader.examine_page(stroke)

@@ -222,13 +222,13 @@ def test_one_digit_alone_is_read_in_any_size_and_seen_even_where_the_locator_is_
     assert seen.best_guess == 3
     assert seen.box.height == pytest.approx(0.75 * side, rel=0.15)
     monkeypatch.setattr("digitnet.locate.in_one_size", lambda session, sized: iter(()))
-    ((find,), _) = reader._pages.looks(picture.astype(np.float32) / 255)
+    ((find,), _, _) = reader._pages.looks(picture.astype(np.float32) / 255)
     assert (find.digit, find.alone) == (3, True)
 
 
 def test_where_there_are_several_digits_none_is_alone(reader, mnist_digits):
     grey, _ = page_of(mnist_digits, ["314"])
-    finds, _ = reader._pages.looks(grey)
+    finds, _, _ = reader._pages.looks(grey)
     assert finds
     assert not any(find.alone for find in finds)
 

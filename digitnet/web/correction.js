@@ -10,7 +10,6 @@ export const keepCorrections = (on) => {
 
 /**
  * Marks `digit` as `label` and, where that is wanted, keeps `picture`, or its `box`; gives what the user is told.
- * The picture may be promised.
  */
 export async function correctTo(digit, label, picture, box) {
   if (digit.corrected === label) return null;
@@ -18,6 +17,6 @@ export async function correctTo(digit, label, picture, box) {
   if (!kept) {
     return "Changed here only, nothing is kept. To keep corrections, start digitnet serve with --corrections DIR.";
   }
-  const { file } = await correct(await picture, label, box);
+  const { file } = await correct(picture, label, box);
   return `Kept as a ${label} in ${file}`;
 }

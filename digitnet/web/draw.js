@@ -8,15 +8,16 @@ import { Sheet } from "/web/sheet.js";
 import { characters, isDoubtful, lineText, mark, verdict } from "/web/words.js";
 
 const WIDE = 1.25; // width by height; a wider drawing is rather a number
-const SENT_WIDTH = 140; // pixels of the picture that is read
+const SHEET_WIDTH = 140; // pixels of the whole sheet where it is read as one digit
 const NUMBER_HEIGHT = 40; // pixels of a number in a picture of its own; higher ones are doubted more often
-const NUMBER_WIDTHS = [96, 560]; // pixels, at least and at most, of that picture
+const NUMBER_WIDTH = 560; // pixels, at most, of that picture
+const AROUND = 0.5; // of its height; so much of the sheet is around a number
 const PAUSE = 120; // milliseconds between two readings of a stroke being written
 const MAYBE_SEVERAL = new Set(["more than one digit", "not a digit"]);
 const WAITING = "Write, and it is read as you go";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** What was read of a drawing: its picture, promised, and its lines; one digit is a line of one. */
+/** What was read of a drawing: its picture and its lines; one digit is a line of one. */
 let shown = null;
 let chosen = null; // the digit in the panel
 let wanted = null; // the reading that was asked for while another was under way
@@ -71,7 +72,7 @@ async function ask(ended) {
 async function readDrawing(ended) {
   if (sheet.isEmpty) return;
   try {
-    const picture = sheet.png(SENT_WIDTH);
+    const picture = sheet.picture(sheet.whole, SHEET_WIDTH);
     const lines = await linesOf(picture);
     if (sheet.isEmpty) return;
     shown = { picture, lines };
@@ -84,19 +85,22 @@ async function readDrawing(ended) {
 }
 
 async function linesOf(picture) {
-  const single = isWide() ? null : await predict(await picture);
+  const single = isWide() ? null : await predict(picture);
   if (single && !MAYBE_SEVERAL.has(single.reason)) return [lineOf(single)];
   const lines = await numberOf();
-  return isNumber(lines) ? lines : [lineOf(single ?? (await predict(await picture)))];
+  return isNumber(lines) ? lines : [lineOf(single ?? (await predict(picture)))];
 }
 
-/** The lines of a number, each digit with its `place` in the picture that one digit is read from. */
+/** The lines of a number, each digit with its `place` in the picture of the whole sheet. */
 async function numberOf() {
-  const [least, most] = NUMBER_WIDTHS;
-  const width = Math.round(Math.min(most, Math.max(least, NUMBER_HEIGHT / sheet.extent.height)));
-  const { lines } = await read(await sheet.png(width));
+  const { left, top, width, height } = sheet.extent;
+  const around = AROUND * height;
+  const part = { left: left - around, top: top - around, width: width + 2 * around, height: height + 2 * around };
+  const scale = Math.min(NUMBER_HEIGHT / height, NUMBER_WIDTH / part.width);
+  const { lines } = await read(sheet.picture(part, scale));
   for (const digit of lines.flatMap((line) => line.digits)) {
-    digit.place = digit.box.map((pixels) => Math.round((pixels * SENT_WIDTH) / width));
+    const [x, y, wide, tall] = digit.box.map((pixels) => pixels / scale);
+    digit.place = [x + part.left, y + part.top, wide, tall].map((share) => Math.max(0, Math.round(share * SHEET_WIDTH)));
   }
   return lines;
 }

@@ -1,7 +1,11 @@
 // A sheet to write on, with pen, mouse, finger or keys. Its strokes are in parts of its width.
 
+import { bitmap } from "/web/bitmap.js";
+
 const PEN = 0.03; // width of a stroke
 const STEP = 0.025; // of the keyboard's pen
+
+const range = (values) => [Math.min(...values) - PEN / 2, Math.max(...values) + PEN / 2];
 
 export class Sheet {
   #canvas;
@@ -33,11 +37,17 @@ export class Sheet {
     return this.#strokes.length === 0;
   }
 
-  /** Of what is written. */
+  /** Where something is written. */
   get extent() {
     const points = this.#strokes.flat();
-    const span = (values) => Math.max(...values) - Math.min(...values) + PEN;
-    return { width: span(points.map((point) => point.x)), height: span(points.map((point) => point.y)) };
+    const [left, right] = range(points.map((point) => point.x));
+    const [top, bottom] = range(points.map((point) => point.y));
+    return { left, top, width: right - left, height: bottom - top };
+  }
+
+  /** All of the sheet. */
+  get whole() {
+    return { left: 0, top: 0, width: 1, height: this.#ratio };
   }
 
   undo() {
@@ -71,14 +81,15 @@ export class Sheet {
     this.#begin(this.#keyPen);
   }
 
-  /** What is written, in black on white, as a PNG of `width` pixels. */
-  png(width) {
-    const small = new OffscreenCanvas(width, Math.round(width * this.#ratio));
-    const context = small.getContext("2d");
+  /** What is written in a part of the sheet, in black on white, `scale` pixels for its width. */
+  picture({ left, top, width, height }, scale) {
+    const small = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));
+    const context = small.getContext("2d", { willReadFrequently: true });
     context.fillStyle = "white";
     context.fillRect(0, 0, small.width, small.height);
-    this.#ink(context, width, "black");
-    return small.convertToBlob({ type: "image/png" });
+    context.translate(-left * scale, -top * scale);
+    this.#ink(context, scale, "black");
+    return bitmap(context.getImageData(0, 0, small.width, small.height));
   }
 
   get #ratio() {
