@@ -31,6 +31,15 @@ Closer = Callable[[Closeups], Answers]  # to (N, 11)
 
 
 @dataclass(frozen=True)
+class PageExamination:
+    """A picture of a page, what was read there, and the page's digits as DigitNet saw them, (N, 28, 28) in [0, 1]."""
+
+    picture: Picture
+    page: Page
+    seen: Closeups
+
+
+@dataclass(frozen=True)
 class PageReader:
     """Reads pages with a locator and, for the close-ups, DigitNet.
 
@@ -112,10 +121,14 @@ class PageReader:
             images[[find.alone for find in finds]] = seen.image
         return finds, images, self.answers(images)
 
-    def read(
+    def read(self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None) -> Page:
+        """The page in a picture; arguments are those of `examine`."""
+        return self.examine(picture, constraint, lines).page
+
+    def examine(
         self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None
-    ) -> tuple[Page, Closeups]:
-        """The page in a picture, and the close-ups of its digits.
+    ) -> PageExamination:
+        """The page in a picture, together with what led to it.
 
         Args:
             constraint: what each line is to be.
@@ -134,7 +147,7 @@ class PageReader:
         page = Page(picture.width, picture.height, tuple(found), note)
         images = {_box(one.find, picture): one.closeup for one in candidates if one.closeup is not None}
         seen = [images[digit.box] for digit in page.digits if digit.box]
-        return page, np.stack(seen) if seen else np.zeros((0, SIDE, SIDE), np.float32)
+        return PageExamination(picture, page, np.stack(seen) if seen else np.zeros((0, SIDE, SIDE), np.float32))
 
     def _line(self, candidates: Sequence[Candidate], constraint: Constraint | None, picture: Picture) -> Line | None:
         """The line that the candidates are, with what the constraint did; None if there is nothing to read."""

@@ -17,7 +17,7 @@ from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
 from digitnet.ink import SMALL_SIDE
 from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
-from digitnet.page import PageReader
+from digitnet.page import PageExamination, PageReader
 from digitnet.picture import Picture, Source, load
 from digitnet.results import Box, Digit, Page
 from digitnet.runtime import LARGE_MODEL, PACKAGED_LOCATOR, PACKAGED_MODEL, Answers, OnnxDigitNet
@@ -42,15 +42,6 @@ class Examination:
     picture: Picture
     normalised: NormalisedDigit | None
     digit: Digit
-
-
-@dataclass(frozen=True)
-class PageExamination:
-    """A picture of a page, what was read there, and the page's digits as DigitNet saw them, (N, 28, 28) in [0, 1]."""
-
-    picture: Picture
-    page: Page
-    seen: npt.NDArray[np.float32]
 
 
 class Reader:
@@ -159,8 +150,8 @@ class Reader:
             raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
         known = constrained(length, pattern, check)
         loaded = load(source, name, side=PAGE_SIDE)
-        page, seen = self._pages.read(loaded, known if known.constraints else None, lines)
-        return PageExamination(loaded, replace(page, artist=functools.partial(_drawing, loaded)), seen)
+        examination = self._pages.examine(loaded, known if known.constraints else None, lines)
+        return replace(examination, page=replace(examination.page, artist=functools.partial(_drawing, loaded)))
 
     @functools.cached_property
     def _pages(self) -> PageReader:
