@@ -259,6 +259,7 @@ def run(
     _give_memory_back()
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # whoever sent a damaged form is told so
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs have not got
     with _listening(address) as listener:
         _warm(reader)
         app = application(reader, limits=limits, corrections=corrections, token=token, address=address)

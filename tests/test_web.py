@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 import os
 import shutil
 import subprocess
@@ -247,6 +248,21 @@ def test_a_corrected_digit_is_kept_in_the_folder_of_corrections(visitor, address
     assert kept[name]["label"] == "8"
     assert (corrections / name).exists()
     assert (corrections / kept[name]["seen"]).exists()
+
+
+def test_of_a_drawn_number_the_corrected_digit_is_kept_alone(visitor, address, corrections, reader):
+    page = visitor.open(address)
+    visitor.stroke([(0.16, 0.14), (0.15, 0.56)])
+    visitor.stroke(SEVEN)
+    expect(said(page)).to_have_text(re.compile(r"^.7$"))  # the whole of it is read
+    page.locator(".glyph").nth(1).click()
+    page.locator("#draw-answer").get_by_role("button", name="It is a 2").click()
+    told = page.locator("#draw-answer .told")
+    expect(told).to_contain_text("Kept as a 2")
+    expect(page.locator(".glyph").nth(1)).to_have_text("2")
+    kept = reader.predict(corrections / told.inner_text().split()[-1])
+    assert kept.best_guess == 7
+    assert kept.box.height == pytest.approx(0.45 * 140, rel=0.1)  # the 7's part of a sheet 140 pixels wide
 
 
 def test_without_a_folder_for_corrections_the_page_says_that_nothing_is_kept(visit):

@@ -17,14 +17,15 @@ const MAYBE_SEVERAL = new Set(["more than one digit", "not a digit"]);
 const WAITING = "Write, and it is read as you go";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** What was read of a drawing: its picture and its lines; one digit is a line of one. */
-let shown = null;
+let lines = null; // what was read of the drawing; one digit is a line of one
 let chosen = null; // the digit in the panel
+let isSettled = false; // whether the user has said what a digit is since something was written
 let wanted = null; // the reading that was asked for while another was under way
 let isReading = false;
 let lastAsked = 0;
 
 const sheet = new Sheet(find("sheet"), (ended) => {
+  isSettled = false;
   find("undo").disabled = find("clear").disabled = sheet.isEmpty;
   find("draw-hint").hidden = !sheet.isEmpty;
   if (sheet.isEmpty) return forget();
@@ -32,7 +33,8 @@ const sheet = new Sheet(find("sheet"), (ended) => {
 });
 
 const answer = new Answer(find("draw-answer"), (digit, label) => {
-  const told = correctTo(digit, label, shown.picture, digit.place);
+  isSettled = true;
+  const told = correctTo(digit, label, wholeSheet(), digit.place);
   show();
   return told;
 });
@@ -72,10 +74,9 @@ async function ask(ended) {
 async function readDrawing(ended) {
   if (sheet.isEmpty) return;
   try {
-    const picture = sheet.picture(sheet.whole, SHEET_WIDTH);
-    const lines = await linesOf(picture);
-    if (sheet.isEmpty) return;
-    shown = { picture, lines };
+    const found = await readLines();
+    if (sheet.isEmpty || isSettled) return;
+    lines = found;
     chosen = lines[0].digits.find(isDoubtful) ?? lines[0].digits[0];
     show();
     if (ended) announce(summary());
@@ -84,42 +85,46 @@ async function readDrawing(ended) {
   }
 }
 
-async function linesOf(picture) {
+async function readLines() {
+  const picture = wholeSheet();
   const single = isWide() ? null : await predict(picture);
   if (single && !MAYBE_SEVERAL.has(single.reason)) return [lineOf(single)];
-  const lines = await numberOf();
-  return isNumber(lines) ? lines : [lineOf(single ?? (await predict(picture)))];
+  const number = await readNumber();
+  return isNumber(number) ? number : [lineOf(single ?? (await predict(picture)))];
 }
 
 /** The lines of a number, each digit with its `place` in the picture of the whole sheet. */
-async function numberOf() {
+async function readNumber() {
   const { left, top, width, height } = sheet.extent;
   const around = AROUND * height;
   const part = { left: left - around, top: top - around, width: width + 2 * around, height: height + 2 * around };
   const scale = Math.min(NUMBER_HEIGHT / height, NUMBER_WIDTH / part.width);
-  const { lines } = await read(sheet.picture(part, scale));
-  for (const digit of lines.flatMap((line) => line.digits)) {
+  const page = await read(sheet.picture(part, scale));
+  for (const digit of page.lines.flatMap((line) => line.digits)) {
     const [x, y, wide, tall] = digit.box.map((pixels) => pixels / scale);
     digit.place = [x + part.left, y + part.top, wide, tall].map((share) => Math.max(0, Math.round(share * SHEET_WIDTH)));
   }
-  return lines;
+  return page.lines;
 }
+
+/** The picture in which one digit is read, and which a correction keeps. */
+const wholeSheet = () => sheet.picture(sheet.whole, SHEET_WIDTH);
 
 function isWide() {
   const { width, height } = sheet.extent;
   return width > WIDE * height;
 }
 
-const isNumber = (lines) => lines.flatMap((line) => line.digits).length > 1;
+const isNumber = (found) => found.flatMap((line) => line.digits).length > 1;
 const lineOf = (digit) => ({ text: mark(digit), digits: [digit] });
 
 function summary() {
-  return isNumber(shown.lines) ? shown.lines.map(lineText).join(", ") : `${mark(chosen)}, ${verdict(chosen)}`;
+  return isNumber(lines) ? lines.map(lineText).join(", ") : `${mark(chosen)}, ${verdict(chosen)}`;
 }
 
 function show() {
   const hadFocus = document.activeElement.matches(".glyph");
-  answer.show(chosen, isNumber(shown.lines) ? shown.lines.map(row) : []);
+  answer.show(chosen, isNumber(lines) ? lines.map(row) : []);
   if (hadFocus) find("draw-answer").querySelector(".glyph[aria-pressed=true]")?.focus();
 }
 
@@ -147,6 +152,6 @@ function choose(digit) {
 }
 
 function forget(said = WAITING) {
-  shown = chosen = null;
+  lines = chosen = null;
   answer.show(null, [], said);
 }
