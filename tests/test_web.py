@@ -95,14 +95,15 @@ class Visitor:
         self.page.locator(f"#tab-{tab}").click()
         return self.page
 
-    def stroke(self, points):
+    def stroke(self, points, *, lift=True):
         box = self.page.locator("#sheet").bounding_box()
         (x, y), *others = [(box["x"] + x * box["width"], box["y"] + y * box["width"]) for x, y in points]
         self.page.mouse.move(x, y)
         self.page.mouse.down()
         for x, y in others:
             self.page.mouse.move(x, y, steps=8)
-        self.page.mouse.up()
+        if lift:
+            self.page.mouse.up()
 
     def show(self, path):
         """Gives a picture to the Picture tab, and waits until it is read."""
@@ -178,6 +179,16 @@ def test_undo_takes_back_a_stroke_and_clear_all_of_them(visitor, address):
     page.locator("#clear").click()
     expect(value(page)).to_have_text("")
     expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_a_drawing_is_still_read_when_its_tab_is_left_in_the_middle_of_a_stroke(visitor, address):
+    page = visitor.open(address)
+    visitor.stroke(SEVEN[:2])
+    visitor.stroke(SEVEN[1:], lift=False)
+    page.evaluate("document.getElementById('tab-picture').click()")
+    expect(said(page)).to_contain_text("7, ")
+    page.locator("#tab-draw").click()
+    expect(value(page)).to_have_text("7")
 
 
 def test_what_is_no_digit_is_called_so_in_plain_words(visitor, address):

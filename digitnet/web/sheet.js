@@ -16,6 +16,7 @@ export class Sheet {
   #hasPen = false;
   #keyPen = null; // where the keyboard's pen is
   #frame = 0;
+  #ratio = 1; // height by width, also while the sheet is hidden
 
   /** `changed(ended)` is called after each change; `ended` says that no stroke is being written. */
   constructor(canvas, changed) {
@@ -92,10 +93,6 @@ export class Sheet {
     return bitmap(context.getImageData(0, 0, small.width, small.height));
   }
 
-  get #ratio() {
-    return this.#canvas.clientHeight / this.#canvas.clientWidth;
-  }
-
   #down(event) {
     if (!event.isPrimary || event.button !== 0 || this.#pointer !== null) return;
     this.#hasPen ||= event.pointerType === "pen";
@@ -157,6 +154,8 @@ export class Sheet {
   }
 
   #fit() {
+    if (!this.#canvas.clientWidth) return; // in a tab that is not open
+    this.#ratio = this.#canvas.clientHeight / this.#canvas.clientWidth;
     const scale = devicePixelRatio;
     this.#canvas.width = Math.round(this.#canvas.clientWidth * scale);
     this.#canvas.height = Math.round(this.#canvas.clientHeight * scale);
