@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from digitnet.guard import SECURITY_HEADERS
 from digitnet.problem import MEDIA_TYPE, Problem
 
+MAX_WAITING = 8  # requests that were sent before the answer to an earlier one (pipelining), which hardly any client does
 MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or of what stands between two pieces of a body
 
 
@@ -23,7 +24,9 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._seconds = seconds
         self._most = most
-        self._timer: asyncio.TimerHandle | None = None
+        self._late_head: asyncio.TimerHandle | None = None
+        self._late_reader: asyncio.TimerHandle | None = None
+        self._answered: RequestResponseCycle | None = None  # the request that is being answered
         self._idle_bytes = 0  # that came since the last piece of a body or end of a head
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -31,15 +34,21 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > self._most:
             self._refuse(Problem(503, "too many connections are open; try again in a moment"))
         else:
-            self._await(self._head_is_late)
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._arrived()
+        for timer in (self._late_head, self._late_reader):
+            if timer is not None:
+                timer.cancel()
+        if self._answered is not None:  # of several requests, uvicorn tells only the last one
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._await(self._head_is_late)
+        if self._late_head is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
         self._idle_bytes += len(data)
         super().data_received(data)
         if self._idle_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -47,7 +56,11 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._idle_bytes = 0
-        self._arrived()
+        if self._late_head is not None:
+            self._late_head.cancel()
+            self._late_head = None
+        if len(self.pipeline) >= MAX_WAITING:
+            raise ValueError("too many requests before the first was answered")  # ends the parsing
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -60,23 +73,22 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._await(self.transport.abort)
+        self._late_reader = self.loop.call_later(self._seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._arrived()
+        if self._late_reader is not None:
+            self._late_reader.cancel()
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(Problem(400, f"not HTTP as it should be ({msg.rstrip('.')}); use another client"))
 
-    def _await(self, otherwise: Any) -> None:
-        self._arrived()
-        self._timer = self.loop.call_later(self._seconds, otherwise)
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
-    def _arrived(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _await_head(self) -> None:
+        self._late_head = self.loop.call_later(self._seconds, self._head_is_late)
 
     def _head_is_late(self) -> None:
         if self._idle_bytes:

@@ -495,6 +495,29 @@ def test_requests_in_one_go_on_one_connection_are_answered_in_order(server, png)
         assert (first["digit"], second["status"]) == (7, "alive")
 
 
+def test_of_requests_without_end_on_one_connection_only_some_are_answered(server, png):
+    with server.connect() as connection:
+        with contextlib.suppress(ConnectionError):  # it is closed while they are sent
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50_000)
+        answers = b""
+        with contextlib.suppress(ConnectionError):
+            while some := connection.recv(2**16):
+                answers += some
+    assert answers.count(b"HTTP/1.1 200") <= 9
+    assert goes_on(server, png)
+
+
+def test_who_asks_on_and_on_and_reads_no_answer_is_cut_off(strict, png):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", strict.port))
+        with pytest.raises(ConnectionError):
+            for _ in range(1500):
+                connection.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                time.sleep(0.01)
+    assert goes_on(strict, png)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["/v1/predict", "/v1/read", "/v1/predict?seen=1", "/v1/corrections?label=1&box=1,1,9,9"]),
