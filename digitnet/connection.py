@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from digitnet.guard import SECURITY_HEADERS
 from digitnet.problem import MEDIA_TYPE, Problem
 
-MAX_WAITING = 8  # requests that were sent before the answer to an earlier one (pipelining), which hardly any client does
+MAX_WAITING = 8  # requests sent before an earlier one is answered (pipelining), which hardly any client does
 MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or of what stands between two pieces of a body
 
 

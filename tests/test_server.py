@@ -507,14 +507,21 @@ def test_of_requests_without_end_on_one_connection_only_some_are_answered(server
     assert goes_on(server, png)
 
 
+def is_cut_off(connection):
+    """Whether one more request finds the connection closed; where it does not, a little time goes by."""
+    try:
+        connection.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    except ConnectionError:
+        return True
+    time.sleep(0.01)
+    return False
+
+
 def test_who_asks_on_and_on_and_reads_no_answer_is_cut_off(strict, png):
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", strict.port))
-        with pytest.raises(ConnectionError):
-            for _ in range(1500):
-                connection.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                time.sleep(0.01)
+        assert any(is_cut_off(connection) for _ in range(1500))
     assert goes_on(strict, png)
 
 
