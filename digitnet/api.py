@@ -20,6 +20,7 @@ from digitnet.results import Box
 from digitnet.upload import FORM, PICTURE, Upload, received
 from digitnet.workers import Batches, Workers
 
+QUICK_BYTES = 2**18  # a file with more may take long to be looked into
 QUICK_PIXELS = 2**17  # a picture of one digit with more takes longer than many small ones
 HEAVY_PIXELS = 16 * 10**6  # what has more may take seconds
 MOST_IN_A_BATCH = 16
@@ -56,7 +57,8 @@ def add(
 
     async def examined(upload: Upload) -> Examination:
         """The one digit in a picture."""
-        examination = await quick.run(upload)
+        small = len(upload.content) <= QUICK_BYTES
+        examination = await quick.run(upload) if small else None
         if isinstance(examination, ImageError):
             raise examination
         if examination is None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digitnet.errors import DigitNetError, ImageError, ImageTooLargeError
+from digitnet.parts import check_parts
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MIN_SIDE = 8  # pixels; less does not hold a digit
@@ -81,11 +82,11 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise ImageTooLargeError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; reduce it first")
-            with open(path, "rb") as file:
-                return _decode(file, name, side)
+            content = path.read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a path with a null character
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ImageError(f"{name}: cannot be opened ({reason})") from error
+        return _decode(content, name, side)
     name = name or "picture"
     if isinstance(source, (bytes, bytearray, memoryview)):
         content = bytes(source)
@@ -97,7 +98,7 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
         raise ImageError(f"{name}: a {type(source).__name__} is no picture; give a path, bytes, a stream or an array")
     if len(content) > MAX_BYTES:
         raise ImageTooLargeError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; reduce it first")
-    return _decode(io.BytesIO(content), name, side)
+    return _decode(content, name, side)
 
 
 def size(content: bytes, name: str, pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -107,13 +108,15 @@ def size(content: bytes, name: str, pixels: int = MAX_PIXELS) -> tuple[int, int]
         ImageError: it is not a picture of an accepted format, or smaller than 8x8.
         ImageTooLargeError: more than `pixels`.
     """
+    check_parts(content, name)
     with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_size(image.size, name, pixels)
         return image.size
 
 
-def _decode(file: BinaryIO, name: str, side: int) -> Picture:
-    with decoding(name), Image.open(file, formats=FORMATS) as image:
+def _decode(content: bytes, name: str, side: int) -> Picture:
+    check_parts(content, name)
+    with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_size(image.size, name)
         # A JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.
         width, height = image.size
@@ -150,11 +153,33 @@ def _check_size(size: tuple[int, int], name: str, pixels: int = MAX_PIXELS) -> N
 def _from_image(image: Image.Image, name: str, width: int, height: int, side: int) -> Picture:
     """The picture in an image, which may hold fewer than the `width` x `height` pixels that it stands for."""
     orientation = image.getexif().get(0x0112, 1)
-    upright = image if orientation == 1 else ImageOps.exif_transpose(image)  # a large picture costs much to copy
+    reduced = _roughly_reduced(image, side)
+    upright = reduced if orientation == 1 else ImageOps.exif_transpose(reduced)  # a large picture costs much to copy
     grey = _reduce(_grey(upright), side)
     if orientation in (5, 6, 7, 8):  # the sides are swapped
         width, height = height, width
     return Picture(name=name, grey=grey, width=width, height=height)
+
+
+def _roughly_reduced(image: Image.Image, side: int) -> Image.Image:
+    """A deep or transparent picture by a whole factor smaller, so that work on it needs little memory.
+
+    It keeps at least twice the `side`, and is as it was where it is not large.
+    """
+    factor = max(image.size) // (2 * side)
+    if factor < 2:
+        return image
+    width, height = (length // factor for length in image.size)
+    if image.mode.startswith("I;16"):
+        deep = np.asarray(image)[: height * factor, : width * factor]
+        means = deep.reshape(height, factor, width, factor).mean((1, 3), dtype=np.float32)
+        reduced = Image.fromarray(means.round().astype(np.uint16))
+    elif image.mode in ("LA", "RGBA"):
+        reduced = image.reduce(factor, (0, 0, width * factor, height * factor))
+    else:
+        return image
+    reduced.info = image.info  # which holds the orientation
+    return reduced
 
 
 def _too_large(name: str, found: str, pixels: int = MAX_PIXELS) -> ImageTooLargeError:

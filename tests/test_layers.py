@@ -10,7 +10,7 @@ from helpers import ROOT, run_python
 
 PACKAGE = ROOT / "digitnet"
 WORDS = {"errors", "results", "files"}
-PICTURES = {"picture", "ink", "normalise", "skeleton", "scene", "paper", "synth", "locate", "closeup"}
+PICTURES = {"picture", "parts", "ink", "normalise", "skeleton", "scene", "paper", "synth", "locate", "closeup"}
 LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint", "locator", "locating"}
 TRAINING_WORK = {"train", "test", "page_calibration", "export"}
 READING_WORK = {"doubt", "constraint", "line", "fusion", "runtime", "page", "reader", "explanation"}
