@@ -254,7 +254,7 @@ def _serve(options: argparse.Namespace) -> int:
         from digitnet import server
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"{error.name} is not installed; serving needs: pip install 'digitnet[serve]'"
+            f"{(error.name or '').partition('.')[0]} is not installed; serving needs: pip install 'digitnet[serve]'"
         ) from error
     from digitnet.corrections import Corrections
     from digitnet.guard import Limits
@@ -263,10 +263,15 @@ def _serve(options: argparse.Namespace) -> int:
     sizes = (options.max_megabytes, options.max_megapixels, options.max_files, options.timeout, options.max_requests)
     if not all(0 < size < math.inf for size in sizes):
         raise UsageError("a limit of nothing, or of no end, cannot be kept; give more than 0")
+    if options.max_megabytes * 2**20 < 1 or options.max_megapixels * 10**6 < 1:
+        raise UsageError("a limit of less than a byte or a pixel lets nothing through; give more")
     if not 0 <= options.port <= 65535:
         raise UsageError(f"--port {options.port}: there is no such port; choose one up to 65535")
     address = server.Address(options.host, options.port, options.allowed_host)
-    token = os.environ.get("DIGITNET_TOKEN") or (None if address.is_loopback else secrets.token_urlsafe())
+    given = os.environ.get("DIGITNET_TOKEN", "").strip()
+    if not given.isascii():
+        raise UsageError("DIGITNET_TOKEN holds letters that no HTTP header can; choose another")
+    token = given or (None if address.is_loopback else secrets.token_urlsafe())
     server.run(
         _reader(options),
         address,

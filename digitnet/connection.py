@@ -1,6 +1,7 @@
 """Connections of the server: uvicorn's, with an end to heads that never end and to readers that never read."""
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -8,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from digitnet.guard import SECURITY_HEADERS
 from digitnet.problem import MEDIA_TYPE, Problem
 
+UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 MAX_WAITING = 8  # requests sent before an earlier one is answered (pipelining), which hardly any client does
 MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or of what stands between two pieces of a body
 
@@ -49,6 +51,10 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._late_head is None and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
+        if self._idle_bytes == 0 and (self.cycle is None or self.cycle.response_complete):
+            # An offer of another protocol may be ignored (RFC 9110, 7.8), but httptools would leave out the body.
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = UPGRADE.sub(b"\r\nignored:", head) + end + rest
         self._idle_bytes += len(data)
         super().data_received(data)
         if self._idle_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():

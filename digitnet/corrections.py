@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from digitnet import files
 from digitnet.errors import SaveError, UsageError
-from digitnet.picture import FORMATS, decoding
+from digitnet.picture import FORMATS, decoding, load
 from digitnet.results import Box
 
 TABLE = "labels.csv"
@@ -70,11 +70,13 @@ def _with(table: Path, row: dict[str, str]) -> bytes:
     columns = list(COLUMNS)
     if table.exists():
         try:
-            with open(table, newline="", encoding="utf-8") as file:
+            with open(table, newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark at its beginning
                 reader = csv.DictReader(file)
                 rows = list(reader)
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise SaveError(f"{table}: cannot be read ({error}); move it away") from error
+        if not {"file", "label"} <= set(reader.fieldnames or ()) or any(None in row for row in rows):
+            raise SaveError(f"{table}: not the columns file and label, with commas between them; move it away")
         columns = [*(reader.fieldnames or ()), *(name for name in COLUMNS if name not in (reader.fieldnames or ()))]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
@@ -103,7 +105,9 @@ def part(content: bytes, box: Box | None, name: str) -> bytes:
                     min(upright.height, bottom),
                 )
             )
-        if upright.mode not in ("1", "L", "LA", "RGB", "RGBA", "P", "I;16"):
+        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):  # deeper than a PNG shows everywhere
+            return png(load(upright, name, side=max(upright.size)).grey)
+        if upright.mode not in ("1", "L", "LA", "RGB", "RGBA", "P"):
             upright = upright.convert("RGB")
         return _png(upright)
 

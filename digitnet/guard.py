@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import hmac
 import ipaddress
+import re
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@,\[\]]+)(?::[0-9]*)?")  # name or address, and a port (RFC 9110, 7.2)
 SMALL_BODY = 2**18  # bytes
 BODIES_AT_ONCE = 3  # times the largest body; so much of all requests is held in memory at once
 LINGER_SECONDS = 2.0  # so long a refused sender is listened to, since closing at once would lose the answer
@@ -125,7 +127,8 @@ class Guard:
         """Raises Problem for who may not ask."""
         host = _only(scope, b"host")
         if not self._goes_by(host):
-            raise Problem(421, f"this server does not go by the name {host!r}; start it with --allowed-host to add it")
+            name = host_name(host)
+            raise Problem(421, f"this server does not go by the name {name!r}; start it with --allowed-host to add it")
         path = scope["path"]
         if self._token is not None and (path.startswith("/v1/") or path == "/metrics"):
             scheme, _, token = _only(scope, b"authorization").partition(" ")
@@ -142,8 +145,7 @@ class Guard:
                 raise Problem(403, "another site's page may not send to this server")
 
     def _goes_by(self, host: str) -> bool:
-        name, bracket, _ = host.lower().partition("]")  # [::1]:8000
-        name = name + bracket if bracket else name.partition(":")[0]
+        name = host_name(host)
         if name in self._hosts:
             return True
         if self._any_address:
@@ -222,6 +224,17 @@ class _Exchange:
 
     def _too_large(self) -> Problem:
         return Problem(413, f"the body is larger than {self._guard.limits.bytes / 2**20:g} MiB; send less at once")
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without its port and in small letters: 'localhost', '[::1]'.
+
+    An IPv6 address without its brackets gets them; what is no Host header stays as it is.
+    """
+    with contextlib.suppress(ValueError):
+        return f"[{ipaddress.IPv6Address(host)}]"
+    found = HOST.fullmatch(host.lower())
+    return found[1] if found else host
 
 
 def _only(scope: Scope, name: bytes) -> str:

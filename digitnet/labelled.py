@@ -58,9 +58,9 @@ def labels(path: Path) -> list[tuple[str, int]]:
     Raises UsageError where there is no such table, or it has not the columns.
     """
     try:
-        with open(path / TABLE, newline="", encoding="utf-8") as file:
+        with open(path / TABLE, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path / TABLE}: cannot be read ({error}); give a folder with such a file") from error
     if not rows or not {"file", "label"} <= rows[0].keys():
         raise UsageError(f"{path / TABLE}: no columns 'file' and 'label'; name a picture and its digit in each row")

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import numpy as np
 import prometheus_client
@@ -33,7 +34,7 @@ from digitnet import __version__, api, manual, schemas
 from digitnet.connection import Connection
 from digitnet.corrections import Corrections, png
 from digitnet.errors import BusyError, DigitNetError, UsageError
-from digitnet.guard import LOOPBACK, Guard, Limits
+from digitnet.guard import LOOPBACK, Guard, Limits, host_name
 from digitnet.problem import MEDIA_TYPE, Problem
 from digitnet.reader import Reader
 from digitnet.workers import Workers
@@ -74,7 +75,7 @@ class Address:
     @property
     def hosts(self) -> list[str]:
         """What a browser may call it."""
-        return [*LOOPBACK, f"[{self.host}]" if ":" in self.host else self.host, *self.names]
+        return [*LOOPBACK, *(host_name(name) for name in (self.host, *self.names))]
 
 
 def application(
@@ -296,6 +297,7 @@ class _Server(uvicorn.Server):
 def _listening(address: Address) -> socket.socket:
     where = f"port {address.port} of {address.host}"
     try:
+        address.host.encode("idna")
         family, kind, protocol, _, place = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -304,6 +306,7 @@ def _listening(address: Address) -> socket.socket:
             if sys.platform != "win32":  # where it means something else
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(place)
+            listener.listen()  # at once, so that of two servers that are started together one is told
         except OSError:
             listener.close()
             raise
@@ -311,13 +314,16 @@ def _listening(address: Address) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise BusyError(f"{where} is in use; stop what uses it, or choose another with --port") from error
         raise UsageError(f"{where} cannot be used ({error.strerror}); choose another with --host, --port") from error
+    except UnicodeError as error:
+        raise UsageError(f"{where} cannot be used: that is no host's name; choose another with --host") from error
     return listener
 
 
 def _url(address: Address, listener: socket.socket, token: str | None) -> str:
     host = _own_address() if address.host in ANYWHERE else address.host
     host = f"[{host}]" if ":" in host else host
-    return f"http://{host}:{listener.getsockname()[1]}/{f'#token={token}' if token else ''}"
+    fragment = f"#token={quote(token, safe='')}" if token else ""
+    return f"http://{host}:{listener.getsockname()[1]}/{fragment}"
 
 
 def _connections() -> int:

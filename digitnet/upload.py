@@ -33,8 +33,8 @@ async def received(
 
     Raises Problem for a content type that is neither, and for a form that is damaged or holds too much.
     """
-    encoding = headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
+    encoding = headers.get("content-encoding", "").lower()
+    if encoding not in ("", "identity"):
         raise Problem(415, f"{encoding}: packed bodies are not unpacked; send it as it is")
     kind, parameters = parse_options_header(headers.get("content-type"))
     media_type = kind.decode("latin-1").lower()

@@ -35,6 +35,30 @@ def test_a_table_that_was_there_keeps_its_rows_and_columns(tmp_path, seven):
     assert second.startswith("3,mine.png,me,")
 
 
+def test_a_table_that_a_spreadsheet_saved_goes_on(tmp_path, seven):
+    (tmp_path / "labels.csv").write_text("\ufefffile,label\nmine.png,3\n", encoding="utf-8")
+    assert labels(tmp_path) == [("mine.png", 3)]
+    name = Corrections(tmp_path).keep(encoded(seven, "PNG"), SEEN, 7)
+    assert labels(tmp_path) == [("mine.png", 3), (name, 7)]
+
+
+@pytest.mark.parametrize("table", ["file;label\na.png;3\n", "a.png,3\n", "file,label\na.png,3,4\n", "x" * 200_000])
+def test_a_table_of_another_form_is_left_as_it_is(tmp_path, seven, table):
+    (tmp_path / "labels.csv").write_text(table)
+    with pytest.raises(SaveError, match="move it away"):
+        Corrections(tmp_path).keep(encoded(seven, "PNG"), SEEN, 7)
+    assert (tmp_path / "labels.csv").read_text() == table
+    assert list(tmp_path.glob("*.png")) == []
+
+
+@pytest.mark.parametrize("mode", ["F", "I", "I;16", "I;16B"])
+def test_a_deep_picture_is_kept_as_it_looks(mode, seven, reader):
+    deep = Image.fromarray(np.asarray(seven).astype(np.uint16) * 257)
+    content = io.BytesIO()
+    deep.convert("I").convert(mode).save(content, "TIFF")
+    assert reader.predict(part(content.getvalue(), None, "7.tiff")).best_guess == 7
+
+
 def test_a_full_disk_leaves_everything_as_it_was(tmp_path, seven, monkeypatch):
     corrections = Corrections(tmp_path)
     corrections.keep(encoded(seven, "PNG"), SEEN, 7)

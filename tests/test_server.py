@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from serving import answer_on, form, served
 
+from digitnet.guard import host_name
 from digitnet.labelled import labels
 from digitnet.server import Address
 
@@ -267,6 +268,7 @@ def test_a_wrong_method_is_told_which_is_right(server):
     [
         *((host, 200) for host in ("127.0.0.1", "localhost:99", "[::1]:8000", "LocalHost")),
         *((host, 421) for host in ("evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "localhost@evil.example")),
+        *((host, 421) for host in ("localhost:evil.example", "localhost:8000:evil", "[::1]@evil.example")),
     ],
 )
 def test_only_its_own_names_are_answered(server, host, status):
@@ -274,10 +276,17 @@ def test_only_its_own_names_are_answered(server, host, status):
 
 
 def test_a_request_without_a_host_or_with_two_is_refused(server):
-    for hosts in (b"", b"Host: 127.0.0.1\r\nHost: evil.example\r\n"):
+    for hosts in (b"", b"Host: 127.0.0.1\r\nHost: evil.example\r\n", b"Host: localhost:8\r\nHost: evil\r\n"):
         with server.connect() as connection:
             connection.sendall(b"GET / HTTP/1.1\r\n" + hosts + b"\r\n")
             assert is_problem(answer_on(connection), 421)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host"), [("box.local:8921", "box.local"), ("Box.local", "box.local:1"), ("fd00::2", "[fd00::2]:8000")]
+)
+def test_names_are_compared_without_their_ports(allowed, host):
+    assert host_name(host) in Address(names=[allowed]).hosts
 
 
 def test_a_name_that_was_allowed_is_answered(guarded):
@@ -311,7 +320,7 @@ def test_without_the_token_nothing_is_told(guarded, path, authorization):
 def test_with_the_token_the_api_is_open_and_the_page_always_is(guarded, png):
     assert guarded.post("/v1/predict", png, authorization="Bearer a secret").json["digit"] == 7
     assert [guarded.ask("GET", path).status for path in ("/", "/healthz", "/readyz", "/docs")] == [200] * 4
-    assert guarded.url.endswith("/#token=a secret")
+    assert guarded.url.endswith("/#token=a%20secret")
 
 
 def test_elsewhere_than_on_loopback_a_token_is_demanded():
@@ -495,6 +504,12 @@ def test_requests_in_one_go_on_one_connection_are_answered_in_order(server, png)
         assert (first["digit"], second["status"]) == (7, "alive")
 
 
+def test_an_offer_of_another_protocol_is_ignored(server, png):
+    offer = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAMAAABkAAQAoAAAAAIAAAAA"}
+    assert server.post("/v1/predict", png, **offer).json["digit"] == 7
+    assert server.post("/v1/predict", *form(("7.png", png)), **offer).json[0]["digit"] == 7
+
+
 def test_of_requests_without_end_on_one_connection_only_some_are_answered(server, png):
     with server.connect() as connection:
         with contextlib.suppress(ConnectionError):  # it is closed while they are sent
@@ -632,7 +647,32 @@ def test_a_port_in_use_is_named(server):
     assert f"port {server.port} of 127.0.0.1 is in use" in finished.stderr
 
 
-@pytest.mark.parametrize("option", [["--host", "no.such.host.invalid"], ["--port", "99999"], ["--timeout", "0"]])
+def test_of_two_servers_started_together_on_one_port_one_is_told(server):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "digitnet", "serve", "--port", str(port)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
+    ]
+    try:
+        assert any(any(one.poll() == 1 for one in both) or time.sleep(0.1) for _ in range(200))
+    finally:
+        for process in both:
+            process.kill()
+    assert "in use" in "".join(process.communicate()[1] for process in both)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--host", "no.such.host.invalid"],
+        ["--port", "99999"],
+        ["--timeout", "0"],
+        ["--host", "a..b"],
+        ["--max-megapixels", "1e-9"],
+    ],
+)
 def test_what_cannot_be_served_is_wrong_usage(option):
     finished = run_python("-m", "digitnet", "serve", "--port", "0", *option, cwd=ROOT, timeout=20)
     assert finished.returncode == 2

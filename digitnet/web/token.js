@@ -11,7 +11,7 @@ export const token = () => sessionStorage.getItem(KEY);
 export function takeToken() {
   const given = location.hash.match(/^#token=(.+)$/)?.[1];
   if (!given) return;
-  sessionStorage.setItem(KEY, given);
+  sessionStorage.setItem(KEY, decodeURIComponent(given));
   history.replaceState(null, "", location.pathname + location.search);
 }
 
