@@ -24,6 +24,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MIN_SIDE = 8  # pixels; less does not hold a digit
 MAX_PIXELS = 64_000_000  # above the 50 megapixels of large phone photos, far below what fills a small machine
 MAX_BYTES = 512 * 2**20
+ORIENTATION = 0x0112  # the tag of EXIF
 WORKING_SIDE = 1024  # pixels; larger pictures of one digit are reduced to this before anything looks at them
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | npt.NDArray[Any]
@@ -152,7 +153,8 @@ def _check_size(size: tuple[int, int], name: str, pixels: int = MAX_PIXELS) -> N
 
 def _from_image(image: Image.Image, name: str, width: int, height: int, side: int) -> Picture:
     """The picture in an image, which may hold fewer than the `width` x `height` pixels that it stands for."""
-    orientation = image.getexif().get(0x0112, 1)
+    image.load()  # which turns a TIFF upright, and no other format
+    orientation = image.getexif().get(ORIENTATION, 1)
     reduced = _roughly_reduced(image, side)
     upright = reduced if orientation == 1 else ImageOps.exif_transpose(reduced)  # a large picture costs much to copy
     grey = _reduce(_grey(upright), side)
@@ -178,7 +180,7 @@ def _roughly_reduced(image: Image.Image, side: int) -> Image.Image:
         reduced = image.reduce(factor, (0, 0, width * factor, height * factor))
     else:
         return image
-    reduced.info = image.info  # which holds the orientation
+    reduced.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
     return reduced
 
 

@@ -86,8 +86,13 @@ def test_large_deep_and_transparent_pictures_look_as_small_ones_do(mode):
         image.putalpha(Image.fromarray(np.where(ink < 128, 255, 200).astype(np.uint8)))
     content = io.BytesIO()
     image.save(content, "PNG")
-    small = load(content.getvalue(), "x", side=100)
     whole = load(content.getvalue(), "x", side=600)
+    small = load(content.getvalue(), "x", side=100)
+    content = io.BytesIO()
+    image.save(content, "TIFF", tiffinfo={0x0112: 8})  # to be turned by a quarter
+    turned = load(content.getvalue(), "x", side=100)
+    assert (turned.grey.shape, turned.width, turned.height) == ((83, 100), 600, 500)
+    assert np.abs(turned.grey - np.rot90(small.grey)).mean() < 0.02
     assert small.grey.shape == (100, 83)
     assert (small.width, small.height) == (500, 600)
     assert small.grey.min() == pytest.approx(whole.grey.min(), abs=0.01)
