@@ -21,10 +21,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+TOO_MUCH = "too much is being sent at once; try again in a moment"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@,\[\]]+)(?::[0-9]*)?")  # name or address, and a port (RFC 9110, 7.2)
 SMALL_BODY = 2**18  # bytes
 BODIES_AT_ONCE = 3  # times the largest body; so much of all requests is held in memory at once
+PATIENCE_SECONDS = 2.0  # with a body that takes memory which others wait for
 LINGER_SECONDS = 2.0  # so long a refused sender is listened to, since closing at once would lose the answer
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CONTENT_SECURITY_POLICY = (
@@ -88,6 +90,7 @@ class Guard:
         self._token = None if token is None else token.encode()
         self._observe = observe
         self._held = 0  # bytes of all bodies that are in memory
+        self._sending: dict[_Exchange, None] = {}  # whose bodies are not whole yet, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,18 +109,33 @@ class Guard:
                 asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
                 await self._app(asked, exchange.receive, exchange.send)
         finally:
-            self._held -= exchange.received
+            self.let_go(exchange)
             self._observe(scope["path"], exchange.status, time.perf_counter() - started)
 
-    def hold(self, count: int, received: int) -> None:
-        """Counts bytes of a body of which so much was received; refuses them where memory for bodies is used up.
+    def hold(self, exchange: "_Exchange", count: int, *, whole: bool) -> None:
+        """Counts bytes of an exchange's body; refuses them where memory for bodies is used up.
 
-        Large bodies leave room for small ones, so that these go on.
+        Large bodies leave room for small ones, and slow ones make room for all, so that these go on.
         """
         self._held += count
-        bodies = BODIES_AT_ONCE - (received > SMALL_BODY)
-        if self._held > bodies * self._limits.bytes:
-            raise Problem(503, "too much is being sent at once; try again in a moment")
+        exchange.received += count
+        if whole:
+            self._sending.pop(exchange, None)
+        else:
+            self._sending[exchange] = None
+        most = (BODIES_AT_ONCE - (exchange.received > SMALL_BODY)) * self._limits.bytes
+        for other in list(self._sending):
+            if self._held > most and other is not exchange and other.age > PATIENCE_SECONDS:
+                self.let_go(other)
+                other.give_up()
+        if self._held > most:
+            raise Problem(503, TOO_MUCH)
+
+    def let_go(self, exchange: "_Exchange") -> None:
+        """Counts the bytes of its body no longer."""
+        self._held -= exchange.received
+        exchange.received = 0
+        self._sending.pop(exchange, None)
 
     @property
     def limits(self) -> Limits:
@@ -162,7 +180,11 @@ class _Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._deadline = asyncio.get_running_loop().time() + guard.limits.seconds
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self._deadline = self._started + guard.limits.seconds
+        self._waiting: asyncio.Timeout | None = None
+        self._given_up = False
         self._whole = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
         self.received = 0
         self.status = 0
@@ -173,19 +195,35 @@ class _Exchange:
         if length.isdecimal() and int(length) > self._guard.limits.bytes:
             raise self._too_large()
 
+    @property
+    def age(self) -> float:
+        """Seconds since its head arrived."""
+        return self._loop.time() - self._started
+
+    def give_up(self) -> None:
+        """Waits no longer for the rest of the body."""
+        self._given_up = True
+        if self._waiting is not None:
+            self._waiting.reschedule(self._loop.time())
+
     async def receive(self) -> Message:
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(self._deadline) as self._waiting:
                 message = await self._receive()
         except TimeoutError:
+            if self._given_up:
+                raise Problem(503, TOO_MUCH) from None
             raise Problem(
                 408, f"the body did not arrive within {self._guard.limits.seconds:g} seconds; send it faster"
             ) from None
+        finally:
+            self._waiting = None
+        if self._given_up:
+            raise Problem(503, TOO_MUCH)
         if message["type"] == "http.request":
             count = len(message.get("body", b""))
             self._whole = not message.get("more_body", False)
-            self.received += count
-            self._guard.hold(count, self.received)
+            self._guard.hold(self, count, whole=self._whole)
             if self.received > self._guard.limits.bytes:
                 raise self._too_large()
         return message
@@ -200,6 +238,7 @@ class _Exchange:
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         elif not self._whole and not message.get("more_body", False):
+            self._guard.let_go(self)
             await self._send({**message, "more_body": True})
             await self._drain()
             message = {"type": "http.response.body", "body": b""}

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -45,6 +46,14 @@ def strict():
         *("--max-megabytes", 0.25, "--max-megapixels", 0.1, "--max-files", 3, "--timeout", 1, "--max-requests", 2)
     ) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """A PNG of more than 256 KiB."""
+    content = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (700, 700), np.uint8)), "PNG")
+    assert 2**18 < len(content) < 2**20
+    return content
 
 
 @pytest.fixture(scope="module")
@@ -436,6 +445,18 @@ def test_a_slow_sender_is_told_so_while_others_go_on(strict, png, start, words):
         first.sendall(b"x")  # a sign of life is not enough
         for connection in (first, second, third):
             assert is_problem(answer_on(connection), 408, words)
+
+
+def test_slow_bodies_make_room_for_others_after_a_while(noise):
+    with served("--max-megabytes", 1) as server, contextlib.ExitStack() as slow:
+        senders = [slow.enter_context(server.connect()) for _ in range(3)]
+        for sender in senders:
+            sender.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(650_000))
+        assert is_problem(server.post("/v1/predict", noise), 503, "too much is being sent")
+        time.sleep(2.5)
+        assert server.post("/v1/predict", noise).status == 200
+        (dropped, *_), _, _ = select.select(senders, [], [], 10)
+        assert is_problem(answer_on(dropped), 503, "too much is being sent")
 
 
 def test_a_silent_connection_is_closed(strict):
