@@ -253,9 +253,7 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         from digitnet import server
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{(error.name or '').partition('.')[0]} is not installed; serving needs: pip install 'digitnet[serve]'"
-        ) from error
+        raise MissingExtraError.of(error, "serving", "serve") from error
     from digitnet.corrections import Corrections
     from digitnet.guard import Limits
     from digitnet.picture import MAX_PIXELS
@@ -383,9 +381,7 @@ def _synth(options: argparse.Namespace) -> int:
     try:
         from digitnet.locating import page_maker
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{error.name} is not installed; making pages needs: pip install 'digitnet[train]'"
-        ) from error
+        raise MissingExtraError.of(error, "making pages", "train") from error
     write_pages(page_maker(options.data), options.folder, *size, seed=options.seed)
     return 0
 
@@ -394,8 +390,6 @@ def _export(options: argparse.Namespace) -> int:
     try:
         from digitnet.export import export
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{error.name} is not installed; exporting needs: pip install 'digitnet[train]'"
-        ) from error
+        raise MissingExtraError.of(error, "exporting", "train") from error
     print(export(options.model, options.output, data=options.data))
     return 0

@@ -19,8 +19,8 @@ AROUND = 0.5  # heights of a digit; so much of the page is looked at on each sid
 SPARE = 0.12  # heights; a find's box may be wrong by so much
 STROKE = 0.4  # of the ink's full strength in the box; what is weaker is paper
 OWN = 0.5  # a piece of ink belongs to the find whose box holds this much of it
-FEW = 8  # are done before other threads have begun
 SPECK = 0.004  # of the box; a smaller piece of ink is paper's grain
+FEW = 8  # finds are done before other threads have begun
 
 
 def closeups(grey: Array, finds: list[Find]) -> Array:

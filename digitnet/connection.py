@@ -49,12 +49,13 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._late_head is None and (self.cycle is None or self.cycle.response_complete):
-            self._await_head()
-        if self._idle_bytes == 0 and (self.cycle is None or self.cycle.response_complete):
-            # An offer of another protocol may be ignored (RFC 9110, 7.8), but httptools would leave out the body.
-            head, end, rest = data.partition(b"\r\n\r\n")
-            data = UPGRADE.sub(b"\r\nignored:", head) + end + rest
+        if self.cycle is None or self.cycle.response_complete:
+            if self._late_head is None:
+                self._await_head()
+            if self._idle_bytes == 0:
+                # An offer of another protocol may be ignored (RFC 9110, 7.8), but httptools would leave out the body.
+                head, end, rest = data.partition(b"\r\n\r\n")
+                data = UPGRADE.sub(b"\r\nignored:", head) + end + rest
         self._idle_bytes += len(data)
         super().data_received(data)
         if self._idle_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():

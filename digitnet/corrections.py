@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from digitnet import files
 from digitnet.errors import SaveError, UsageError
-from digitnet.picture import FORMATS, decoding, load
+from digitnet.picture import FORMATS, decoding, is_deep, load
 from digitnet.results import Box
 
 TABLE = "labels.csv"
@@ -105,7 +105,7 @@ def part(content: bytes, box: Box | None, name: str) -> bytes:
                     min(upright.height, bottom),
                 )
             )
-        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):  # deeper than a PNG shows everywhere
+        if is_deep(upright):  # which a PNG does not show everywhere
             return png(load(upright, name, side=max(upright.size)).grey)
         if upright.mode not in ("1", "L", "LA", "RGB", "RGBA", "P"):
             upright = upright.convert("RGB")

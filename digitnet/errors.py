@@ -52,4 +52,8 @@ class BusyError(DigitNetError):
 
 
 class MissingExtraError(DigitNetError):
-    pass
+    @classmethod
+    def of(cls, error: ModuleNotFoundError, work: str, extra: str) -> "MissingExtraError":
+        """For `work` that needs the package's `extra`, where an import of it failed."""
+        package = (error.name or "").partition(".")[0]
+        return cls(f"{package} is not installed; {work} needs: pip install 'digitnet[{extra}]'")

@@ -124,12 +124,13 @@ class Guard:
         else:
             self._sending[exchange] = None
         most = (BODIES_AT_ONCE - (exchange.received > SMALL_BODY)) * self._limits.bytes
-        for other in list(self._sending):
-            if self._held > most and other is not exchange and other.age > PATIENCE_SECONDS:
-                self.let_go(other)
-                other.give_up()
-        if self._held > most:
-            raise Problem(503, TOO_MUCH)
+        while self._held > most:
+            slow = (other for other in self._sending if other is not exchange and other.age > PATIENCE_SECONDS)
+            slowest = next(slow, None)
+            if slowest is None:
+                raise Problem(503, TOO_MUCH)
+            self.let_go(slowest)
+            slowest.give_up()
 
     def let_go(self, exchange: "_Exchange") -> None:
         """Counts the bytes of its body no longer."""

@@ -26,9 +26,7 @@ def mnist_test_set(reader: Reader, root: Path | None = None) -> LabelledDigits:
     try:
         from digitnet.dataset import MNIST, find_mnist
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{error.name} is not installed; MNIST's test set needs: pip install 'digitnet[train]'"
-        ) from error
+        raise MissingExtraError.of(error, "MNIST's test set", "train") from error
     mnist = MNIST(find_mnist(root), train=False)
     images = mnist.data.numpy().astype(np.float32) / np.float32(255)  # (10000, 28, 28)
     return LabelledDigits("MNIST test set", mnist.targets.tolist(), reader.predict_normalised(images), list(images))

@@ -120,9 +120,7 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
         from digitnet.checkpoint import Checkpoint
         from digitnet.files import locked, remove_leftovers
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{error.name} is not installed; training needs: pip install 'digitnet[train]'"
-        ) from error
+        raise MissingExtraError.of(error, "training", "train") from error
 
     interruption.raise_if_swallowed()
     device = choose_device(options.device)

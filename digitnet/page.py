@@ -121,10 +121,6 @@ class PageReader:
             images[[find.alone for find in finds]] = seen.image
         return finds, images, self.answers(images)
 
-    def read(self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None) -> Page:
-        """The page in a picture; arguments are those of `examine`."""
-        return self.examine(picture, constraint, lines).page
-
     def examine(
         self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None
     ) -> PageExamination:

@@ -188,9 +188,14 @@ def _too_large(name: str, found: str, pixels: int = MAX_PIXELS) -> ImageTooLarge
     return ImageTooLargeError(f"{name}: {found} is more than {pixels / 10**6:g} million pixels; reduce it first")
 
 
+def is_deep(image: Image.Image) -> bool:
+    """Whether its grey has more than eight bits."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
 def _grey(image: Image.Image) -> Image.Image:
-    """The picture in mode L, or F in [0, 255] where it has more than eight bits."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    """The picture in mode L, or F in [0, 255] where it is deep."""
+    if is_deep(image):
         return Image.fromarray(_to_255(np.asarray(image)))
     if image.has_transparency_data:
         return _grey_from_alpha(image.convert("RGBA"))

@@ -104,7 +104,7 @@ def test_what_cannot_be_asked_for_is_refused_before_the_picture_is_looked_at(rea
 
 def test_a_clear_page_of_made_up_digits_reads_as_they_are():
     reader, picture = made_up(*SURE_314)
-    page = reader.read(picture)
+    page = reader.examine(picture).page
     assert page.text == "314"
     (line,) = page.lines
     assert line.note is None
@@ -114,7 +114,7 @@ def test_a_clear_page_of_made_up_digits_reads_as_they_are():
 
 def test_a_digit_that_may_be_two_is_withheld_alone_with_both():
     reader, picture = made_up(*SURE_314[:2], (180, 100, {4: 3.0, 9: 2.9}))
-    (line,) = reader.read(picture).lines
+    (line,) = reader.examine(picture).page.lines
     assert line.text == "31?"
     assert (line.digits[2].digit, line.digits[2].best_guess, line.digits[2].reason) == (None, 4, "unsure: 4 or 9")
     assert line.digits[2].confidence < 0.6 < line.digits[1].confidence
@@ -122,28 +122,28 @@ def test_a_digit_that_may_be_two_is_withheld_alone_with_both():
 
 def test_what_is_hardly_a_digit_is_no_line():
     reader, picture = made_up((100, 100, {3: -1.5}))
-    assert reader.read(picture).lines == ()
+    assert reader.examine(picture).page.lines == ()
 
 
 def test_a_constraint_picks_among_alternatives_and_says_what_it_did():
     reader, picture = made_up(*SURE_314[:2], (180, 100, {4: 3.0, 9: 2.9}))
-    (line,) = reader.read(picture, constrained(pattern=r"\d\d9")).lines
+    (line,) = reader.examine(picture, constrained(pattern=r"\d\d9")).page.lines
     assert (line.text, line.note) == ("319", r"pattern \d\d9; without it 31?")
-    (line,) = reader.read(picture, constrained(length=3)).lines
+    (line,) = reader.examine(picture, constrained(length=3)).page.lines
     assert (line.text, line.note) == ("31?", "length 3")
 
 
 def test_a_constraint_can_leave_out_what_is_not_surely_a_digit():
     reader, picture = made_up(*SURE_314, (220, 100, {1: 0.3}))
-    assert reader.read(picture).lines[0].text in ("3141", "314?")
-    (line,) = reader.read(picture, constrained(length=3)).lines
+    assert reader.examine(picture).page.lines[0].text in ("3141", "314?")
+    (line,) = reader.examine(picture, constrained(length=3)).page.lines
     assert line.text == "314"
     assert line.note.startswith("length 3; without it 314")
 
 
 def test_where_no_reading_fits_every_digit_is_withheld_and_the_note_says_what_stands_there():
     reader, picture = made_up(*SURE_314)
-    (line,) = reader.read(picture, constrained(length=5)).lines
+    (line,) = reader.examine(picture, constrained(length=5)).page.lines
     assert (line.text, line.confidence) == ("???", 0.0)
     assert line.note == "no reading has length 5; without it 314"
     assert {digit.reason for digit in line.digits} == {"no reading has length 5"}
@@ -153,18 +153,18 @@ def test_where_no_reading_fits_every_digit_is_withheld_and_the_note_says_what_st
 def test_of_more_lines_than_asked_for_the_likeliest_are_kept_in_their_order():
     below = [(x, 220, logits) for x, _, logits in SURE_314]
     reader, picture = made_up((300, 40, {7: 1.0}), *SURE_314, *below)
-    assert len(reader.read(picture).lines) == 3
-    page = reader.read(picture, lines=2)
+    assert len(reader.examine(picture).page.lines) == 3
+    page = reader.examine(picture, lines=2).page
     assert page.text == "314\n314"
     assert page.lines[0].box.y < page.lines[1].box.y
     assert page.note == "3 lines found, the likeliest 2 kept"
-    assert reader.read(picture, lines=4).note == "3 of 4 lines found"
-    assert reader.read(picture, lines=3).note is None
+    assert reader.examine(picture, lines=4).page.note == "3 of 4 lines found"
+    assert reader.examine(picture, lines=3).page.note is None
 
 
 def test_a_page_becomes_json_by_the_contract():
     reader, picture = made_up(*SURE_314)
-    page = json.loads(json.dumps(reader.read(picture).to_dict()))
+    page = json.loads(json.dumps(reader.examine(picture).page.to_dict()))
     assert (page["width"], page["height"], page["note"]) == (500, 300, None)
     (line,) = page["lines"]
     assert (line["text"], line["note"]) == ("314", None)

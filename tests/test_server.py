@@ -668,7 +668,7 @@ def test_a_port_in_use_is_named(server):
     assert f"port {server.port} of 127.0.0.1 is in use" in finished.stderr
 
 
-def test_of_two_servers_started_together_on_one_port_one_is_told(server):
+def test_of_two_servers_started_together_on_one_port_one_is_told():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

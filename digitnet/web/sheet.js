@@ -82,7 +82,7 @@ export class Sheet {
     this.#begin(this.#keyPen);
   }
 
-  /** What is written in a part of the sheet, in black on white, `scale` pixels for its width. */
+  /** What is written in a part of the sheet, in black on white, `scale` pixels for the sheet's width. */
   picture({ left, top, width, height }, scale) {
     const small = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));
     const context = small.getContext("2d", { willReadFrequently: true });
