@@ -19,18 +19,19 @@ from unittest import mock
 import record
 import torch
 
-from digitnet import Reader, augment, train
+from digitnet import Reader, train
 from digitnet.dataset import HOLD_OUT, get_data_loaders, get_validation_loader
 from digitnet.errors import UsageError
-from digitnet.export import export
-from digitnet.labelled import folder
-from digitnet.measures import measure
+from digitnet.evaluation.labelled import folder
+from digitnet.evaluation.metrics import compute_metrics
 from digitnet.model import DigitNet
 from digitnet.test import evaluate
+from digitnet.training import augment
+from digitnet.training.export import export
 
 # How to leave a part out: what to replace, and by what.
 PARTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
-    "others": (train, "add_others", lambda images, labels, generator: (images, labels)),
+    "others": (train, "add_negatives", lambda images, labels, generator: (images, labels)),
     "bars, flags and slashes": (augment, "vary_shape", lambda images, labels, chance: images),
     "bending": (augment, "bend", lambda images, strength, chance: images),
     "pens": (augment, "change_pen", lambda images, chance: images),
@@ -88,7 +89,7 @@ def on_folders(model: torch.nn.Module, pictures: Path) -> dict[str, float]:
         reader = Reader(export(weights), max_error=None)
     for path in sorted(path.parent for path in pictures.glob("*/labels.csv")):
         try:
-            right = measure(folder(reader, path)).accuracy.fraction
+            right = compute_metrics(folder(reader, path)).accuracy.fraction
         except UsageError:
             continue  # a folder of numbers, not of digits
         if right is not None:

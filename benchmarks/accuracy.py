@@ -15,10 +15,10 @@ import record
 
 from digitnet import Reader
 from digitnet.cli import PICTURE_SUFFIXES
-from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.errors import UsageError
-from digitnet.labelled import folder, mnist_test_set
-from digitnet.measures import LabelledDigits, Measures, Share, measure
+from digitnet.evaluation.labelled import folder, mnist_test_set
+from digitnet.evaluation.metrics import LabelledPredictions, Metrics, Share, compute_metrics
+from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 
 
 def main() -> None:
@@ -39,37 +39,35 @@ def main() -> None:
             sets.append(together(group))
     figures = {}
     for answers in sets:
-        figures[answers.name] = summary(measure(answers))
+        figures[answers.name] = summary(compute_metrics(answers))
         print(answers.name, figures[answers.name], flush=True)
     name = "accuracy" if arguments.model is None else f"accuracy_{Path(arguments.model).stem}"
     record.write(name, {"model": reader.about, "max_error": arguments.max_error, "sets": figures})
 
 
-def no_digits(reader: Reader, path: Path) -> LabelledDigits:
+def no_digits(reader: Reader, path: Path) -> LabelledPredictions:
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-    return LabelledDigits(path.name, [NOT_A_DIGIT] * len(files), reader.predict_many(files))
+    return LabelledPredictions(path.name, [NOT_A_DIGIT] * len(files), reader.predict_many(files))
 
 
-def together(sets: list[LabelledDigits]) -> LabelledDigits:
-    return LabelledDigits(
+def together(sets: list[LabelledPredictions]) -> LabelledPredictions:
+    return LabelledPredictions(
         f"{sets[0].name.split('_')[0]}_* together",
         [int(label) for answers in sets for label in answers.labels],
         [digit for answers in sets for digit in answers.digits],
     )
 
 
-def summary(measures: Measures) -> dict[str, Any]:
+def summary(metrics: Metrics) -> dict[str, Any]:
     """Percentages; of what a set does not hold, None."""
     return {
-        "n": measures.accuracy.total,
-        "percent": percent(measures.accuracy),
-        "answered_percent": percent(measures.answered),
-        "wrong_of_answered_percent": percent(measures.wrong_answers),
-        "calibration_error_percent": 100 * measures.calibration.error
-        if measures.calibration.error is not None
-        else None,
-        "n_no_digits": measures.rejected.total,
-        "rejected_percent": percent(measures.rejected),
+        "n": metrics.accuracy.total,
+        "percent": percent(metrics.accuracy),
+        "answered_percent": percent(metrics.answered),
+        "wrong_of_answered_percent": percent(metrics.wrong_answers),
+        "calibration_error_percent": 100 * metrics.calibration.error if metrics.calibration.error is not None else None,
+        "n_no_digits": metrics.rejected.total,
+        "rejected_percent": percent(metrics.rejected),
     }
 
 

@@ -25,7 +25,7 @@ import small_main  # the tests' way of making main.py small
 
 from digitnet import dataset
 from digitnet import main as program
-from digitnet.checkpoint import load_untrusted, load_weights
+from digitnet.training.checkpoint import load_untrusted, load_weights
 
 LONGEST = 1.0  # seconds from the run's first save to the kill: from none to a few more
 

@@ -13,11 +13,11 @@ import numpy as np
 import record
 import torch
 from PIL import Image
+from scenes import Scene, render
 
 from digitnet import Reader
 from digitnet.dataset import MNIST, find_mnist
 from digitnet.model import DigitNet
-from digitnet.scene import Scene, render
 
 BULK = 10_000
 PROCESSES = 9

@@ -16,7 +16,7 @@ from typing import Any
 
 import record
 
-from digitnet.recipe import RECIPES, Recipe
+from digitnet.training.recipes import RECIPES, Recipe
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import record
 
-from digitnet.locating import page_maker
+from digitnet.training.detector_run import page_maker
 
 WIDTH, HEIGHT = 4000, 3000  # pixels
 ENLARGED = 5  # times as large as it is made is the page

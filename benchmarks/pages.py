@@ -24,13 +24,13 @@ from numpy.random import Generator
 from digitnet import Reader
 from digitnet.cli import PICTURE_SUFFIXES
 from digitnet.dataset import MNIST, find_mnist
-from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.files import checksum
-from digitnet.others import unseen_glyphs
-from digitnet.paper import Array, enlarged, plain
-from digitnet.picture import Source, load
-from digitnet.runtime import PACKAGED_LOCATOR
-from digitnet.synth import PageMaker
+from digitnet.imaging.load import Source, load
+from digitnet.inference.onnx_models import PACKAGED_DETECTOR
+from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT
+from digitnet.synthesis.pages import PageMaker
+from digitnet.synthesis.paper import Array, enlarged, plain
+from digitnet.training.negatives import held_out_glyphs
 
 NUMBERS = 50  # made for each length, touching and not
 LETTER_PAGES = 200
@@ -63,8 +63,8 @@ def main() -> None:
     figures["numbers"] = made_numbers(read)
     figures["letter pages"] = letter_pages(read)
     name = "pages_baseline" if arguments.baseline else "pages"
-    locator = checksum(PACKAGED_LOCATOR.read_bytes())
-    record.write(name, {"model": reader.about, "locator": locator, "max_error": arguments.max_error, "sets": figures})
+    detector = checksum(PACKAGED_DETECTOR.read_bytes())
+    record.write(name, {"model": reader.about, "detector": detector, "max_error": arguments.max_error, "sets": figures})
 
 
 def labelled(folder: Path) -> list[tuple[Path, str]]:
@@ -130,7 +130,7 @@ def made_numbers(read: Read) -> dict[str, Any]:
 
 def letter_pages(read: Read) -> dict[str, Any]:
     """Pages written like those of numbers, but with letters that no network was trained on."""
-    glyphs, labels = unseen_glyphs()
+    glyphs, labels = held_out_glyphs()
     letters = glyphs[labels == NOT_A_DIGIT, 0].numpy()
     maker = PageMaker(letters, np.zeros(len(letters), np.int64), letters, PAPERS)
     pages = (maker.page(np.random.default_rng([SEED, number]), 240, 320) for number in range(LETTER_PAGES))

@@ -10,7 +10,7 @@ Importing the package costs nothing; each name is loaded when it is first used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from digitnet.picture import Source
+    from digitnet.imaging.load import Source
     from digitnet.reader import Reader
     from digitnet.results import Digit, Page
 

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from digitnet import __version__
 from digitnet import main as training
-from digitnet.constraint import CHECKS
-from digitnet.doubt import DEFAULT_MAX_ERROR
 from digitnet.errors import DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
+from digitnet.inference.rejection import DEFAULT_MAX_ERROR
+from digitnet.pages.constraints import CHECKS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from digitnet.measures import Measures
+    from digitnet.evaluation.metrics import Metrics
     from digitnet.reader import Examination, Reader
     from digitnet.results import Digit, Page
 
@@ -84,13 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("--lines", type=int, metavar="N", help="there are so many lines; of more, the likeliest are kept")
     read.add_argument("--pattern", metavar="P", help=r"what each line is like, such as '\d{3}-\d{4}' or '[0-3]\d/1?\d'")
     read.add_argument("--check", choices=CHECKS, help="what each line's check digit obeys")
-    read.add_argument("--locator", metavar="LOCATOR", help="your own network that finds digits, .onnx")
+    read.add_argument("--detector", metavar="DETECTOR", help="your own network that detections digits, .onnx")
     _add_reader_arguments(read)
 
     serve = commands.add_parser("serve", help="a web page and an HTTP API (needs the extra 'serve')")
     serve.set_defaults(run=_serve)
     _add_server_arguments(serve)
-    serve.add_argument("--locator", metavar="LOCATOR", help="your own network that finds digits, .onnx")
+    serve.add_argument("--detector", metavar="DETECTOR", help="your own network that detections digits, .onnx")
     _add_reader_arguments(serve)
 
     test = commands.add_parser("test", help="how well a model reads MNIST's test set and your own labelled pictures")
@@ -156,27 +156,27 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_reader_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
-    doubt = parser.add_mutually_exclusive_group()
-    doubt.add_argument(
+    rejection = parser.add_mutually_exclusive_group()
+    rejection.add_argument(
         "--max-error",
         type=float,
         default=DEFAULT_MAX_ERROR,
         metavar="E",
         help=f"answer as much as possible with at most this part of the answers wrong (default: {DEFAULT_MAX_ERROR})",
     )
-    doubt.add_argument("--always", action="store_true", help="answer whatever holds ink, however unsure")
+    rejection.add_argument("--always", action="store_true", help="answer whatever holds ink, however unsure")
 
 
 def _reader(options: argparse.Namespace) -> "Reader":
     from digitnet.reader import Reader
 
-    locator = {"locator": options.locator} if "locator" in options else {}
-    return Reader(options.model, max_error=None if options.always else options.max_error, **locator)
+    detector = {"detector": options.detector} if "detector" in options else {}
+    return Reader(options.model, max_error=None if options.always else options.max_error, **detector)
 
 
 def _predict(options: argparse.Namespace) -> int:
     def drawn(seen: "Examination") -> "Image.Image":
-        from digitnet.explanation import draw  # here, since most runs draw nothing and need not wait for it
+        from digitnet.inference.drawing import draw  # here, since most runs draw nothing and need not wait for it
 
         return draw(seen)
 
@@ -251,12 +251,12 @@ def _table(name: str, page: "Page") -> str:
 
 def _serve(options: argparse.Namespace) -> int:
     try:
-        from digitnet import server
+        from digitnet.serving import server
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "serving", "serve") from error
-    from digitnet.corrections import Corrections
-    from digitnet.guard import Limits
-    from digitnet.picture import MAX_PIXELS
+    from digitnet.imaging.load import MAX_PIXELS
+    from digitnet.serving.corrections import Corrections
+    from digitnet.serving.guard import Limits
 
     sizes = (options.max_megabytes, options.max_megapixels, options.max_files, options.timeout, options.max_requests)
     if not all(0 < size < math.inf for size in sizes):
@@ -288,14 +288,14 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _test(options: argparse.Namespace) -> int:
-    from digitnet import labelled, report
-    from digitnet.measures import measure
+    from digitnet.evaluation import labelled, report
+    from digitnet.evaluation.metrics import compute_metrics
     from digitnet.reader import LARGE
 
     reader = _reader(options)
     sets = [labelled.mnist_test_set(reader), *(labelled.folder(reader, path) for path in options.data)]
     for answers in sets:
-        print(_figures(measure(answers)), flush=True)
+        print(_figures(compute_metrics(answers)), flush=True)
     if options.report:
         own = {"training data": "Not recorded in the model.", "protocol": "Not recorded in the model."}
         report.write(options.report, sets, reader.about | ({} if options.model in (None, LARGE) else own))
@@ -303,24 +303,24 @@ def _test(options: argparse.Namespace) -> int:
     return 0
 
 
-def _figures(measures: "Measures") -> str:
+def _figures(metrics: "Metrics") -> str:
     """One set's figures in a line."""
     parts = []
-    if measures.accuracy.fraction is not None:
-        accuracy, answered, wrong = measures.accuracy, measures.answered, measures.wrong_answers
+    if metrics.accuracy.fraction is not None:
+        accuracy, answered, wrong = metrics.accuracy, metrics.answered, metrics.wrong_answers
         parts = [
             f"{accuracy.fraction:.2%} right (95 % interval {accuracy.low:.2%} to {accuracy.high:.2%})",
             f"{answered.fraction:.2%} answered",
             f"{wrong.fraction or 0:.2%} of the answers wrong",
-            f"calibration error {measures.calibration.error or 0:.2%}",
+            f"calibration error {metrics.calibration.error or 0:.2%}",
         ]
-    if measures.rejected.fraction is not None:
-        parts.append(f"{measures.rejected.fraction:.2%} of {measures.rejected.total:,} non-digits rejected")
-    return f"{measures.name}: {', '.join(parts) or 'no pictures'}"
+    if metrics.rejected.fraction is not None:
+        parts.append(f"{metrics.rejected.fraction:.2%} of {metrics.rejected.total:,} non-digits rejected")
+    return f"{metrics.name}: {', '.join(parts) or 'no pictures'}"
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from digitnet import labelled, report
+    from digitnet.evaluation import labelled, report
     from digitnet.reader import Reader
 
     readers = [Reader(model, max_error=None) for model in options.models]
@@ -365,7 +365,7 @@ def _checked_drawing_path(path: Path | None) -> Path | None:
 
 
 def _save_drawing(drawings: list["Image.Image"], path: Path) -> None:
-    from digitnet.explanation import stack
+    from digitnet.inference.drawing import stack
 
     try:
         stack(drawings).save(path)
@@ -374,12 +374,12 @@ def _save_drawing(drawings: list["Image.Image"], path: Path) -> None:
 
 
 def _synth(options: argparse.Namespace) -> int:
-    from digitnet.synth import check_request, write_pages
+    from digitnet.synthesis.pages import check_request, write_pages
 
     size = options.pages, options.height, options.width
     check_request(options.folder, *size, options.seed)
     try:
-        from digitnet.locating import page_maker
+        from digitnet.training.detector_run import page_maker
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "making pages", "train") from error
     write_pages(page_maker(options.data), options.folder, *size, seed=options.seed)
@@ -388,7 +388,7 @@ def _synth(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     try:
-        from digitnet.export import export
+        from digitnet.training.export import export
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "exporting", "train") from error
     print(export(options.model, options.output, data=options.data))

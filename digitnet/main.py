@@ -15,11 +15,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import DigitNetError, MissingExtraError, SaveError, UsageError
-from digitnet.recipe import QUICK, RECIPES
+from digitnet.training.recipes import QUICK, RECIPES
 
 if TYPE_CHECKING:
-    from digitnet.checkpoint import Checkpoint
     from digitnet.train import TrainingRun
+    from digitnet.training.checkpoint import Checkpoint
 
 Loaders = dict[str, Any]  # by what they are for: "train", "validation" and, for DigitNet, "test"
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: go on for ever)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is there)")
     parser.add_argument(
-        "--model", type=Path, help="the file to go on with and save to (default: model.pth; locator.pth)"
+        "--model", type=Path, help="the file to go on with and save to (default: model.pth; detector.pth)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     parser.add_argument("--seed", type=_not_negative, default=0, help="of a new run: weights, order and augmentation")
@@ -117,8 +117,8 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
     try:
         import torch
 
-        from digitnet.checkpoint import Checkpoint
         from digitnet.files import locked, remove_leftovers
+        from digitnet.training.checkpoint import Checkpoint
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "training", "train") from error
 
@@ -126,8 +126,8 @@ def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe]
-    training, get_loaders = _locator_job(options, device) if recipe.pages else _digit_job(options, device)
-    checkpoint = Checkpoint(options.model or ("locator.pth" if recipe.pages else "model.pth"))
+    training, get_loaders = _detector_job(options, device) if recipe.pages else _digit_job(options, device)
+    checkpoint = Checkpoint(options.model or ("detector.pth" if recipe.pages else "model.pth"))
     with locked(checkpoint.model_path):
         for path in (checkpoint.model_path, checkpoint.training_path, checkpoint.history_path):
             remove_leftovers(path)
@@ -228,12 +228,12 @@ def _digit_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRun",
     return TrainingRun(network, device, seed=options.seed, recipe=recipe, teachers=teachers), get_loaders
 
 
-def _locator_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRun", Callable[[], Loaders]]:
+def _detector_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRun", Callable[[], Loaders]]:
     """A run that trains the network for pages, and how to get its data."""
     import torch
 
-    from digitnet.locating import LocatorRun, get_page_loaders
-    from digitnet.locator import Locator
+    from digitnet.training.detector import Detector
+    from digitnet.training.detector_run import DetectorRun, get_page_loaders
 
     def get_loaders() -> Loaders:
         train, validation = get_page_loaders(options.data, seed=options.seed)
@@ -242,7 +242,7 @@ def _locator_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRun
     if options.teacher:
         raise UsageError(f"--teacher: the recipe {options.recipe!r} learns from made pages alone; leave it out")
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
-    return LocatorRun(Locator(), device, seed=options.seed, recipe=RECIPES[options.recipe]), get_loaders
+    return DetectorRun(Detector(), device, seed=options.seed, recipe=RECIPES[options.recipe]), get_loaders
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -255,8 +255,8 @@ def _command(options: argparse.Namespace) -> str:
 
 def _teacher(path: Path) -> Any:
     """The network in a model.pth."""
-    from digitnet.checkpoint import load_weights
     from digitnet.model import DigitNet
+    from digitnet.training.checkpoint import load_weights
 
     weights = load_weights(path)
     teacher = DigitNet.like(weights)

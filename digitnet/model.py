@@ -51,7 +51,7 @@ class DigitNet(nn.Module):
         return logits
 
 
-def with_none(logits: Tensor) -> Tensor:
+def with_not_a_digit(logits: Tensor) -> Tensor:
     """Logits (N, 11) of the ten digits and, last, of "not a digit", from the ten (N, 10).
 
     Softmax knows differences only, so one of eleven logits may be fixed: that of "not a digit" is 0. A net says that it

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from digitnet import __version__, doubt
-from digitnet.constraint import constrained
-from digitnet.doubt import DEFAULT_MAX_ERROR, NOT_A_DIGIT
+from digitnet import __version__
 from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
-from digitnet.ink import SMALL_SIDE
-from digitnet.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
-from digitnet.page import PageExamination, PageReader
-from digitnet.picture import Picture, Source, load
+from digitnet.imaging.ink import SMALL_SIDE
+from digitnet.imaging.load import Picture, Source, load
+from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
+from digitnet.inference import rejection as rejection
+from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet, Probabilities
+from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT
+from digitnet.pages.constraints import constrained
+from digitnet.pages.page_reader import PageExamination, PageReader
 from digitnet.results import Box, Digit, Page
-from digitnet.runtime import LARGE_MODEL, PACKAGED_LOCATOR, PACKAGED_MODEL, Answers, OnnxDigitNet
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,7 +56,7 @@ class Reader:
             installed. Without it, the model that the package carries; "large" is the larger one that taught it.
         max_error: how many of the answers may be wrong, as a fraction; what would make them more is withheld. None
             answers whatever holds ink.
-        locator: for `read`, another network that finds digits, an .onnx file from `digitnet export locator.pth`.
+        detector: for `read`, another network that detections digits, an .onnx file from `digitnet export detector.pth`.
 
     Raises:
         ModelError: the file is missing, damaged or not a DigitNet of this version.
@@ -68,14 +69,14 @@ class Reader:
         model: str | os.PathLike[str] | None = None,
         *,
         max_error: float | None = DEFAULT_MAX_ERROR,
-        locator: str | os.PathLike[str] | None = None,
+        detector: str | os.PathLike[str] | None = None,
     ) -> None:
         name, content = _model_bytes(model)
         self._network = OnnxDigitNet(content, name)
-        self._doubt = doubt.chosen(self._network.risks, max_error)
+        self._rejection = rejection.chosen(self._network.risks, max_error)
         self._max_error = max_error
-        self._locator = Path(PACKAGED_LOCATOR if locator is None else locator)
-        if locator is not None:
+        self._detector = Path(PACKAGED_DETECTOR if detector is None else detector)
+        if detector is not None:
             self._pages  # noqa: B018  a wrong file is to fail here, not at the first page
         self.about = {"model": name, "version": __version__} | self._network.metadata
 
@@ -156,14 +157,14 @@ class Reader:
     @functools.cached_property
     def _pages(self) -> PageReader:
         """Made when the first page is read, since loading its network takes longer than reading a digit."""
-        content, name = _content(self._locator), str(self._locator)
+        content, name = _content(self._detector), str(self._detector)
         max_error = self._max_error
-        alone = doubt.chosen(self._network.risks, None if max_error is None else max_error * ALONE)
+        alone = rejection.chosen(self._network.risks, None if max_error is None else max_error * ALONE)
         return PageReader.from_onnx(content, name, self._network.answers, max_error, alone)
 
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
         """A drawing of what the reader saw: the picture with the ink's box, the 28x28, the probabilities as bars."""
-        from digitnet.explanation import draw
+        from digitnet.inference.drawing import draw
 
         return draw(self.examine(picture, name=name))
 
@@ -204,21 +205,21 @@ class Reader:
             answers = self._network.answers(np.stack([normalised.image for normalised in batch]))
             ten = answers[:, :NOT_A_DIGIT]
             probabilities = (ten / np.maximum(ten.sum(1, keepdims=True), TINY)).tolist()
-            sure = self._doubt.is_sure(answers)
+            sure = self._rejection.accepts(answers)
             rows = zip(batch, answers, ten.argmax(1).tolist(), ten.max(1).tolist(), probabilities, sure, strict=True)
-            for normalised, eleven, best, confidence, probability, is_sure in rows:
-                clear = is_sure and (not normalised.several or self._doubt.never)
+            for normalised, eleven, best, confidence, probability, accepts in rows:
+                clear = accepts and (not normalised.several or self._rejection.never)
                 reason = None if clear else self._reason(eleven, normalised)
                 digit = None if reason else best
                 read.append(Digit(digit, confidence, reason, best, tuple(probability), normalised.box))
         answered = iter(read)
         return [_blank() if normalised is None else next(answered) for normalised in found]
 
-    def _reason(self, answers: Answers, normalised: NormalisedDigit) -> str:
+    def _reason(self, answers: Probabilities, normalised: NormalisedDigit) -> str:
         """Why the digit is withheld whose eleven probabilities these are."""
         if normalised.several or self._several(normalised):
             return "more than one digit"
-        return doubt.reason(answers, normalised.strength)
+        return rejection.reason(answers, normalised.strength)
 
     def _several(self, normalised: NormalisedDigit) -> bool:
         """Whether what is no digit as a whole is digits side by side."""
@@ -278,7 +279,7 @@ def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
     path = Path(model)
     if path.suffix in (".pth", ".pt"):
         try:
-            from digitnet.export import to_onnx
+            from digitnet.training.export import to_onnx
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 f"{path}: reading PyTorch weights needs PyTorch; install it with pip install 'digitnet[train]', "
@@ -298,6 +299,6 @@ def _content(path: Path) -> bytes:
 
 
 def _drawing(picture: Picture, page: Page) -> "Image.Image":
-    from digitnet.explanation import draw_page
+    from digitnet.inference.drawing import draw_page
 
     return draw_page(picture, page)

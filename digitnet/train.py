@@ -19,24 +19,24 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from digitnet.augment import augment
 from digitnet.dataset import ShuffledBatches
-from digitnet.doubt import NOT_A_DIGIT
 from digitnet.errors import ModelError
 from digitnet.files import checksum
-from digitnet.model import DigitNet, with_none
-from digitnet.others import add_others
-from digitnet.recipe import QUICK, Recipe
+from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.model import DigitNet, with_not_a_digit
 from digitnet.results import Evaluation
 from digitnet.test import evaluate
+from digitnet.training.augment import augment
+from digitnet.training.negatives import add_negatives
+from digitnet.training.recipes import QUICK, Recipe
 
 DECAY_POWER = 0.75  # of one over the steps; 0.5 and 1.0 were worse on the held-out images after ten epochs
 WEIGHT_DECAY = 0.01
 # The average spans about the last 1/16 of all steps; a small step to 16 more keeps the first ones from counting.
 AVERAGING_POWER = 15
 LATE_STEP = 4000  # where a run starts that is given trained weights
-CALM_RATE = 0.1  # of the peak rate, where a recipe's calm epochs begin
-CALM_STRENGTH = 0.6  # of redrawing, at most: one digit in six is then more than bent
+COOLDOWN_RATE = 0.1  # of the peak rate, where a recipe's calm epochs begin
+COOLDOWN_STRENGTH = 0.6  # of redrawing, at most: one digit in six is then more than bent
 PLAIN_EPOCHS = 1  # the first epoch sees every image as it is: the quickest way to a net that works
 
 
@@ -68,7 +68,7 @@ class TrainingRun:
     ) -> None:
         self.recipe = recipe
         self.device = device
-        self.taught_by = [_fingerprint(teacher) for teacher in teachers]
+        self.distilled_from = [_fingerprint(teacher) for teacher in teachers]
         self.model = _placed(model, device)
         self.teachers = [_placed(teacher, device).eval() for teacher in teachers]
         self.average = AveragedModel(model, avg_fn=None, multi_avg_fn=_average_late_steps, use_buffers=True)
@@ -104,36 +104,36 @@ class TrainingRun:
         if self.recipe.epochs is None:
             return self.recipe.peak_learning_rate * float(min(warm, warm**-DECAY_POWER))
         batches = self.epoch * self.steps_an_epoch + self.batch
-        falling = (self.recipe.epochs - self.recipe.calm_epochs) * self.steps_an_epoch
-        if batches < falling or not self.recipe.calm_epochs:
+        falling = (self.recipe.epochs - self.recipe.cooldown_epochs) * self.steps_an_epoch
+        if batches < falling or not self.recipe.cooldown_epochs:
             return self.recipe.peak_learning_rate * min(warm, _half_cosine(batches / falling))
-        done = (batches - falling) / (self.recipe.calm_epochs * self.steps_an_epoch)
-        return self.recipe.peak_learning_rate * CALM_RATE * _half_cosine(done)
+        done = (batches - falling) / (self.recipe.cooldown_epochs * self.steps_an_epoch)
+        return self.recipe.peak_learning_rate * COOLDOWN_RATE * _half_cosine(done)
 
     @property
     def calm(self) -> bool:
         """Whether the present epoch is one of the recipe's last, calm ones."""
-        return self.recipe.epochs is not None and self.epoch >= self.recipe.epochs - self.recipe.calm_epochs
+        return self.recipe.epochs is not None and self.epoch >= self.recipe.epochs - self.recipe.cooldown_epochs
 
     def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Of images (N, 1, 28, 28) and labels (N,), with others added, and redrawn but in the first epoch."""
         images, labels = (part.to(self.device) for part in batch)
-        images, labels = add_others(images, labels, self.generator)
+        images, labels = add_negatives(images, labels, self.generator)
         if self.epoch >= PLAIN_EPOCHS:
-            strongest = CALM_STRENGTH if self.calm else 1.0
+            strongest = COOLDOWN_STRENGTH if self.calm else 1.0
             images = augment(images, labels, self.generator, strongest=strongest)
         return self.loss(self.answer(images), labels, images)
 
     def loss(self, logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
         """Cross-entropy with the labels (N,), 10 for no digit, and with what teachers see in the images."""
-        answers = with_none(logits)  # (N, 11)
+        answers = with_not_a_digit(logits)  # (N, 11)
         truth = functional.cross_entropy(
             answers, labels, label_smoothing=self.recipe.label_smoothing, reduction="none"
         )  # (N,)
         if not self.teachers:
             return truth.mean()
         with torch.no_grad():
-            opinions = [with_none(self._answer_of(teacher, images)) for teacher in self.teachers]
+            opinions = [with_not_a_digit(self._answer_of(teacher, images)) for teacher in self.teachers]
             taught = torch.stack([(opinion / TEACHER_TEMPERATURE).softmax(1) for opinion in opinions]).mean(0)
         # The soft answers' gradients shrink with the square of the temperature.
         lesson = TEACHER_TEMPERATURE**2 * functional.cross_entropy(
@@ -198,7 +198,7 @@ class TrainingRun:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "recipe": self.recipe.name,
-            "teachers": self.taught_by,
+            "teachers": self.distilled_from,
             "seed": self.seed,
             "step": self.step,
             "epoch": self.epoch,
@@ -213,7 +213,7 @@ class TrainingRun:
         self.generator.set_state(state["generator"].cpu())
         if state["recipe"] != self.recipe.name:
             raise ValueError(f"a run of the recipe {state['recipe']!r}, not {self.recipe.name!r}")
-        if state["teachers"] != self.taught_by:
+        if state["teachers"] != self.distilled_from:
             raise ValueError("a run with other teachers")
         self.seed = state["seed"]
         self.step, self.epoch, self.batch = state["step"], state["epoch"], state["batch"]

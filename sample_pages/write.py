@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from digitnet.dataset import MNIST, find_mnist
-from digitnet.paper import PAPERS
-from digitnet.synth import PageMaker
+from digitnet.synthesis.pages import PageMaker
+from digitnet.synthesis.paper import PAPERS
 
 FOLDER = Path(__file__).parent
 PAGES = {  # file, text, paper, seed

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scenes import SCENES, render
 
 from digitnet import dataset
-from digitnet.scene import SCENES, render
 
 FOLDER = Path(__file__).parent
 SEED = 11

@@ -260,6 +260,6 @@ def test_what_cannot_be_asked_of_a_page_is_wrong_usage(pages, options, capsys):
 
 
 def test_a_locator_of_ones_own_must_be_one(pages, tmp_path, capsys):
-    (tmp_path / "locator.onnx").write_bytes(b"none")
-    assert cli.main(["read", *pages, "--locator", str(tmp_path / "locator.onnx")]) == 1
-    assert "not a locator" in capsys.readouterr().err
+    (tmp_path / "detector.onnx").write_bytes(b"none")
+    assert cli.main(["read", *pages, "--detector", str(tmp_path / "detector.onnx")]) == 1
+    assert "not a detector" in capsys.readouterr().err

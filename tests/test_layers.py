@@ -10,11 +10,11 @@ from helpers import ROOT, run_python
 
 PACKAGE = ROOT / "digitnet"
 WORDS = {"errors", "results", "files"}
-PICTURES = {"picture", "parts", "ink", "normalise", "skeleton", "scene", "paper", "synth", "locate", "closeup"}
-LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint", "locator", "locating"}
+PICTURES = {"picture", "parts", "ink", "normalise", "skeleton", "scene", "paper", "synth", "detect", "crop"}
+LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint", "detector", "locating"}
 TRAINING_WORK = {"train", "test", "page_calibration", "export"}
-READING_WORK = {"doubt", "constraint", "line", "fusion", "runtime", "page", "reader", "explanation"}
-MEASURING_WORK = {"measures", "labelled", "report"}
+READING_WORK = {"rejection", "constraint", "line", "fusion", "runtime", "page", "reader", "explanation"}
+MEASURING_WORK = {"metrics", "labelled", "report"}
 SERVING_WORK = {
     "problem",
     "guard",
@@ -31,10 +31,10 @@ FACES = {"main", "cli", "__init__", "__main__"}
 BELOW = {
     **dict.fromkeys(WORDS, WORDS),
     **dict.fromkeys(PICTURES, WORDS | PICTURES),
-    **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train", "ink", "normalise", "synth", "locate", "doubt"}),
+    **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train", "ink", "normalise", "synth", "detect", "rejection"}),
     **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | PICTURES | READING_WORK - {"reader"}),
     **dict.fromkeys(READING_WORK, WORDS | PICTURES | READING_WORK | {"export"}),
-    **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset", "doubt"}),
+    **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset", "rejection"}),
     **dict.fromkeys(SERVING_WORK, WORDS | SERVING_WORK | {"picture", "normalise", "reader", "__init__"}),
     **dict.fromkeys(
         FACES, WORDS | PICTURES | LEARNING | TRAINING_WORK | READING_WORK | MEASURING_WORK | SERVING_WORK | FACES
@@ -85,7 +85,7 @@ def test_imports_go_down_only(module):
 
 def test_reading_never_loads_torch(tmp_path):
     script = (
-        "import sys, digitnet.cli, digitnet.reader, digitnet.explanation\n"
+        "import sys, digitnet.cli, digitnet.reader, digitnet.inference.drawing\n"
         f"show = ['--show', {str(tmp_path / 'out.png')!r}]\n"
         f"assert digitnet.cli.main(['predict', {str(ROOT / 'samples')!r}, *show]) == 0\n"
         f"assert digitnet.cli.main(['read', {str(ROOT / 'sample_pages')!r}, *show]) == 0\n"

@@ -12,11 +12,11 @@ import pytest
 import torch
 from helpers import ROOT, environment
 
-from digitnet.checkpoint import load_weights
 from digitnet.errors import UsageError
 from digitnet.files import locked
 from digitnet.main import Progress, choose_device
 from digitnet.model import DigitNet
+from digitnet.training.checkpoint import load_weights
 
 SMALL = [sys.executable, str(ROOT / "tests" / "small_main.py")]
 

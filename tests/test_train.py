@@ -10,8 +10,8 @@ from digitnet import dataset, train
 from digitnet import test as evaluation
 from digitnet.errors import ModelError
 from digitnet.model import DigitNet
-from digitnet.recipe import QUICK, Recipe
 from digitnet.train import TrainingRun
+from digitnet.training.recipes import QUICK, Recipe
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_calm_epochs_begin_again_at_a_tenth_of_the_rate_and_redraw_less(small, m
         return images
 
     monkeypatch.setattr(train, "augment", spy)
-    run = TrainingRun(DigitNet(), "cpu", recipe=replace(PLANNED, epochs=4, calm_epochs=1))
+    run = TrainingRun(DigitNet(), "cpu", recipe=replace(PLANNED, epochs=4, cooldown_epochs=1))
     loader, _ = dataset.get_data_loaders(batch_size=500)
     rates = []
     train.train(run.model, loader, "cpu", epochs=4, run=run, on_batch=lambda: rates.append(run.learning_rate))
@@ -173,7 +173,7 @@ def test_calm_epochs_begin_again_at_a_tenth_of_the_rate_and_redraw_less(small, m
     assert again[0] == pytest.approx(PLANNED.peak_learning_rate / 10)
     assert again == sorted(again, reverse=True)
     assert again[-1] == 0
-    assert seen == [1.0] * 2 * calm + [train.CALM_STRENGTH] * calm
+    assert seen == [1.0] * 2 * calm + [train.COOLDOWN_STRENGTH] * calm
 
 
 def test_a_planned_run_resumes_to_the_bit_with_its_teachers(small, tmp_path):
@@ -212,9 +212,9 @@ def test_a_student_comes_to_answer_as_its_teacher_does_even_where_the_labels_do_
     train.train(teacher.net, loader, "cpu", epochs=1)
     images = torch.from_numpy(mnist_digits[0][mnist_digits[1] == 7])[:, None]
     ones = {}
-    for name, taught_by in (("alone", []), ("taught", [teacher])):
+    for name, distilled_from in (("alone", []), ("taught", [teacher])):
         torch.manual_seed(0)
-        run = TrainingRun(DigitNet(), "cpu", teachers=taught_by)
+        run = TrainingRun(DigitNet(), "cpu", teachers=distilled_from)
         train.train(run.model, loader, "cpu", epochs=1, run=run)
         with torch.inference_mode():
             probabilities = run.average.module.eval()(images).softmax(1)

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from digitnet.doubt import NOT_A_DIGIT
 from digitnet.files import write_atomically
-from digitnet.ink import STRONG
-from digitnet.normalise import fit
+from digitnet.imaging.ink import STRONG
+from digitnet.imaging.normalise import fit
+from digitnet.inference.rejection import NOT_A_DIGIT
 
 TARGET = Path(__file__).resolve().parents[2] / "digitnet" / "weights" / "glyphs.npz"
 FONTS = Path(__file__).with_name("fonts.csv")
@@ -31,7 +31,7 @@ PENS = (1, 5)  # widths in pixels by which strokes grow, since most of these fon
 OTHERS_A_FONT = 24  # of each subset; enough that every letter turns up in several hands
 # Without those that somebody's digit looks like: O o D Q, I i l, Z z, S s, b G, B, g q y, and their like elsewhere.
 OTHERS = Path(__file__).with_name("others.csv")
-# Letters (not numerals) of other scripts, without those that the package's large model read as a digit without doubt.
+# Letters (not numerals) of other scripts, without those that the package's large model read as a digit without rejection.
 SCRIPTS = Path(__file__).with_name("scripts.csv")
 
 Wanted = tuple[str, Path, int, int]  # a character, its font, the pen, the label

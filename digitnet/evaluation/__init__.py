@@ -1,0 +1,1 @@
+"""What a reader answers, compared with the truth."""

@@ -1,0 +1,181 @@
+"""A picture of one digit to what DigitNet was trained on: (28, 28), bright ink on dark, in [0, 1].
+
+MNIST was made so (LeCun et al., 1998): the digit, its aspect kept, scaled into a 20x20 box and placed so that its
+centre of mass falls on the middle of 28x28 pixels. This file is the only home of these numbers; `ink.py` detections the
+digit first.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digitnet.imaging.ink import ALIKE, NEIGHBOURS, SMALL_SIDE, STRONG, Array, Mask, large_ink, small_ink
+from digitnet.results import Box
+
+SIDE = 28
+BOX_SIDE = 20
+VERSION = 1  # of this normalisation; weights remember the one that they were measured with
+
+DETAIL_SIDE = 384  # pixels; ink is searched for at this size at most
+CLOSER_LOOK = 0.3  # a digit smaller than this part of its picture is looked at again, alone
+THINNEST_STROKE = 1.2  # pixels of the 20x20 box; MNIST's own strokes are mostly 2 to 4 wide
+
+
+@dataclass(frozen=True)
+class NormalisedDigit:
+    """A digit as DigitNet sees it.
+
+    Attributes:
+        image: (28, 28) float32 in [0, 1], ink bright on dark.
+        box: where its ink lies, in pixels of the grey picture that was given.
+        strength: how much of the paper's brightness its ink takes away at most, in [0, 1].
+        several: whether other ink in the picture is as much of a digit.
+    """
+
+    image: Array
+    box: Box
+    strength: float
+    several: bool
+
+
+def normalise(grey: Array) -> NormalisedDigit | None:
+    """The most digit-like ink of a picture, normalised; None for a blank picture.
+
+    Args:
+        grey: (H, W) float32 in [0, 1], 1 is white; at least 8x8.
+    """
+    return normalise_stack(grey[np.newaxis])[0]
+
+
+def normalise_stack(greys: Array) -> list[NormalisedDigit | None]:
+    """`normalise` for pictures of one size, (N, H, W); for small ones much quicker than one by one."""
+    if max(greys.shape[1:]) > SMALL_SIDE:
+        return [_normalise_large(grey) for grey in greys]
+    inks, masks, several = small_ink(greys)
+    inked = np.nonzero(masks.any((1, 2)))[0]
+    found: list[NormalisedDigit | None] = [None] * len(greys)
+    if len(inked):
+        masks = np.ascontiguousarray(masks[inked])
+        images = fit(inks[inked], masks)
+        strengths = inks[inked].max((1, 2)).tolist()
+        for index, image, mask, strength in zip(inked.tolist(), images, masks, strengths, strict=True):
+            found[index] = NormalisedDigit(image, Box(*cv2.boundingRect(mask)), strength, bool(several[index]))
+    return found
+
+
+def _normalise_large(grey: Array) -> NormalisedDigit | None:
+    ink, mask, several = _find(grey)
+    if mask is None:
+        return None
+    box = _box(mask, grey.shape)
+    longest = max(box.width, box.height)
+    if longest < CLOSER_LOOK * max(grey.shape):
+        # A small digit in a large picture: look again at its surroundings alone, in full detail.
+        left, top = max(0, box.x - longest), max(0, box.y - longest)
+        around = grey[top : box.y + box.height + longest, left : box.x + box.width + longest]
+        closer_ink, closer_mask, closer_several = _find(around)
+        if closer_mask is not None:
+            ink, mask, several = closer_ink, closer_mask, closer_several
+            box = _box(mask, around.shape)
+            box = Box(box.x + left, box.y + top, box.width, box.height)
+    strength = float(ink[mask > 0].max())
+    return NormalisedDigit(fit(ink[np.newaxis], mask[np.newaxis])[0], box, strength, several)
+
+
+def _find(grey: Array) -> tuple[Array, Mask | None, bool]:
+    """Ink and the digit's mask, at most `DETAIL_SIDE` a side, and whether there are several digits."""
+    height, width = grey.shape
+    reduction = max(height, width) / DETAIL_SIDE
+    if reduction > 1:
+        size = (max(8, round(width / reduction)), max(8, round(height / reduction)))
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+    return large_ink(grey)
+
+
+def _box(mask: Mask, shape: tuple[int, ...]) -> Box:
+    """The mask's bounding box, in pixels of a picture of `shape` (H, W)."""
+    x, y, w, h = cv2.boundingRect(mask)
+    scale_x, scale_y = shape[1] / mask.shape[1], shape[0] / mask.shape[0]
+    return Box(round(x * scale_x), round(y * scale_y), max(1, round(w * scale_x)), max(1, round(h * scale_y)))
+
+
+def fit(inks: Array, masks: Mask) -> Array:
+    """The masked ink as MNIST would hold it, (N, 28, 28) in [0, 1], for `inks` and `masks` (N, H, W)."""
+    count, height, width = inks.shape
+    # Full ink is the upper quartile of the strokes; below it lie their soft edges.
+    levels = np.where(masks > 0, inks, np.float32(2)).reshape(count, -1)
+    levels.sort(axis=1)
+    full = levels[np.arange(count), masks.reshape(count, -1).sum(1, dtype=np.intp) * 3 // 4]
+    framed = np.zeros((count, height + 2, width), np.uint8)  # an empty row on either side keeps the digits apart
+    framed[:, 1:-1] = masks
+    around = cv2.dilate(framed.reshape(-1, width), NEIGHBOURS).reshape(framed.shape)[:, 1:-1]
+    scaled = np.minimum(inks * around / np.maximum(full, 1e-3)[:, None, None], 1)
+    digits = np.zeros((count, BOX_SIDE, BOX_SIDE), np.float32)
+    sizes = []
+    for digit, ink, mask in zip(digits, scaled, masks, strict=True):
+        x, y, w, h = cv2.boundingRect(mask)
+        scale = BOX_SIDE / max(w, h)
+        across, down = max(1, round(w * scale)), max(1, round(h * scale))
+        crop = ink[y : y + h, x : x + w]
+        if scale < 1:
+            crop = _thickened(crop, mask[y : y + h, x : x + w], THINNEST_STROKE / scale)
+        smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        digit[:down, :across] = cv2.resize(crop, (across, down), interpolation=smooth)
+        sizes.append((down, across))
+    np.maximum(digits, 0, out=digits)  # where the cubic interpolation swings below
+    digits /= np.maximum(digits.max((1, 2)), 1e-3)[:, None, None]
+    return centred(digits, sizes)
+
+
+def side_by_side(image: Array) -> list[Array]:
+    """The parts of a normalised image that stand beside each other, each (28, 28) as if it had been alone.
+
+    None where the image is one thing, or one above the other.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((image > STRONG).astype(np.uint8), connectivity=8)
+    tallest = stats[1:, 3].max(initial=1)
+    large = [index for index in range(1, len(stats)) if stats[index, 3] > ALIKE * tallest]
+    large.sort(key=lambda index: int(stats[index, 0]))
+    for left, right in itertools.pairwise(large):
+        if stats[right, 0] < stats[left, 0] + stats[left, 2] // 2:
+            return []
+    masks = [(labels == index).astype(np.uint8) for index in large]
+    return [fit(image[np.newaxis], mask[np.newaxis])[0] for mask in masks]
+
+
+def _thickened(crop: Array, mask: Mask, width: float) -> Array:
+    """The ink with strokes at least `width` pixels wide, or they would fade away in a reduction."""
+    grow = round((width - _stroke_width(mask)) / 2)
+    if grow <= 0:
+        return crop
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
+    return np.asarray(cv2.dilate(crop, kernel), np.float32)
+
+
+def _stroke_width(mask: Mask) -> float:
+    """In pixels: in a stroke of width w, the mean distance to the edge, counted from 1, is about w / 4 + 1 / 2."""
+    framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    distance = cv2.distanceTransform(framed, cv2.DIST_L2, 3)
+    return max(1.0, 4 * float(distance[framed > 0].mean()) - 2)
+
+
+def centred(digits: Array, sizes: list[tuple[int, int]]) -> Array:
+    """The digits on (N, 28, 28), each with its centre of mass at the middle.
+
+    Args:
+        digits: (N, 20, 20), each in the top left corner.
+        sizes: height and width of each, at most 20.
+    """
+    axis = np.arange(BOX_SIDE, dtype=np.float32)
+    mass = np.maximum(digits.sum((1, 2)), 1e-6)
+    centre_y = (digits.sum(2) @ axis / mass).tolist()
+    centre_x = (digits.sum(1) @ axis / mass).tolist()
+    middle = (SIDE - 1) / 2
+    images = np.zeros((len(digits), SIDE, SIDE), np.float32)
+    for image, digit, (height, width), y, x in zip(images, digits, sizes, centre_y, centre_x, strict=True):
+        top = min(max(round(middle - y), 0), SIDE - height)
+        left = min(max(round(middle - x), 0), SIDE - width)
+        image[top : top + height, left : left + width] = digit[:height, :width]
+    return images

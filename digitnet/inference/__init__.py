@@ -1,0 +1,1 @@
+"""A normalised digit to probabilities, and probabilities to an answer."""

@@ -1,0 +1,124 @@
+"""Drawings of what the reader saw: one digit, or a page."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from digitnet.imaging.load import Picture
+from digitnet.imaging.normalise import NormalisedDigit
+from digitnet.reader import Examination
+from digitnet.results import Digit, Page
+
+PANEL = 280  # pixels: ten for one of the 28x28
+MARGIN = 16
+CAPTION = 28
+BAR_LEFT = 26
+LEAST_DRAWN = 640  # pixels; smaller pages are enlarged to about this
+
+BACKGROUND = "#ffffff"
+TEXT = "#1c1c1e"
+SECONDARY = "#6b6b70"
+ACCENT = "#0a64d8"
+TRACK = "#e9e9ee"
+DOUBT = "#c2410c"
+
+
+def draw(examination: Examination) -> Image.Image:
+    """Three panels: the picture with the ink's box, the 28x28 that the network saw, the answer."""
+    normalised, digit = examination.normalised, examination.digit
+    size = (3 * PANEL + 4 * MARGIN, PANEL + CAPTION + 2 * MARGIN)
+    sheet = Image.new("RGB", size, BACKGROUND)
+    pen = ImageDraw.Draw(sheet)
+    columns = [MARGIN + index * (PANEL + MARGIN) for index in range(3)]
+    top = MARGIN + CAPTION
+    pen.text((columns[0], MARGIN), "the picture", fill=SECONDARY, font=_font(15))
+    pen.text((columns[1], MARGIN), "what the network saw", fill=SECONDARY, font=_font(15))
+    pen.text((columns[2], MARGIN), verdict(digit), fill=TEXT, font=_font(15))
+    _draw_picture(sheet, pen, examination.picture, normalised, (columns[0], top))
+    if normalised is None:
+        pen.rectangle((columns[1], top, columns[1] + PANEL - 1, top + PANEL - 1), fill=TRACK)
+        pen.text((columns[1] + PANEL / 2, top + PANEL / 2), digit.reason or "", fill=TEXT, font=_font(22), anchor="mm")
+    else:
+        seen = Image.fromarray((normalised.image * 255).round().astype(np.uint8))
+        sheet.paste(seen.resize((PANEL, PANEL), Image.Resampling.NEAREST), (columns[1], top))
+    _draw_bars(pen, digit, (columns[2], top))
+    return sheet
+
+
+def draw_page(picture: Picture, page: Page) -> Image.Image:
+    """The picture with each digit's box and, above it, what was read there; what is withheld in another colour."""
+    sheet = Image.fromarray((picture.grey * 255).round().astype(np.uint8)).convert("RGB")
+    enlarged = max(1, round(LEAST_DRAWN / max(sheet.size)))
+    sheet = sheet.resize((sheet.width * enlarged, sheet.height * enlarged), Image.Resampling.NEAREST)
+    scale = enlarged / picture.scale
+    pen = ImageDraw.Draw(sheet)
+    for digit in page.digits:
+        if digit.box is None:
+            continue
+        colour = DOUBT if digit.digit is None else ACCENT
+        left, top = digit.box.x * scale, digit.box.y * scale
+        right, bottom = left + digit.box.width * scale, top + digit.box.height * scale
+        width = max(1, round((bottom - top) / 40))
+        pen.rectangle((left - width, top - width, right + width, bottom + width), outline=colour, width=width)
+        font = _font(round(min(max(0.4 * (bottom - top), 12), 48)))
+        mark = "?" if digit.digit is None else str(digit.digit)
+        place = (left, max(top - 2 * width, font.size)) if isinstance(font, ImageFont.FreeTypeFont) else (left, top)
+        pen.text(place, mark, fill=colour, font=font, anchor="lb", stroke_width=2, stroke_fill=BACKGROUND)
+    return sheet
+
+
+def verdict(digit: Digit) -> str:
+    """What is answered, in a few words."""
+    return digit.reason if digit.reason else f"{digit.digit}, {digit.confidence:.1%} sure"
+
+
+def stack(drawings: list[Image.Image]) -> Image.Image:
+    """Several drawings, one below the other."""
+    width = max(drawing.width for drawing in drawings)
+    sheet = Image.new("RGB", (width, sum(drawing.height for drawing in drawings)), BACKGROUND)
+    top = 0
+    for drawing in drawings:
+        sheet.paste(drawing, (0, top))
+        top += drawing.height
+    return sheet
+
+
+def _draw_picture(
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    picture: Picture,
+    normalised: NormalisedDigit | None,
+    corner: tuple[int, int],
+) -> None:
+    shown = Image.fromarray((picture.grey * 255).round().astype(np.uint8))
+    scale = PANEL / max(shown.size)
+    fitted = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
+    left, top = corner[0] + (PANEL - fitted[0]) // 2, corner[1] + (PANEL - fitted[1]) // 2
+    smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    sheet.paste(shown.resize(fitted, smooth), (left, top))
+    pen.rectangle((left - 1, top - 1, left + fitted[0], top + fitted[1]), outline=TRACK)
+    if normalised is not None:
+        box = normalised.box
+        edges = (box.x, box.y, box.x + box.width, box.y + box.height)
+        x0, y0, x1, y1 = (edge * scale for edge in edges)
+        pen.rectangle((left + x0 - 2, top + y0 - 2, left + x1 + 1, top + y1 + 1), outline=ACCENT, width=2)
+
+
+def _draw_bars(pen: ImageDraw.ImageDraw, digit: Digit, corner: tuple[int, int]) -> None:
+    left, top = corner
+    row = PANEL / 10
+    longest = PANEL - BAR_LEFT - 62
+    for value, probability in enumerate(digit.probabilities):
+        best = value == digit.best_guess
+        middle = top + row * (value + 0.5)
+        colour = TEXT if best else SECONDARY
+        pen.text((left, middle), str(value), fill=colour, font=_font(20 if best else 17), anchor="lm")
+        bar = (left + BAR_LEFT, middle - 7, left + BAR_LEFT + longest, middle + 7)
+        pen.rounded_rectangle(bar, radius=3, fill=TRACK)
+        filled = longest * probability
+        if filled >= 1:
+            pen.rounded_rectangle((*bar[:2], bar[0] + filled, bar[3]), radius=3, fill=ACCENT if best else SECONDARY)
+        pen.text((left + PANEL, middle), f"{probability:.1%}", fill=colour, font=_font(15), anchor="rm")
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,1 @@
+"""The web page and the HTTP API. Needs the extra `serve`."""

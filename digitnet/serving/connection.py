@@ -1,0 +1,130 @@
+"""Connections of the server: uvicorn's, with an end to heads that never end and to readers that never read."""
+
+import asyncio
+import re
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from digitnet.serving.guard import SECURITY_HEADERS
+from digitnet.serving.problem import MEDIA_TYPE, Problem
+
+UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
+MAX_WAITING = 8  # requests sent before an earlier one is answered (pipelining), which hardly any client does
+MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or of what stands between two pieces of a body
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that is closed where it keeps the server waiting, or has no end.
+
+    Args:
+        seconds: for the head of a request to arrive, and for the client to read an answer.
+        most: connections at once.
+    """
+
+    def __init__(self, *args: Any, seconds: float, most: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._seconds = seconds
+        self._most = most
+        self._late_head: asyncio.TimerHandle | None = None
+        self._late_reader: asyncio.TimerHandle | None = None
+        self._answered: RequestResponseCycle | None = None  # the request that is being answered
+        self._idle_bytes = 0  # that came since the last piece of a body or end of a head
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        if len(self.connections) > self._most:
+            self._refuse(Problem(503, "too many connections are open; try again in a moment"))
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._late_head, self._late_reader):
+            if timer is not None:
+                timer.cancel()
+        if self._answered is not None:  # of several requests, uvicorn tells only the last one
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            if self._late_head is None:
+                self._await_head()
+            if self._idle_bytes == 0:
+                # An offer of another protocol may be ignored (RFC 9110, 7.8), but httptools would leave out the body.
+                head, end, rest = data.partition(b"\r\n\r\n")
+                data = UPGRADE.sub(b"\r\nignored:", head) + end + rest
+        self._idle_bytes += len(data)
+        super().data_received(data)
+        if self._idle_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(Problem(431, f"the headers are larger than {MAX_HEAD_BYTES // 2**10} KiB; send fewer"))
+
+    def on_headers_complete(self) -> None:
+        self._idle_bytes = 0
+        if self._late_head is not None:
+            self._late_head.cancel()
+            self._late_head = None
+        if len(self.pipeline) >= MAX_WAITING:
+            raise ValueError("too many requests before the first was answered")  # ends the parsing
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._idle_bytes = 0
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._late_reader = self.loop.call_later(self._seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._late_reader is not None:
+            self._late_reader.cancel()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem(400, f"not HTTP as it should be ({msg.rstrip('.')}); use another client"))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _await_head(self) -> None:
+        self._late_head = self.loop.call_later(self._seconds, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        if self._idle_bytes:
+            self._refuse(Problem(408, f"the headers did not arrive within {self._seconds:g} seconds; send them faster"))
+        else:
+            self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Says why, after what else is being said, and closes."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # the request before is whole, so its answer is due
+                cycle.keep_alive = False
+                self.transport.pause_reading()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+        headers = [
+            *self.server_state.default_headers,
+            *SECURITY_HEADERS,
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(problem.body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"connection", b"close"),
+            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+        ]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", problem.body]))
+        self.transport.close()

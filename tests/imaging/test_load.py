@@ -1,0 +1,208 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from helpers import encoded
+from PIL import Image
+
+from digitnet.errors import ImageError, ImageTooLargeError
+from digitnet.imaging import load as picture
+from digitnet.imaging.load import load
+
+
+def as_array(image):
+    return np.asarray(image, np.float32) / 255
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "BMP", "TIFF", "GIF", "WEBP", "JPEG"])
+def test_every_format_is_read_from_a_path_from_bytes_and_from_a_stream(image_format, seven, tmp_path):
+    content = encoded(
+        seven, image_format, **{"WEBP": {"lossless": True}, "JPEG": {"quality": 98}}.get(image_format, {})
+    )
+    path = tmp_path / "seven"
+    path.write_bytes(content)
+    allowed = 0.1 if image_format == "JPEG" else 0.01
+    for source in (path, str(path), content, bytearray(content), io.BytesIO(content)):
+        assert np.abs(load(source).grey - as_array(seven)).max() <= allowed
+
+
+def test_a_pil_image_and_its_array_are_the_same_picture(seven):
+    assert np.array_equal(load(seven).grey, load(np.asarray(seven)).grey)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "I", "F", "YCbCr", "HSV"])
+def test_every_colour_mode_gives_the_same_grey(mode, seven):
+    grey = as_array(seven)
+    if mode in ("I", "F"):
+        converted = Image.fromarray((grey * 65535).astype(np.int32 if mode == "I" else np.float32))
+    elif mode == "I;16":
+        converted = Image.fromarray((grey * 65535).astype(np.uint16))
+    elif mode == "HSV":
+        converted = seven.convert("RGB").convert("HSV")
+    else:
+        converted = seven.convert(mode)
+    assert np.abs(load(converted).grey - grey).max() < 0.02
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_arrays_of_any_depth_use_their_whole_range(bits, seven):
+    deep = (as_array(seven) * (2**bits - 1)).astype(np.uint16)
+    assert np.abs(load(deep).grey - as_array(seven)).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda g: g,
+        lambda g: g[None],
+        lambda g: g[..., None],
+        lambda g: np.stack([g] * 3, -1),
+        lambda g: g > 0.5,
+        lambda g: (g * 255).astype(np.int64),
+        lambda g: g.astype(np.float64),
+        lambda g: np.asfortranarray(g),
+        lambda g: (g * 255).astype(np.uint8)[::1, ::-1][:, ::-1],
+    ],
+)
+def test_arrays_of_every_accepted_shape_and_type_are_the_same_picture(convert, seven):
+    grey = as_array(seven)
+    assert np.abs(load(convert(grey)).grey - grey).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((3, 4, 5, 6)), "shape"),
+        (np.zeros(28), "shape"),
+        (np.zeros((0, 28)), "shape"),
+        (np.zeros((28, 28, 2)), "shape"),
+        (np.full((28, 28), np.nan), "finite"),
+        (np.zeros((28, 28), complex), "complex"),
+        (np.full((28, 28), "a"), "numbers"),
+        (np.zeros((4, 28)), "too small"),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused_by_name(array, words):
+    with pytest.raises(ImageError, match=words):
+        load(array)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright_as_their_exif_says(orientation, seven, tmp_path):
+    tall = Image.new("L", (120, 200), 255)
+    tall.paste(seven, (0, 0))
+    operations = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = tall.transpose(operations[orientation]) if orientation in operations else tall
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    loaded = load(encoded(stored, "PNG", exif=exif))
+    assert (loaded.width, loaded.height) == (120, 200)
+    assert np.abs(loaded.grey - as_array(tall)).max() < 0.01
+
+
+def test_transparent_paper_counts_as_white(seven):
+    ink = Image.new("RGBA", seven.size, (0, 0, 0, 0))
+    red = Image.new("RGBA", seven.size, (200, 0, 0, 255))
+    mask = Image.eval(seven, lambda value: 255 - value)
+    ink.paste(red, (0, 0), mask)
+    ink.paste((0, 90, 0, 255), (0, 60), mask.crop((0, 60, 120, 120)))
+    grey = load(encoded(ink, "PNG")).grey
+    assert grey[0, 0] == 1
+    assert grey[30, 60] < 0.4
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (30, 90, 200)])
+def test_where_only_alpha_carries_the_drawing_alpha_is_the_ink(colour, seven):
+    drawing = Image.new("RGBA", seven.size, (*colour, 0))
+    drawing.putalpha(Image.eval(seven, lambda v: 255 - v))
+    assert np.abs(load(encoded(drawing, "PNG")).grey - as_array(seven)).max() < 0.01
+
+
+def test_the_first_frame_of_an_animation_counts(seven):
+    other = Image.new("L", seven.size, 0)
+    content = encoded(seven, "GIF", save_all=True, append_images=[other])
+    assert np.abs(load(content).grey - as_array(seven)).max() < 0.01
+
+
+def test_a_large_picture_is_reduced_and_remembers_its_size():
+    loaded = load(encoded(Image.new("L", (4000, 3000), 200), "JPEG"))
+    assert (loaded.width, loaded.height) == (4000, 3000)
+    assert max(loaded.grey.shape) <= picture.WORKING_SIDE
+    assert loaded.scale == pytest.approx(4000 / max(loaded.grey.shape))
+
+
+def test_a_very_long_picture_keeps_enough_of_its_short_side():
+    assert min(load(np.zeros((8, 9000), np.uint8)).grey.shape) >= 8
+
+
+def png_header(width, height):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("side", [8_100, 20_000, 100_000])
+def test_too_many_pixels_are_refused_on_the_header_before_anything_is_decoded(side, monkeypatch):
+    def decoded(self):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(Image.Image, "load", decoded)
+    with pytest.raises(ImageTooLargeError, match="million pixels"):
+        load(png_header(side, side), "bomb.png")
+
+
+def test_fifty_megapixels_are_read():
+    content = encoded(Image.new("1", (8160, 6144), 1), "PNG")
+    assert load(content).width == 8160
+
+
+def test_a_file_or_stream_beyond_the_limit_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(picture, "MAX_BYTES", 1000)
+    path = tmp_path / "long.png"
+    path.write_bytes(b"x" * 1001)
+    for source in (path, b"x" * 1001, io.BytesIO(b"x" * 5000)):
+        with pytest.raises(ImageTooLargeError, match="larger than"):
+            load(source)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF", "WEBP", "JPEG", "BMP"])
+def test_a_truncated_file_is_an_error_that_names_it(image_format, seven, tmp_path):
+    content = encoded(seven, image_format)
+    path = tmp_path / "cut.img"
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageError, match=r"cut\.img: .*(truncated|not a picture)"):
+        load(path)
+
+
+@pytest.mark.parametrize("image_format", ["PPM", "ICO", "TGA", "PCX", "EPS", "PDF"])
+def test_formats_outside_the_list_are_refused(image_format, seven):
+    with pytest.raises(ImageError, match="not a picture of a known format"):
+        load(encoded(seven, image_format))
+
+
+def test_what_is_no_picture_at_all_is_an_error_that_names_it(tmp_path):
+    for source, words in (
+        (tmp_path, "cannot be opened"),
+        (tmp_path / "missing.png", "No such file"),
+        ("nul\0l.png", "cannot be opened"),
+        (b"", "not a picture"),
+        (b"hello", "not a picture"),
+        (io.StringIO("text"), "binary mode"),
+        (7, "no picture"),
+    ):
+        with pytest.raises(ImageError, match=words):
+            load(source)

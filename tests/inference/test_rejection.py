@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitnet.errors import UsageError
+from digitnet.inference import rejection as rejection
+from digitnet.inference.rejection import NOT_A_DIGIT, Rejection, Risk
+
+RISKS = (Risk(0.1, 0.2), Risk(0.6, 0.04), Risk(0.9, 0.01), Risk(0.99, 0.0))
+
+
+def answers(**probabilities):
+    """Eleven probabilities: _4=0.6 is that of a 4, none=0.3 that of no digit; what is left is spread over the rest."""
+    given = {NOT_A_DIGIT if name == "none" else int(name[1:]): value for name, value in probabilities.items()}
+    rest = (1 - sum(given.values())) / (11 - len(given))
+    return np.array([given.get(place, rest) for place in range(11)], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("max_error", "threshold"), [(1.0, 0.1), (0.2, 0.1), (0.1, 0.6), (0.04, 0.6), (0.005, 0.99), (0.0, 0.99)]
+)
+def test_the_lowest_confidence_is_chosen_that_keeps_the_error(max_error, threshold):
+    assert rejection.chosen(RISKS, max_error) == Rejection(threshold)
+
+
+def test_a_model_that_is_never_sure_enough_answers_nothing():
+    never = rejection.chosen(RISKS[:3], 0.005)
+    assert never.accepts(answers(_4=1.0)[np.newaxis]) == [False]
+
+
+def test_without_a_largest_error_everything_is_answered():
+    always = rejection.chosen(RISKS, None)
+    assert always.never
+    assert always.accepts(answers(none=0.9)[np.newaxis]) == [True]
+
+
+@pytest.mark.parametrize("max_error", [-0.01, 1.5, float("nan")])
+def test_an_error_that_is_no_fraction_is_refused(max_error):
+    with pytest.raises(UsageError, match="fraction"):
+        rejection.chosen(RISKS, max_error)
+
+
+def test_sureness_is_confidence_with_more_caution_about_what_is_no_digit():
+    assert rejection.score(answers(_4=0.8, _9=0.2)) == pytest.approx(0.8)
+    assert rejection.score(answers(_4=0.8, none=0.2)) == pytest.approx(0.8 / (0.8 + 0.2 * rejection.CAUTION))
+    several = np.stack([answers(_4=0.8, _9=0.2), answers(none=1.0)])
+    assert rejection.score(several).tolist() == pytest.approx([0.8, 0.0])
+
+
+def test_from_the_threshold_upwards_it_is_sure():
+    several = np.stack([answers(_4=0.95, _9=0.05), answers(_4=0.85, _9=0.15), answers(_4=0.95, none=0.05)])
+    assert Rejection(0.9).accepts(several) == [True, False, False]
+
+
+def test_the_reason_names_what_else_it_could_be():
+    assert rejection.reason(answers(_4=0.6, _9=0.3)) == "unsure: 4 or 9"
+    assert rejection.reason(answers(_9=0.6, _4=0.3)) == "unsure: 9 or 4"
+    assert rejection.reason(answers(_4=0.6, none=0.3)) == "not a digit"
+    assert rejection.reason(answers(none=0.95)) == "not a digit"
+    assert rejection.reason(answers(_4=0.6, _9=0.3), strength=0.05) == "too faint"
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1))))
+def test_the_table_survives_the_metadata(rows):
+    risks = tuple(Risk(*row) for row in rows)
+    assert rejection.from_json(rejection.to_json(risks)) == risks
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "[[1]]", '[["a", 1]]'])
+def test_what_is_no_table_is_refused(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - json has its own words
+        rejection.from_json(text)

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from digitnet.inference.rejection import Rejection
+from digitnet.pages.detect import Detection
+from digitnet.pages.fusion import FEATURES, Fusion
+from digitnet.pages.page_reader import PageReader
+from digitnet.synthesis.pages import MadeDigit, MadePage
+from digitnet.training import fusion_calibration as page_calibration
+from digitnet.training.fusion_calibration import matched, risks
+
+
+def detection(left, top, width=20.0, height=30.0, digit=3, score=0.9):
+    scores = np.full(10, 0.01, np.float32)
+    scores[digit] = score
+    return Detection(left, top, left + width, top + height, scores)
+
+
+def test_a_find_is_the_digit_that_it_shares_most_with_and_others_of_it_are_nothing():
+    digits = [MadeDigit(3, 0, 0, 20, 30, 0), MadeDigit(8, 40, 0, 60, 30, 0), MadeDigit(1, 80, 0, 90, 30, 0)]
+    detections = [detection(5, 2), detection(1, 0), detection(41, 2), detection(200, 0), detection(40, 0, height=90)]
+    assert matched(detections, digits) == [None, digits[0], digits[1], None, None]
+
+
+def test_nobody_can_say_what_a_find_of_a_digit_that_is_cut_off_is():
+    cut_off = MadeDigit(None, -10, 0, 10, 30, 0)
+    (truth, other) = matched([detection(-4, 0), detection(40, 0)], [cut_off])
+    assert truth.label is None
+    assert other is None
+
+
+def test_risks_are_the_part_of_what_is_read_that_is_wrong(monkeypatch):
+    """Two sure digits of which one is wrong, and an unsure one that is right, far apart."""
+    page = MadePage(
+        np.full((64, 512), 200, np.uint8),
+        (MadeDigit(3, 0, 0, 20, 30, 0), MadeDigit(5, 200, 0, 220, 30, 0), MadeDigit(3, 400, 0, 420, 30, 0)),
+    )
+    detections = [detection(0, 0, score=0.999), detection(200, 0, score=0.999), detection(400, 0, score=0.8)]
+    monkeypatch.setattr("digitnet.pages.page_reader.detect", lambda session, grey, known: detections)
+    reader = PageReader(None, lambda images: np.full((len(images), 11), 1 / 11, np.float32), Fusion(), Rejection(0.0))
+    table = {round(risk.threshold, 3): risk.error for risk in risks(reader, [page])}
+    assert table[0.1] == pytest.approx(1 / 3)
+    assert table[0.91] == pytest.approx(1 / 2)
+
+
+def test_made_pages_are_the_same_every_time_and_of_several_sizes():
+    one, other = (list(page_calibration.made_pages(None, 10)) for _ in range(2))
+    assert all(np.array_equal(a.picture, b.picture) for a, b in zip(one, other, strict=True))
+    assert len({page.picture.shape for page in one}) == 10
+    assert [len(page.digits) for page in one[3::5]] == [1, 1]
+    assert [len(page.digits) for page in one[4::5]] == [0, 0]  # letters
+
+
+def test_a_photo_is_larger_and_its_digits_are_where_they_were():
+    ink = np.full((64, 96), 220, np.uint8)
+    ink[20:50, 30:50] = 40
+    page = MadePage(ink, (MadeDigit(3, 30, 20, 50, 50, 0),))
+    photo = page_calibration._photo(page, np.random.default_rng(1))
+    (digit,) = photo.digits
+    factor = photo.picture.shape[0] / 64
+    assert factor > 1.2
+    assert digit.bottom - digit.top == pytest.approx(30 * factor, rel=0.05)
+    inside = photo.picture[round(digit.top) : round(digit.bottom), round(digit.left) : round(digit.right)]
+    assert inside.mean() < 60 < 180 < np.median(photo.picture)
+
+
+def test_the_log_odds_are_fitted_to_what_no_straight_line_can_say():
+    """A digit is there where exactly one of two features is large (Minsky and Papert, 1969)."""
+    told = np.random.default_rng(0).normal(size=(2000, FEATURES))
+    there = (told[:, 3] > 0) != (told[:, 8] > 0)
+    fusion = page_calibration._with_log_odds(Fusion(), torch.from_numpy(told), torch.from_numpy(there).double())
+    new = np.random.default_rng(1).normal(size=(500, FEATURES))
+    assert (((fusion.log_odds(new)) > 0) == ((new[:, 3] > 0) != (new[:, 8] > 0))).mean() > 0.85

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+
+from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.training.negatives import add_negatives, drawings, pools, spoil
+
+
+@pytest.fixture
+def batch(mnist_digits):
+    images, labels = mnist_digits
+    return torch.from_numpy(images)[:, None], torch.from_numpy(labels).long()
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_batch_comes_back_as_it_was_with_others_after_it(batch):
+    images, labels = add_negatives(*batch, generator())
+    count = len(batch[0])
+    assert torch.equal(images[:count], batch[0])
+    assert torch.equal(labels[:count], batch[1])
+    added = labels[count:]
+    assert images.shape[1:] == (1, 28, 28)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert 0 < int((added < NOT_A_DIGIT).sum()) < int((added == NOT_A_DIGIT).sum()) < count / 3
+    assert labels.max() == NOT_A_DIGIT
+
+
+def test_the_same_seed_adds_the_same_others_and_another_seed_does_not(batch):
+    one, again, other = (add_negatives(*batch, generator(seed))[0] for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_foreign_digits_are_read_as_what_they_are_labelled(reader):
+    digits, labels, _ = pools()
+    read = reader.predict_normalised(digits[:, 0].float().numpy() / 255)
+    right = np.mean([digit.best_guess == label for digit, label in zip(read, labels.tolist(), strict=True)])
+    assert right > 0.97  # a hundred hands, some of them hard even for people
+
+
+def test_nothing_in_the_pools_is_blank_and_everything_is_normalised():
+    digits, labels, others = pools()
+    assert sorted(set(labels.tolist())) == list(range(10))
+    for pool in (digits, others):
+        assert pool.dtype == torch.uint8
+        assert (pool.flatten(1).max(1).values > 200).all()
+        inked_rows = (pool > 25).any(3).sum(2).flatten()
+        inked_columns = (pool > 25).any(2).sum(2).flatten()
+        assert torch.maximum(inked_rows, inked_columns).float().mean() == pytest.approx(20, abs=1)
+
+
+def test_drawings_are_the_same_for_a_seed_and_differ_from_each_other():
+    one, again, other = drawings(60, 3), drawings(60, 3), drawings(60, 4)
+    assert one.shape == (60, 28, 28)
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert len(np.unique(one.reshape(60, -1), axis=0)) > 50
+
+
+def test_a_spoiled_digit_is_no_longer_the_digit(batch, reader):
+    """The package's model was trained to say so; what matters is that it is not fooled into another digit."""
+    spoiled = spoil(*batch, generator())
+    assert spoiled.shape == batch[0].shape
+    answered = [digit.digit is not None for digit in reader.predict_normalised(spoiled[:, 0].numpy())]
+    assert np.mean(answered) < 0.15
+
+
+def test_a_spoiled_zero_is_not_a_zero_turned(batch):
+    zeros = batch[0][batch[1] == 0]
+    spoiled = spoil(zeros, torch.zeros(len(zeros), dtype=torch.long), generator())
+    turned = zeros.rot90(1, (2, 3))
+    assert not any(torch.equal(one, other) for one, other in zip(spoiled, turned, strict=True))
