@@ -8,6 +8,7 @@
     ├── DataError                      1           500       MNIST missing or damaged
     ├── SaveError                      1           500       a file that cannot be written
     ├── BusyError                      1           503       a file that another run holds
+    ├── CancelledError                 1           503       work that its caller no longer waits for
     └── MissingExtraError              1           500       an optional dependency that is not installed
 
 Each message names the thing, what was found and what to do. The command line and the server translate these in one
@@ -48,6 +49,10 @@ class SaveError(DigitNetError):
 
 
 class BusyError(DigitNetError):
+    http_status = 503
+
+
+class CancelledError(DigitNetError):
     http_status = 503
 
 

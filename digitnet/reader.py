@@ -73,7 +73,7 @@ class Reader:
     ) -> None:
         name, content = _model_bytes(model)
         self._network = OnnxDigitNet(content, name)
-        self._rejection = rejection.chosen(self._network.risks, max_error)
+        self._rejection = rejection.rejection_for(self._network.risks, max_error)
         self._max_error = max_error
         self._detector = Path(PACKAGED_DETECTOR if detector is None else detector)
         if detector is not None:
@@ -159,8 +159,8 @@ class Reader:
         """Made when the first page is read, since loading its network takes longer than reading a digit."""
         content, name = _content(self._detector), str(self._detector)
         max_error = self._max_error
-        alone = rejection.chosen(self._network.risks, None if max_error is None else max_error * ALONE)
-        return PageReader.from_onnx(content, name, self._network.answers, max_error, alone)
+        alone = rejection.rejection_for(self._network.risks, None if max_error is None else max_error * ALONE)
+        return PageReader.from_onnx(content, name, self._network.probabilities, max_error, alone)
 
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
         """A drawing of what the reader saw: the picture with the ink's box, the 28x28, the probabilities as bars."""
@@ -202,7 +202,7 @@ class Reader:
         read: list[Digit] = []
         for start in range(0, len(inked), BATCH):
             batch = inked[start : start + BATCH]
-            answers = self._network.answers(np.stack([normalised.image for normalised in batch]))
+            answers = self._network.probabilities(np.stack([normalised.image for normalised in batch]))
             ten = answers[:, :NOT_A_DIGIT]
             probabilities = (ten / np.maximum(ten.sum(1, keepdims=True), TINY)).tolist()
             sure = self._rejection.accepts(answers)
@@ -224,7 +224,7 @@ class Reader:
     def _several(self, normalised: NormalisedDigit) -> bool:
         """Whether what is no digit as a whole is digits side by side."""
         parts = side_by_side(normalised.image)
-        return len(parts) > 1 and bool((self._network.answers(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
+        return len(parts) > 1 and bool((self._network.probabilities(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
 
 
 def _normalised(pictures: Iterable[Picture]) -> Iterator[NormalisedDigit | None]:

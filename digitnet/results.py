@@ -73,7 +73,9 @@ class Line:
         marks = ["?" if digit.digit is None else str(digit.digit) for digit in self.digits]
         boxes = [digit.box for digit in self.digits]
         return "".join(
-            mark if before is None or here is None or not is_wide_gap(before, here) else f" {mark}"
+            f" {mark}"
+            if before and here and is_wide_gap(here.x - before.x - before.width, before.height, here.height)
+            else mark
             for mark, before, here in zip(marks, [None, *boxes], boxes, strict=False)
         )
 
@@ -88,9 +90,14 @@ class Line:
         }
 
 
-def is_wide_gap(left: Box, right: Box) -> bool:
-    """Whether there is room for a blank between two neighbours of a line."""
-    return right.x - (left.x + left.width) > WIDE_GAP * (left.height + right.height) / 2
+def is_wide_gap(gap: float, left_height: float, right_height: float) -> bool:
+    """Whether the gap between two neighbours of a line is shown as a blank.
+
+    Args:
+        gap: from the right edge of the left digit to the left edge of the right digit, in pixels.
+        left_height, right_height: of the two digits, in pixels.
+    """
+    return gap > WIDE_GAP * (left_height + right_height) / 2
 
 
 def _corners(box: Box | None) -> list[int] | None:

@@ -17,6 +17,8 @@ PACKAGED_MODEL = PACKAGED / "digitnet.onnx"
 LARGE_MODEL = PACKAGED / "large.onnx"
 PACKAGED_DETECTOR = PACKAGED / "detector.onnx"
 
+PROBABILITIES_OUTPUT = "answers"  # its name in the file format
+
 Probabilities = npt.NDArray[np.float32]  # (11,) or (N, 11): probabilities of the ten digits and of "not a digit"
 
 
@@ -38,7 +40,7 @@ class OnnxDigitNet:
 
     Attributes:
         metadata: facts about it, by name: the checksum of its weights, its calibration.
-        risks: how often its answers are wrong (see `rejection.chosen`).
+        risks: how often its answers are wrong (see `rejection.rejection_for`).
 
     Args:
         content: of an .onnx file from `digitnet export`.
@@ -53,9 +55,9 @@ class OnnxDigitNet:
             # One picture is too little work to share out; in bulk, whole batches go to different threads.
             self._session = session(content, threads=1, keep_memory=True)
             metadata = self._session.get_modelmeta().custom_metadata_map
-            self.risks = rejection.from_json(metadata["digitnet.risks"])
+            self.risks = rejection.risks_from_json(metadata["digitnet.risks"])
             of_this_version = metadata["digitnet.normalisation"] == str(NORMALISATION_VERSION)
-            shape = self.answers(np.zeros((1, SIDE, SIDE), np.float32)).shape
+            shape = self.probabilities(np.zeros((1, SIDE, SIDE), np.float32)).shape
         except Exception as error:  # ONNX Runtime has no exception class of its own to catch
             raise ModelError(
                 f"{name}: not a DigitNet in ONNX ({type(error).__name__}); make one with: digitnet export model.pth"
@@ -66,8 +68,8 @@ class OnnxDigitNet:
             key.removeprefix("digitnet."): value for key, value in metadata.items() if key != "digitnet.risks"
         }
 
-    def answers(self, images: npt.NDArray[np.float32]) -> Probabilities:
+    def probabilities(self, images: npt.NDArray[np.float32]) -> Probabilities:
         """Probabilities (N, 11) of the ten digits and of none, for normalised `images` (N, 28, 28)."""
-        (answers,) = self._session.run(["answers"], {"images": images[:, np.newaxis]})
-        found: Probabilities = answers
-        return found
+        (found,) = self._session.run([PROBABILITIES_OUTPUT], {"images": images[:, np.newaxis]})
+        probabilities: Probabilities = found
+        return probabilities

@@ -53,7 +53,7 @@ class PageReader:
     """
 
     session: onnxruntime.InferenceSession
-    answers: Closer
+    probabilities: Closer
     fusion: Fusion
     rejection: Rejection
     alone: Rejection = NEVER_ALONE
@@ -62,7 +62,7 @@ class PageReader:
     def from_onnx(
         cls, content: bytes, name: str, answers: Closer, max_error: float | None, alone: Rejection
     ) -> "PageReader":
-        """Reads with the detector in `content`, doubting as `rejection.chosen` says for `max_error`.
+        """Reads with the detector in `content`, doubting as `rejection.rejection_for` says for `max_error`.
 
         Raises ModelError, calling it `name`, where it is no detector of this version.
         """
@@ -70,7 +70,7 @@ class PageReader:
             session = runtime.session(content)
             metadata = session.get_modelmeta().custom_metadata_map
             fusion = Fusion.from_json(metadata["digitnet.fusion"])
-            risks = rejection.from_json(metadata["digitnet.risks"])
+            risks = rejection.risks_from_json(metadata["digitnet.risks"])
             of_this_version = metadata["digitnet.evening"] == str(CONTRAST_VERSION)
             list(detect_at_one_scale(session, np.zeros((DEEPEST, DEEPEST), np.float32)))
         except Exception as error:  # ONNX Runtime has no exception class of its own to catch
@@ -81,7 +81,7 @@ class PageReader:
             raise ModelError(
                 f"{name}: made for another version of DigitNet; make it anew: digitnet export detector.pth"
             )
-        return cls(session, answers, fusion, rejection.chosen(risks, max_error), alone)
+        return cls(session, answers, fusion, rejection.rejection_for(risks, max_error), alone)
 
     def candidates(self, grey: Grey) -> list[Candidate]:
         """All that may be a digit in a picture (H, W) in [0, 1]."""
@@ -113,7 +113,7 @@ class PageReader:
         known = []
         seen = normalise(grey)
         if seen is not None and not seen.several:
-            answer = self.answers(seen.image[np.newaxis])[0]
+            answer = self.probabilities(seen.image[np.newaxis])[0]
             box = seen.box
             known = [Detection(box.x, box.y, box.x + box.width, box.y + box.height, answer[:NOT_A_DIGIT], alone=True)]
         detections = detect(self.session, grey, known)
@@ -122,7 +122,7 @@ class PageReader:
         images = crops(grey, detections)
         if seen is not None:
             images[[detection.alone for detection in detections]] = seen.image
-        return detections, images, self.answers(images)
+        return detections, images, self.probabilities(images)
 
     def examine(
         self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None

@@ -24,7 +24,7 @@ from numpy.random import Generator
 
 from digitnet.errors import SaveError, UsageError
 from digitnet.files import write_atomically
-from digitnet.results import WIDE_GAP
+from digitnet.results import is_wide_gap
 from digitnet.synthesis.paper import PAPERS, Paper, enlarged, light
 from digitnet.synthesis.skeleton import skeletons
 
@@ -80,10 +80,7 @@ class MadePage:
 
 def _spaced(line: list[MadeDigit]) -> Iterator[str]:
     for before, digit in zip([None, *line], line, strict=False):
-        if (
-            before
-            and digit.left - before.right > WIDE_GAP * (digit.bottom - digit.top + before.bottom - before.top) / 2
-        ):
+        if before and is_wide_gap(digit.left - before.right, before.bottom - before.top, digit.bottom - digit.top):
             yield " "
         yield str(digit.label)
 

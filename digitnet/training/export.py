@@ -82,7 +82,7 @@ def _digitnet_onnx(model: torch.nn.Module, identity: str, data: str | Path | Non
         "temperature": f"{calibration.temperature:.6g}",
         "slope": f"{calibration.slope:.6g}",
         "offset": f"{calibration.offset:.6g}",
-        "risks": rejection.to_json(calibration.risks),
+        "risks": rejection.risks_to_json(calibration.risks),
     }
     count = torch.export.Dim("count")
     calibrated = CalibratedDigitNet(model, calibration)
@@ -98,13 +98,13 @@ def _detector_onnx(model: torch.nn.Module, identity: str, data: str | Path | Non
     proto = _converted(model, torch.zeros(2, 1, 2 * DEEPEST, 3 * DEEPEST), "pages", ["detections"], shapes)
     session = runtime.session(_with_metadata(proto, {}))
     digitnet = OnnxDigitNet(PACKAGED_MODEL.read_bytes(), "the package's model")
-    calibration = calibrate_pages(session, digitnet.answers, data)
+    calibration = calibrate_pages(session, digitnet.probabilities, data)
     metadata = {
         "evening": str(CONTRAST_VERSION),
         "weights": identity,
         "digitnet": digitnet.metadata["weights"],
         "fusion": calibration.fusion.to_json(),
-        "risks": rejection.to_json(calibration.risks),
+        "risks": rejection.risks_to_json(calibration.risks),
     }
     page = normalise_contrast(next(made_pages(data, 1)).picture)[np.newaxis, np.newaxis]
     (found,) = session.run(None, {"pages": page})

@@ -21,16 +21,16 @@ def answers(**probabilities):
     ("max_error", "threshold"), [(1.0, 0.1), (0.2, 0.1), (0.1, 0.6), (0.04, 0.6), (0.005, 0.99), (0.0, 0.99)]
 )
 def test_the_lowest_confidence_is_chosen_that_keeps_the_error(max_error, threshold):
-    assert rejection.chosen(RISKS, max_error) == Rejection(threshold)
+    assert rejection.rejection_for(RISKS, max_error) == Rejection(threshold)
 
 
 def test_a_model_that_is_never_sure_enough_answers_nothing():
-    never = rejection.chosen(RISKS[:3], 0.005)
+    never = rejection.rejection_for(RISKS[:3], 0.005)
     assert never.accepts(answers(_4=1.0)[np.newaxis]) == [False]
 
 
 def test_without_a_largest_error_everything_is_answered():
-    always = rejection.chosen(RISKS, None)
+    always = rejection.rejection_for(RISKS, None)
     assert always.never
     assert always.accepts(answers(none=0.9)[np.newaxis]) == [True]
 
@@ -38,7 +38,7 @@ def test_without_a_largest_error_everything_is_answered():
 @pytest.mark.parametrize("max_error", [-0.01, 1.5, float("nan")])
 def test_an_error_that_is_no_fraction_is_refused(max_error):
     with pytest.raises(UsageError, match="fraction"):
-        rejection.chosen(RISKS, max_error)
+        rejection.rejection_for(RISKS, max_error)
 
 
 def test_sureness_is_confidence_with_more_caution_about_what_is_no_digit():
@@ -64,10 +64,10 @@ def test_the_reason_names_what_else_it_could_be():
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1))))
 def test_the_table_survives_the_metadata(rows):
     risks = tuple(Risk(*row) for row in rows)
-    assert rejection.from_json(rejection.to_json(risks)) == risks
+    assert rejection.risks_from_json(rejection.risks_to_json(risks)) == risks
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "[[1]]", '[["a", 1]]'])
 def test_what_is_no_table_is_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011 - json has its own words
-        rejection.from_json(text)
+        rejection.risks_from_json(text)
