@@ -9,13 +9,14 @@ Importing the package costs nothing: each name is loaded when it is first used.
 
 from typing import TYPE_CHECKING, Any
 
+from digitnet.version import __version__
+
 if TYPE_CHECKING:
     from digitnet.imaging.load import Source
     from digitnet.reader import Reader
     from digitnet.results import Digit, Page
 
-__version__ = "0.1.0"
-__all__ = ["Reader", "predict", "read"]
+__all__ = ["Reader", "__version__", "predict", "read"]
 
 _reader: "Reader | None" = None
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from digitnet import __version__
 from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
 from digitnet.imaging.load import Picture, Source, load
 from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise_pictures
@@ -21,6 +20,7 @@ from digitnet.inference.rejection import DEFAULT_MAX_ERROR, rejection_for
 from digitnet.pages.constraints import constrained
 from digitnet.pages.page_reader import PageExamination, PageReader
 from digitnet.results import Box, Digit, Page
+from digitnet.version import __version__
 
 if TYPE_CHECKING:
     from PIL import Image
