@@ -119,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--width", type=int, default=640, metavar="W", help="of a page in pixels (default: 640)")
     synth.add_argument("--height", type=int, default=480, metavar="H", help="of a page in pixels (default: 480)")
     synth.add_argument("--seed", type=int, default=0, help="the same seed makes the same pages (default: 0)")
-    synth.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
+    synth.add_argument(
+        "--data", type=Path, metavar="DIR", help="a folder with MNIST/raw (default: the project's copy, or a download)"
+    )
 
     export = commands.add_parser("export", help="write a model.pth as ONNX (needs the extra 'train')")
     export.set_defaults(run=_export)

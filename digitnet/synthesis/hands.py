@@ -12,7 +12,7 @@ from numpy.random import Generator
 from digitnet.synthesis.paper import Array
 from digitnet.synthesis.skeleton import skeletons
 
-Bytes = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 SOURCE_SIDE = 28  # pixels; side of the digits and letters that pages are written with
 FINE = 2  # digits are thinned to lines at this many times their size
@@ -80,7 +80,7 @@ class Patch:
         return len(self.ink[0])
 
 
-def handwritten(source: Bytes, hand: Hand) -> Patch:
+def handwritten(source: Pixels, hand: Hand) -> Patch:
     """A digit or letter of the source, written in a hand.
 
     Args:
@@ -116,7 +116,7 @@ def handwritten(source: Bytes, hand: Hand) -> Patch:
     return _cropped(np.clip((ink - threshold) * max(1.2, 0.7 * scale) + 0.5, 0, 1))
 
 
-def thinned(digits: Bytes) -> Bytes:
+def thinned(digits: Pixels) -> Pixels:
     """Each of `digits` (N, 28, 28), thinned to lines, (N, 56, 56)."""
     side = FINE * SOURCE_SIDE
     large = [cv2.resize(digit, (side, side), interpolation=cv2.INTER_CUBIC) for digit in digits]

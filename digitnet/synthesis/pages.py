@@ -19,7 +19,7 @@ from numpy.random import Generator
 
 from digitnet.errors import UsageError
 from digitnet.results import is_wide_gap
-from digitnet.synthesis.hands import Bytes, Hand, Patch, handwritten, random_hand, thinned
+from digitnet.synthesis.hands import Hand, Patch, Pixels, handwritten, random_hand, thinned
 from digitnet.synthesis.paper import PAPERS, Paper, enlarged, light
 from digitnet.synthesis.sheets import MadeDigit, Sheet
 
@@ -34,7 +34,7 @@ TOUCHING = 0.12  # of the numbers are written with each digit touching the next
 class MadePage:
     """A picture (height, width), grey, in bytes, and its digits, line by line, from left to right."""
 
-    picture: Bytes
+    picture: Pixels
     digits: tuple[MadeDigit, ...]
 
     @property
@@ -59,9 +59,9 @@ class PageMaker:
 
     def __init__(
         self,
-        digits: Bytes,
+        digits: Pixels,
         labels: npt.NDArray[np.integer],
-        negatives: Bytes,
+        negatives: Pixels,
         papers: Mapping[str, Paper] | None = None,
     ) -> None:
         self.digits = digits
@@ -207,7 +207,7 @@ class PageMaker:
             index = int(rng.choice(alike))
         return handwritten(pool[index], hand), int(self.labels[index])
 
-    def _photographed(self, sheet: Sheet, rng: Generator, depth: float | None = None) -> Bytes:
+    def _photographed(self, sheet: Sheet, rng: Generator, depth: float | None = None) -> Pixels:
         """A photo (height, width) of the sheet on a random paper, where full ink absorbs `depth` of the light."""
         paper = self.papers[rng.integers(len(self.papers))](sheet.height, sheet.width, rng)
         ink = np.minimum(sheet.ink, 1)

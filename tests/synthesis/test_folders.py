@@ -27,12 +27,12 @@ def test_written_pages_come_with_their_texts_and_boxes(maker, tmp_path):
     ("pages", "height", "width", "seed"),
     [(0, 100, 100, 0), (3, 10, 100, 0), (3, 100, 31, 0), (1, 100, 10**5, 0), (1, 100, 100, -1)],
 )
-def test_pages_that_cannot_be_are_refused(maker, tmp_path, pages, height, width, seed):
+def test_impossible_pages_are_refused(maker, tmp_path, pages, height, width, seed):
     with pytest.raises(UsageError, match=f"{width}x{height}" if seed >= 0 else "seed of -1"):
         write_pages(maker, tmp_path, pages, height, width, seed=seed)
 
 
-def test_a_folder_that_holds_something_is_left_as_it_is(maker, tmp_path):
+def test_a_folder_that_is_not_empty_stays_as_it_is(maker, tmp_path):
     labels = tmp_path / "labels.csv"
     labels.write_text("file,label\nmine.png,7\n")
     with pytest.raises(UsageError, match="is not empty"):

@@ -14,7 +14,7 @@ def contrast(page, digit):
     return page.picture[int(digit.top) : int(digit.bottom), int(digit.left) : int(digit.right)].astype(float).std()
 
 
-def test_the_same_seed_makes_the_same_page_and_another_another(maker):
+def test_a_seed_always_makes_the_same_page_and_another_seed_another_page(maker):
     first, same, other = (maker.page(np.random.default_rng(seed)) for seed in (4, 4, 5))
     assert (first.picture == same.picture).all()
     assert first.digits == same.digits
@@ -37,7 +37,7 @@ def test_a_page_has_the_size_asked_for_and_its_digits_lie_on_it(maker, size):
             assert (digit.label is not None) == (part >= CUT_OFF)
 
 
-def test_pages_hold_many_digits_few_and_none_and_of_all_sizes(maker):
+def test_pages_hold_many_few_or_no_digits_of_all_sizes(maker):
     rng = np.random.default_rng(2)
     pages = [maker.page(rng) for _ in range(150)]
     counts = [len(page.digits) for page in pages]
@@ -49,7 +49,7 @@ def test_pages_hold_many_digits_few_and_none_and_of_all_sizes(maker):
     assert {digit.label for page in pages for digit in page.digits} == {None, *range(10)}
 
 
-def test_where_a_digit_is_said_to_be_there_is_ink(maker):
+def test_there_is_ink_in_the_box_of_a_digit(maker):
     rng = np.random.default_rng(3)
     clean = PageMaker(maker.digits, maker.labels, maker.negatives[:0], {"plain": PAPERS["plain"]})
     pages = [clean.number(rng, 4) for _ in range(20)]
@@ -59,7 +59,7 @@ def test_where_a_digit_is_said_to_be_there_is_ink(maker):
 
 
 @pytest.mark.parametrize("touching", [False, True])
-def test_a_number_has_its_length_and_its_digits_touch_or_do_not(maker, touching):
+def test_a_number_has_the_length_asked_for_and_its_digits_touch_only_when_asked(maker, touching):
     rng = np.random.default_rng(6)
     for length in (1, 2, 5, 20):
         page = maker.number(rng, length, touching=touching)
@@ -69,7 +69,7 @@ def test_a_number_has_its_length_and_its_digits_touch_or_do_not(maker, touching)
             assert (right.left <= left.right + 1) == touching
 
 
-def test_the_text_has_a_line_a_line_and_blanks_where_gaps_are_wide():
+def test_the_text_of_a_page_has_its_lines_and_a_blank_for_each_wide_gap():
     digits = (
         MadeDigit(4, 0, 0, 9, 9, line=0),
         MadeDigit(2, 15, 0, 19, 9, line=0),
@@ -81,7 +81,7 @@ def test_the_text_has_a_line_a_line_and_blanks_where_gaps_are_wide():
     assert MadePage(np.zeros((40, 80), np.uint8), digits).text == "42 7\n1 1"
 
 
-def test_a_maker_without_zeros_makes_pages_all_the_same(maker):
+def test_a_maker_without_zeros_makes_pages_without_zeros(maker):
     other = maker.labels != 0
     without = PageMaker(maker.digits[other], maker.labels[other], maker.negatives)
     rng = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_a_maker_without_zeros_makes_pages_all_the_same(maker):
     assert labels == {None, *range(1, 10)}
 
 
-def test_a_text_is_written_as_it_is_given(maker):
+def test_a_given_text_is_written(maker):
     page = maker.text(np.random.default_rng(3), "0171 23\n\n5 5")
     assert page.text == "0171 23\n5 5"
     assert {digit.line for digit in page.digits} == {0, 2}
