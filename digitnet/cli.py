@@ -122,17 +122,19 @@ def _parser() -> argparse.ArgumentParser:
     training.add_arguments(train)
 
     synth = commands.add_parser(
-        "synth", help="make pages of numbers in MNIST's training digits (needs the extra 'train')"
+        "synth", help="make pages of numbers from MNIST's training digits (needs the extra 'train')"
     )
     synth.set_defaults(run=_synth)
     synth.add_argument(
-        "folder", type=Path, metavar="DIR", help="a new folder for page-0000.png, ..., labels.csv, pages.jsonl"
+        "folder", type=Path, metavar="DIR", help="a new folder for page-0000.png, ..., labels.csv and pages.jsonl"
     )
-    synth.add_argument("--pages", type=int, default=100, metavar="N", help="how many (default: 100)")
-    synth.add_argument("--width", type=int, default=640, metavar="W", help="in pixels (default: 640)")
-    synth.add_argument("--height", type=int, default=480, metavar="H", help="in pixels (default: 480)")
+    synth.add_argument("--pages", type=int, default=100, metavar="N", help="how many pages (default: 100)")
+    synth.add_argument("--width", type=int, default=640, metavar="W", help="of a page in pixels (default: 640)")
+    synth.add_argument("--height", type=int, default=480, metavar="H", help="of a page in pixels (default: 480)")
     synth.add_argument("--seed", type=int, default=0, help="the same seed makes the same pages (default: 0)")
-    synth.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
+    synth.add_argument(
+        "--data", type=Path, metavar="DIR", help="a folder with MNIST/raw (default: the project's copy, or a download)"
+    )
 
     export = commands.add_parser("export", help="write a model.pth as ONNX (needs the extra 'train')")
     export.set_defaults(run=_export)
@@ -406,7 +408,7 @@ def _sheets(path: Path | None) -> "Sheets | None":
 
 
 def _synth(options: argparse.Namespace) -> int:
-    from digitnet.synthesis.pages import check_request, write_pages
+    from digitnet.synthesis.folders import check_request, write_pages
 
     size = options.pages, options.height, options.width
     check_request(options.folder, *size, options.seed)
