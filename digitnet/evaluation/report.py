@@ -32,6 +32,7 @@ from digitnet.inference.rejection import NOT_A_DIGIT
 
 MOST_SHOWN = 60  # pictures of one kind in one set
 COLUMNS = ("set", "pictures", "right", "answered", "wrong among answered", "calibration error", "non-digits rejected")
+PAGE_COLUMN = "digit error rate"  # the last one, where a set holds pages
 SCALES = (0.002, 0.004, 0.008, 0.02, 0.04, 0.08, 0.2, 0.4, 0.8, 1.0)  # where an axis of error rates may end
 
 # These facts hold for the models that the project trains itself; `about` can replace them.
@@ -52,7 +53,7 @@ def write(folder: Path, sets: Sequence[LabelledPredictions | LabelledPages], abo
     """
     sections = [_pages(of) if isinstance(of, LabelledPages) else _digits(of) for of in sets]
     metrics = [section["metrics"] for section in sections]
-    summary = {"has_pages": any(isinstance(of, LabelledPages) for of in sets), **_summary(metrics)}
+    summary = _summary(metrics)
     content = {"about": about, "sets": [asdict(of) for of in metrics]}
     page, card = _environment(), _environment(finalize=_markdown)
     texts = {
@@ -85,25 +86,20 @@ def _environment(**options: Any) -> jinja2.Environment:
 
 
 def _summary(metrics: Sequence[Metrics | PageMetrics]) -> dict[str, Any]:
-    """`columns`, and `rows` with a row for each set; all cells are plain text."""
-    rows = [
-        [
-            of.name,
-            f"{of.accuracy.total + (0 if isinstance(of, PageMetrics) else of.rejected.total):,}",
-            _with_interval(of.accuracy),
-            _percent(of.answered.fraction),
-            _percent(of.wrong_answers.fraction),
-            *(
-                ("-", "-", _percent(of.digit_error_rate))
-                if isinstance(of, PageMetrics)
-                else (_percent(of.calibration.error), _with_interval(of.rejected), "-")
-            ),
-        ]
-        for of in metrics
-    ]
-    if any(isinstance(of, PageMetrics) for of in metrics):
-        return {"columns": [*COLUMNS, "digit error rate"], "rows": rows}
-    return {"columns": COLUMNS, "rows": [row[:-1] for row in rows]}
+    """The table of all sets: `columns`, and `rows` with a row for each set; all cells are plain text."""
+    rows = []
+    for of in metrics:
+        total, special = of.accuracy.total, ["-", "-"]
+        if isinstance(of, Metrics):
+            total += of.rejected.total
+            special = [_percent(of.calibration.error), _with_interval(of.rejected)]
+        shares = _with_interval(of.accuracy), _percent(of.answered.fraction), _percent(of.wrong_answers.fraction)
+        rows.append([of.name, f"{total:,}", *shares, *special])
+    has_pages = any(isinstance(of, PageMetrics) for of in metrics)
+    if has_pages:
+        for of, row in zip(metrics, rows, strict=True):
+            row.append(_percent(of.digit_error_rate) if isinstance(of, PageMetrics) else "-")
+    return {"has_pages": has_pages, "columns": [*COLUMNS, *[PAGE_COLUMN] * has_pages], "rows": rows}
 
 
 def _digits(predictions: LabelledPredictions) -> dict[str, Any]:
