@@ -21,14 +21,14 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from digitnet import __version__
 from digitnet import main as training
-from digitnet.errors import DigitNetError, ImageError, MissingExtraError, UsageError
+from digitnet.errors import DataError, DigitNetError, ImageError, MissingExtraError, UsageError
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR
 from digitnet.pages.constraints import CHECKS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from digitnet.evaluation.metrics import Metrics
+    from digitnet.evaluation.comparison import Labelled
     from digitnet.inference.drawing import Sheets
     from digitnet.reader import Examination, Reader
     from digitnet.results import Digit, Page
@@ -106,16 +106,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_detector_argument(serve)
     _add_reader_arguments(serve)
 
-    test = commands.add_parser("test", help="how well a model reads MNIST's test set and your own labelled pictures")
+    test = commands.add_parser("test", help="score a model on MNIST's test set and on your own labelled pictures")
     test.set_defaults(run=_test)
     _add_reader_arguments(test)
-    test.add_argument("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders with a labels.csv")
+    _add_detector_argument(test)
+    _add_data_argument(test)
     test.add_argument("--report", type=Path, metavar="DIR", help="write a page, metrics.json and MODEL_CARD.md there")
 
-    compare = commands.add_parser("compare", help="two models on the same pictures, with a paired test")
+    compare = commands.add_parser("compare", help="compare two models on the same pictures, with a paired test")
     compare.set_defaults(run=_compare)
     compare.add_argument("models", nargs=2, metavar="MODEL", help=f"two models; {MODEL_HELP}")
-    compare.add_argument("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders with a labels.csv")
+    _add_data_argument(compare)
 
     train = commands.add_parser("train", help="train on MNIST until interrupted (needs the extra 'train')")
     train.set_defaults(run=training.run)
@@ -172,6 +173,17 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_detector_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector", "--locator", metavar="FILE", help="your own network that finds digits, an .onnx file"
+    )
+
+
+def _add_data_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders with a labels.csv: columns file and label (a digit, or the word none), or file and text (pages)",
     )
 
 
@@ -323,48 +335,66 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _test(options: argparse.Namespace) -> int:
-    from digitnet.evaluation import labelled, report
-    from digitnet.evaluation.metrics import compute_metrics
+    from digitnet.evaluation.summary import describe
     from digitnet.reader import LARGE
 
     reader = _reader(options)
-    sets = [labelled.mnist_test_set(reader), *(labelled.folder(reader, path) for path in options.data)]
-    for answers in sets:
-        print(_figures(compute_metrics(answers)), flush=True)
+    sets = [of for (of,) in _labelled([reader], options.data)]
+    for of in sets:
+        print(describe(of), flush=True)
     if options.report:
+        from digitnet.evaluation import report  # here, since most runs write none and need not wait for Jinja2
+
         own = {"training data": "Not recorded in the model.", "protocol": "Not recorded in the model."}
         report.write(options.report, sets, reader.about | ({} if options.model in (None, LARGE) else own))
         print(f"The report is in {options.report / 'index.html'}", file=sys.stderr)
-    return 0
+    return _exit_code(sets)
 
 
-def _figures(metrics: "Metrics") -> str:
-    """One set's figures in a line."""
-    parts = []
-    if metrics.accuracy.fraction is not None:
-        accuracy, answered, wrong = metrics.accuracy, metrics.answered, metrics.wrong_answers
-        parts = [
-            f"{accuracy.fraction:.2%} right (95 % interval {accuracy.low:.2%} to {accuracy.high:.2%})",
-            f"{answered.fraction:.2%} answered",
-            f"{wrong.fraction or 0:.2%} of the answers wrong",
-            f"calibration error {metrics.calibration.error or 0:.2%}",
-        ]
-    if metrics.rejected.fraction is not None:
-        parts.append(f"{metrics.rejected.fraction:.2%} of {metrics.rejected.total:,} non-digits rejected")
-    return f"{metrics.name}: {', '.join(parts) or 'no pictures'}"
+def _labelled(readers: "list[Reader]", folders: list[Path]) -> "list[list[Labelled]]":
+    """Each set as each reader reads it: MNIST's test set, then the folders. With folders, MNIST may be missing."""
+    from tqdm import tqdm
+
+    from digitnet.evaluation import labelled
+
+    def told(error: ImageError) -> None:
+        tqdm.write(f"digitnet: {error}", file=sys.stderr)
+
+    for path in folders:
+        labelled.labels(path)  # a mistake in any table should be found before the long work begins
+    # The same pictures are unreadable for every reader, so only the first one reports them.
+    sets = [
+        [labelled.folder(reader, path, told if reader is readers[0] else lambda _: None) for reader in readers]
+        for path in folders
+    ]
+    try:
+        return [[labelled.mnist_test_set(reader) for reader in readers], *sets]
+    except (DataError, MissingExtraError) as error:
+        if not folders:
+            raise
+        print(f"digitnet: MNIST's test set was left out: {error}", file=sys.stderr)
+        return sets
+
+
+def _exit_code(sets: "Iterable[Labelled]") -> int:
+    """1 where pictures could not be read; says how many."""
+    failed = sum(of.unreadable for of in sets)
+    if failed:
+        print(f"digitnet: {failed:,} {'picture' if failed == 1 else 'pictures'} could not be read", file=sys.stderr)
+    return ImageError.exit_code if failed else 0
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from digitnet.evaluation import labelled, report
+    from digitnet.evaluation.summary import compare
     from digitnet.reader import Reader
 
-    readers = [Reader(model, max_error=None) for model in options.models]
-    sets = [[labelled.mnist_test_set(reader) for reader in readers]]
-    sets += [[labelled.folder(reader, path) for reader in readers] for path in options.data]
-    for one, other in sets:
-        print(f"{one.name}:")
-        print(report.compare(replace(one, name=options.models[0]), replace(other, name=options.models[1])), flush=True)
-    return 0
+    sets = _labelled([Reader(model, max_error=None) for model in options.models], options.data)
+    for of_models in sets:
+        print(f"{of_models[0].name}:")
+        print(
+            compare(*(replace(of, name=name) for of, name in zip(of_models, options.models, strict=True))), flush=True
+        )
+    return _exit_code(of for of, _ in sets)
 
 
 def _sentence(name: str, digit: "Digit") -> str:

@@ -149,30 +149,6 @@ def test_the_user_sets_the_trade_between_answers_and_errors(tmp_path, capsys):
     assert answers[2]["digit"] == answers[0]["best_guess"]
 
 
-def test_test_says_how_well_a_model_reads_and_writes_the_report(tmp_path, capsys):
-    assert cli.main(["test", "--data", str(SAMPLES), "--report", str(tmp_path / "report")]) == 0
-    captured = capsys.readouterr()
-    mnist, samples = captured.out.splitlines()
-    assert mnist.startswith("MNIST test set: 99.")
-    assert samples.startswith("samples: 100.00% right")
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
-        "MODEL_CARD.md",
-        "index.html",
-        "metrics.json",
-    ]
-    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
-    assert [measured["name"] for measured in metrics["sets"]] == ["MNIST test set", "samples"]
-    assert "weights" in metrics["about"]
-
-
-def test_compare_pairs_two_models_on_the_same_pictures(capsys):
-    packaged = str(ROOT / "digitnet" / "weights" / "digitnet.onnx")
-    assert cli.main(["compare", packaged, packaged, "--data", str(SAMPLES)]) == 0
-    output = capsys.readouterr().out
-    assert output.count("difference") == 2
-    assert output.count("p = 1 ") == 2
-
-
 def test_synth_writes_pages_the_same_for_the_same_seed(tmp_path):
     for name in ("one", "two"):
         folder = tmp_path / "new" / name
