@@ -103,7 +103,8 @@ def page() -> str:
     versions = record.read("latency")["versions"]
     results = {"mnist": "mnist_best"}  # where the file is called otherwise than its benchmark
     machines = "\n".join(
-        f"- `{name}`: {record.read(results.get(name, name))['machine']}" for name in dict.fromkeys(row[2] for row in rows)
+        f"- `{name}`: {record.read(results.get(name, name))['machine']}"
+        for name in dict.fromkeys(row[2] for row in rows)
     )
     known = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
     return f"{INTRODUCTION}{table(rows)}\n## Machines and versions\n\n{machines}\n\nVersions: {known}.\n"
