@@ -2,7 +2,8 @@
 
 Blocks marked `sh` are run line by line, with the programs of `make` on the path. `python` blocks are run as scripts.
 Other blocks (for Windows, for output, for long trainings) are not run. A command that trains without an end is
-interrupted after a while. It must then end with exit code 130, as it promises.
+interrupted after a while. It must then end with exit code 130, as it promises. A command that stands on several pages
+is run once.
 
 The examples read `seven.jpg`, the reader's own photo. One of the samples takes its place here.
 """
@@ -20,28 +21,34 @@ PAGES = ("README.md", "docs/index.md", "docs/getting-started.md", "docs/training
 ENDLESS = {"python main.py": 30}  # seconds before Ctrl-C
 ELSEWHERE = {"make test", "make docs"}  # .ci/run runs them anyway
 LIMIT = 600  # seconds for a command
+MADE = ("pages", "report")  # folders that the examples make anew
 STAND_IN = ROOT / "samples" / "chalk-7.jpg"
 
 
 def main() -> None:
     # These pages first and in this order: what they train, the others use.
     others = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
-    photo = ROOT / "seven.jpg"
+    photo, done = ROOT / "seven.jpg", set[str]()
     shutil.copy(STAND_IN, photo)
+    for folder in MADE:
+        shutil.rmtree(ROOT / folder, ignore_errors=True)
     try:
         for page in dict.fromkeys((*PAGES, *others)):
-            run_page(page)
+            run_page(page, done)
     finally:
         photo.unlink()
 
 
-def run_page(page: str) -> None:
+def run_page(page: str, done: set[str]) -> None:
+    """Runs what `done` does not have yet, and adds it."""
     for kind, block in re.findall(r"^```(sh|python)\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE):
         commands = [[sys.executable, "-c", block]] if kind == "python" else block.splitlines()
         for command in commands:
             shown = "a Python example" if kind == "python" else command.split("#")[0].strip()
-            if not shown or shown in ELSEWHERE:
+            key = block if kind == "python" else shown
+            if not shown or shown in ELSEWHERE or key in done:
                 continue
+            done.add(key)
             print(f"{page}: {shown}", flush=True)
             # "exec" lets the signal reach the program, and its exit code reach us, without a shell between.
             code, expected = run(f"exec {command}" if shown in ENDLESS else command, ENDLESS.get(shown))
