@@ -12,14 +12,13 @@ import record
 README = record.ROOT / "README.md"
 PAGE = record.ROOT / "docs" / "figures.md"
 BEGIN, END = "<!-- figures: written by benchmarks/figures.py -->\n", "<!-- end of figures -->\n"
-HEAD = ["| what | figure | command |", "|---|---|---|"]
 DIGITS, PAGES = "other people's digits", "other people's pages"
 INTRODUCTION = """# Figures
 
 <!-- This page is written by benchmarks/figures.py: run `make figures`. -->
 
-The benchmark in the last column measured the figure and wrote it to `benchmarks/results`. `make figures` makes this
-page from these files, and a test compares the two.
+`python benchmarks/NAME.py`, with the name in the last column, measured the figure and wrote it to `benchmarks/results`.
+`make figures` makes this page from these files, and a test compares the two.
 
 How to read the table:
 
@@ -41,20 +40,27 @@ def main() -> None:
     readme = README.read_text()
     head, rest = readme.split(BEGIN)
     _, tail = rest.split(END)
-    after = {README: head + BEGIN + table(headlines()) + END + tail, PAGE: page()}
+    after = {
+        README: head
+        + BEGIN
+        + table("command", [(what, figure, _command(name)) for what, figure, name in headlines()])
+        + END
+        + tail,
+        PAGE: page(),
+    }
     if arguments.check:
         sys.exit(any(not path.exists() or path.read_text() != text for path, text in after.items()))
     for path, text in after.items():
         path.write_text(text)
 
 
-def table(rows: list[Row]) -> str:
-    lines = [f"| {what} | {figure} | `{_command(name)}` |" for what, figure, name in rows]
-    return "\n".join([*HEAD, *lines, ""])
+def table(source: str, rows: list[Row]) -> str:
+    lines = [f"| {what} | {figure} | `{measured_by}` |" for what, figure, measured_by in rows]
+    return "\n".join([f"| what | figure | {source} |", "|---|---|---|", *lines, ""])
 
 
 def _command(name: str) -> str:
-    arguments = {"accuracy": "DIR", "pages": "DIR...", "against_rapidocr": "MULTI SINGLE", "mnist": "--recipe best"}
+    arguments = {"accuracy": "DIR", "against_rapidocr": "MULTI SINGLE"}
     return " ".join(filter(None, ("python", f"benchmarks/{name}.py", arguments.get(name))))
 
 
@@ -107,7 +113,7 @@ def page() -> str:
         for name in dict.fromkeys(row[2] for row in rows)
     )
     known = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
-    return f"{INTRODUCTION}{table(rows)}\n## Machines and versions\n\n{machines}\n\nVersions: {known}.\n"
+    return f"{INTRODUCTION}{table('benchmark', rows)}\n## Machines and versions\n\n{machines}\n\nVersions: {known}.\n"
 
 
 def reading_rows() -> list[Row]:
