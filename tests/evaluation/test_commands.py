@@ -9,7 +9,8 @@ from helpers import ROOT, run_python
 from digitnet import cli
 from digitnet.errors import DataError
 from digitnet.evaluation.metrics import LabelledPredictions
-from digitnet.synthesis.pages import PageMaker, write_pages
+from digitnet.synthesis.folders import write_pages
+from digitnet.synthesis.pages import PageMaker
 
 SAMPLES = ROOT / "samples"
 BARE = (
