@@ -5,8 +5,8 @@
 fonts.csv lists handwriting fonts with digits and letters. negatives.csv lists the letters and signs to draw from them.
 scripts.csv lists fonts of other scripts, with their letters. Each font is @fontsource/NAME on npm: run
 `npm pack @fontsource/NAME@VERSION` and unpack the file. All are under the SIL Open Font License 1.1. Every glyph is
-normalised like any picture, (28, 28) in bytes. Its label is 0 to 9, or 10 for a letter or sign that nobody would read as
-a digit.
+normalised like any picture, (28, 28) in bytes. Its label is 0 to 9, or 10 for a letter or sign that nobody would read
+as a digit.
 """
 
 import argparse

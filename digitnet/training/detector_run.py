@@ -101,7 +101,7 @@ class DetectorRun(TrainingRun):
         return pages.contiguous(memory_format=torch.channels_last), (heat, counted, centres)
 
     def loss(self, detector_maps: Tensor, targets: Targets, pages: Tensor) -> Tensor:
-        return detector_loss(detector_maps.float(), *targets)
+        return detector_loss(detector_maps, *targets)
 
     def before_step(self, loss: Tensor) -> None:
         super().before_step(loss)
