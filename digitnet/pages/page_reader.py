@@ -125,7 +125,11 @@ class PageReader:
         return detections, images, self.probabilities(images)
 
     def examine(
-        self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None
+        self,
+        picture: Picture,
+        constraint: Constraint | None = None,
+        lines: int | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> PageExamination:
         """The page in a picture, together with what led to it.
 
