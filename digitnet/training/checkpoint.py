@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from digitnet.errors import ModelError
 from digitnet.files import checksum, write_atomically
 from digitnet.model import DigitNet
-from digitnet.train import TrainingRun
+from digitnet.training.run import TrainingRun
 
 VERSION = 1
 ZIP_MAGIC, PICKLE_MAGIC = b"PK", b"\x80"  # of PyTorch's format, and of its older one
@@ -84,7 +84,7 @@ class Checkpoint:
                 f"{self.training_path}: a run of the recipe {recipe!r}, not {run.recipe.name!r}; "
                 "go on with that recipe, or choose another file"
             )
-        if training and training["run"].get("teachers", run.distilled_from) != run.distilled_from:
+        if training and training["run"].get("teachers", run.teacher_checksums) != run.teacher_checksums:
             raise ModelError(
                 f"{self.training_path}: a run with other teachers; give those that it began with, in the same order, "
                 "or choose another file"
