@@ -33,10 +33,10 @@ from digitnet.pages.detect import (
 )
 from digitnet.results import Evaluation
 from digitnet.synthesis.pages import MadePage, PageMaker
-from digitnet.train import TrainingRun
 from digitnet.training.augment import Chance, vary_shape
 from digitnet.training.detector import Detector
 from digitnet.training.negatives import held_out_glyphs, pools
+from digitnet.training.run import TrainingRun
 
 BATCH = 16  # pages
 PAGES = 400 * BATCH  # a cycle
@@ -91,15 +91,18 @@ class DetectorRun(TrainingRun):
     def evaluate(self, loader: "DataLoader[Any]") -> Evaluation:
         return evaluate(self.average.module, loader, self.device)
 
-    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
-        """Of normalise_contrast pages (N, 1, H, W) and their targets, one batch dimension before each."""
-        pages, heat, counted, centres = (part.to(self.device) for part in batch)
-        answer = self.answer(pages.contiguous(memory_format=torch.channels_last))  # (N, 14, H/4, W/4)
-        return loss(answer, heat, counted, centres)
+    def prepare(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+        """Pages (N, 1, H, W) with normalised contrast, and their targets, one batch dimension before each."""
+        pages, *targets = (tensor.to(self.device) for tensor in batch)
+        return pages.contiguous(memory_format=torch.channels_last), tuple(targets)
 
-    def update(self, loss: float) -> None:
+    def loss(self, outputs: Tensor, targets: Any, images: Tensor) -> Tensor:
+        """Of the network's maps (N, 14, H/4, W/4) against the targets."""
+        return loss(outputs, *targets)
+
+    def before_step(self, loss: Tensor) -> None:
+        super().before_step(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
-        super().update(loss)
 
 
 def in_frame(page: MadePage) -> MadePage:
