@@ -1,10 +1,11 @@
-"""What each part of training is worth: the quick recipe with it and without it, from the same seeds.
+"""What each part of training is worth: the quick recipe with the part and without it, from the same seeds.
 
     python benchmarks/ablation.py [--seeds 4] [--cycles 3] [--parts PART...] [DIR]
 
-For each part the differences "with minus without" are paired over the seeds, which share the weights that they begin
-with and the order of the data. Accuracy is measured on the 5,000 held-out training images of MNIST and, where DIR is
-given, on its folders of labelled pictures (see accuracy.py), all best guesses. MNIST's test set is not looked at.
+For each part, the differences "with minus without" are paired over the seeds. The two runs of a pair begin with the
+same weights and see the data in the same order. Accuracy counts best guesses. It is measured on the 5,000 held-out
+training images of MNIST and, where DIR is given, on its folders of labelled pictures (see accuracy.py). MNIST's test
+set is not used.
 """
 
 import argparse
@@ -19,24 +20,26 @@ from unittest import mock
 import record
 import torch
 
-from digitnet import Reader, train
+from digitnet import Reader
 from digitnet.dataset import HOLD_OUT, get_data_loaders, get_validation_loader
 from digitnet.evaluation.labelled import folder
 from digitnet.evaluation.metrics import LabelledPredictions, compute_metrics
 from digitnet.model import DigitNet
 from digitnet.test import evaluate
-from digitnet.training import augment
+from digitnet.train import train
+from digitnet.training import augment, hardware, run
 from digitnet.training.export import export
 
-# How to leave a part out: what to replace, and by what.
+# How to leave a part out: the function to replace, and what replaces it.
 PARTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
-    "others": (train, "add_negatives", lambda images, labels, generator: (images, labels)),
+    "negatives": (run, "add_negatives", lambda images, labels, generator: (images, labels)),
     "bars, flags and slashes": (augment, "vary_shape", lambda images, labels, chance: images),
     "bending": (augment, "bend", lambda images, strength, chance: images),
     "pens": (augment, "change_pen", lambda images, chance: images),
     "leftovers": (augment, "add_leftovers", lambda images, chance: images),
+    "neighbour's edge": (augment, "add_neighbour", lambda images, chance: images),
     "cameras": (augment, "change_camera", lambda images, chance: images),
-    "bfloat16": (train, "has_bfloat16", lambda: False),
+    "bfloat16": (hardware, "has_bfloat16", lambda: False),
 }
 
 
@@ -59,28 +62,28 @@ def main() -> None:
         {
             "n": arguments.seeds,
             "cycles": arguments.cycles,
-            "everything": {name: statistics.mean(run[name] for run in whole) for name in whole[0]},
+            "everything": {name: statistics.mean(figures[name] for figures in whole) for name in whole[0]},
             "with_minus_without": {part: differences(whole, runs) for part, runs in found.items()},
         },
     )
 
 
 def trained(seed: int, cycles: int, pictures: Path | None) -> dict[str, float]:
-    """Percentages of one run, by set, and the seconds that it trained."""
+    """The accuracy of one run in percent, by set, and the seconds that it trained."""
     torch.manual_seed(seed)
-    run = train.TrainingRun(DigitNet(), "cpu", seed=seed)
+    state = run.TrainingRun(DigitNet(), "cpu", seed=seed)
     training, _ = get_data_loaders(hold_out=HOLD_OUT, seed=seed)
     started = time.monotonic()
-    train.train(run.model, training, "cpu", epochs=cycles, run=run)
+    train(state.model, training, "cpu", epochs=cycles, run=state)
     figures = {"seconds": time.monotonic() - started}
-    figures["validation"] = 100 * evaluate(run.average.module, get_validation_loader(), "cpu").accuracy
+    figures["validation"] = 100 * evaluate(state.average.module, get_validation_loader(), "cpu").accuracy
     if pictures:
-        figures |= on_folders(run.average.module, pictures)
+        figures |= on_folders(state.average.module, pictures)
     return figures
 
 
 def on_folders(model: torch.nn.Module, pictures: Path) -> dict[str, float]:
-    """Percent right, by folder."""
+    """The accuracy in percent, by folder."""
     figures = {}
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / "model.pth"
@@ -96,7 +99,7 @@ def on_folders(model: torch.nn.Module, pictures: Path) -> dict[str, float]:
 
 
 def differences(whole: list[dict[str, float]], without: list[dict[str, float]]) -> dict[str, Any]:
-    """Mean and standard error of the paired differences, by set."""
+    """The mean and standard error of the paired differences, by set."""
     paired = {name: [one[name] - other[name] for one, other in zip(whole, without, strict=True)] for name in whole[0]}
     return {
         name: {

@@ -1,6 +1,7 @@
 """MNIST through torchvision: loaders for training, validation and test."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,16 @@ import torch
 import torchvision
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, Subset
+from torchvision.datasets.utils import check_integrity
 from torchvision.transforms import v2
 
 from digitnet.errors import DataError, SaveError
 from digitnet.files import md5, write_atomically
 
-HOLD_OUT = 5000  # training images that choose everything; the test set chooses nothing
-HOLD_OUT_SEED = 20261122  # fixed for good: a changed split would leak validation images into training
+HOLD_OUT = 5000  # training images for validation; they decide everything, and the test set decides nothing
+HOLD_OUT_SEED = 20261122  # never change it: another split would put validation images into training
 
-# The MD5 of each unpacked file, as published with MNIST.
+# The MD5 of each unpacked file of MNIST.
 FILES = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -33,19 +35,19 @@ Batches = DataLoader[tuple[Tensor, Tensor]]
 def get_data_loaders(
     root: str | Path | None = None, *, batch_size: int = 128, hold_out: int = 0, seed: int = 0
 ) -> tuple[Batches, Batches]:
-    """The training loader (shuffled anew each epoch, on every device) and the test loader (never shuffled).
+    """The training loader (shuffled again for each epoch) and the test loader (never shuffled).
 
     Batches are images (N, 1, 28, 28), float in [0, 1], ink bright on dark, and labels (N,), int64.
 
     Args:
-        root: the folder that holds `MNIST/raw`. Without one: the copy that the repository carries, else the user's
+        root: the folder that holds `MNIST/raw`. Without it: the copy in the repository or, if there is none, the user's
             cache folder, where torchvision downloads MNIST once.
-        batch_size: images a training batch.
-        hold_out: how many training images to keep back for `get_validation_loader`, which are then never trained on.
+        batch_size: images in a training batch.
+        hold_out: how many training images are kept back for `get_validation_loader` and never trained on.
         seed: fixes the order of the training images for every epoch.
 
     Raises:
-        DataError: MNIST is not there or is damaged, and the message says where and what to do.
+        DataError: MNIST is missing or damaged; the message says where, and what to do.
     """
     folder = find_mnist(root)
     mnist = MNIST(folder, train=True)
@@ -66,10 +68,10 @@ def get_validation_loader(root: str | Path | None = None, *, hold_out: int = HOL
 
 
 class MNIST(torchvision.datasets.MNIST):
-    """torchvision's MNIST that can also give a whole batch at once.
+    """torchvision's MNIST, which here can also give a whole batch at once.
 
-    Turning 60,000 small images into tensors one by one is what makes the usual training script slow; DataLoader
-    asks for `__getitems__` first, and the same transform serves a batch as well as an image.
+    The usual training script is slow because it turns 60,000 small images into tensors one by one. DataLoader calls
+    `__getitems__` if it is there, and the same transform works on a batch and on one image.
     """
 
     def __init__(self, root: str | Path, train: bool) -> None:
@@ -83,11 +85,11 @@ class MNIST(torchvision.datasets.MNIST):
 
 
 class ShuffledBatches(Sampler[list[int]]):
-    """Batches of indices in an order that depends on `seed` and `epoch` alone, so that any of it can be made again.
+    """Batches of indices. Their order depends only on `seed` and `epoch`, so a stopped run can go on in the same order.
 
     Attributes:
-        epoch: the epoch that the next iteration goes through; it counts up by itself at the end of each.
-        first_batch: where in that epoch the next iteration begins, for a run that was stopped half-way.
+        epoch: the epoch of the next iteration; it counts up at the end of each iteration.
+        first_batch: the batch where the next iteration begins, for a run that was stopped in the middle of an epoch.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int) -> None:
@@ -102,7 +104,7 @@ class ShuffledBatches(Sampler[list[int]]):
         return -(-self.length // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        # The multiplier is a large prime, so that no two pairs of a small seed and an epoch share a generator seed.
+        # The factor is a large prime, so that each pair of a small seed and an epoch has its own generator seed.
         generator = torch.Generator().manual_seed(self.seed * 1_000_000_007 + self.epoch)
         order = torch.randperm(self.length, generator=generator).tolist()
         begin = self.first_batch * self.batch_size
@@ -115,71 +117,54 @@ class ShuffledBatches(Sampler[list[int]]):
 def find_mnist(root: str | Path | None = None) -> Path:
     """The folder whose `MNIST/raw` holds the four unpacked files, each checked against its MD5.
 
-    Packed files (.gz) are unpacked first: beside themselves or, where that folder cannot be written, in the user's
-    cache folder.
+    Packed files (.gz) are unpacked first, beside themselves or, in a read-only folder, into the user's cache folder.
+    torchvision downloads MNIST into the cache folder where the repository carries no copy.
 
     Raises:
         DataError: a file is missing or damaged, or could not be downloaded.
     """
     cache = Path(platformdirs.user_cache_dir("digitnet"))
-    if root is not None:
-        source = Path(root)
-        if not any(_candidates(source, name) for name in FILES):
+    source = CHECKOUT_ROOT if root is None else Path(root)
+    if not any((source / "MNIST" / "raw").glob("*-ubyte*")):
+        if root is not None:
             raise DataError(f"{source / 'MNIST' / 'raw'}: no MNIST here; put its four files there, or give no folder")
-    elif any(_candidates(CHECKOUT_ROOT, name) for name in FILES):
-        source = CHECKOUT_ROOT
-    else:
         source = cache
-        _download(cache)
-    if not [name for name in FILES if not _unpack(source, source, name)]:
-        return source
-    for name in FILES:
-        if not _unpack(source, cache, name):
-            raise DataError(f"{cache}: cannot be written; give a folder that holds the unpacked files of MNIST")
-    return cache
+        try:
+            torchvision.datasets.MNIST(cache, download=True)  # does nothing where its files are there already
+        except (RuntimeError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"{cache}: MNIST could not be downloaded ({reason}); give a folder that holds it"
+            ) from error
+    for target in (source, cache):
+        try:
+            for name in FILES:
+                _unpack(name, source / "MNIST" / "raw", target / "MNIST" / "raw")
+        except (SaveError, OSError):
+            continue  # a read-only folder
+        return target
+    raise DataError(f"{cache}: cannot be written; give a folder that holds the unpacked files of MNIST")
 
 
-def _raw(root: Path, name: str) -> Path:
-    return root / "MNIST" / "raw" / name
+def _unpack(name: str, source: Path, target: Path) -> None:
+    """Unpacks a file from `source` into `target`, unless it is there and whole.
 
-
-def _candidates(root: Path, name: str) -> list[Path]:
-    unpacked = _raw(root, name)
-    return [path for path in (unpacked, unpacked.with_name(f"{name}.gz")) if path.is_file()]
-
-
-def _unpack(source: Path, target: Path, name: str) -> bool:
-    """Makes sure that the unpacked file stands in `target`, whole; False where `target` cannot be written."""
-    unpacked = _raw(target, name)
-    if unpacked.is_file() and md5(unpacked.read_bytes()) == FILES[name]:
-        return True
-    packed = _raw(source, f"{name}.gz")
+    torchvision would use any file with the right name. A crash while it unpacks would leave such a file cut off.
+    """
+    packed, unpacked = source / f"{name}.gz", target / name
+    if check_integrity(unpacked, FILES[name]):
+        return
     try:
         content = gzip.decompress(packed.read_bytes())
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         found = unpacked if unpacked.is_file() else packed
         raise DataError(
-            f"{found}: missing or damaged ({error}); restore it, or delete it to have it made anew"
+            f"{found}: missing or damaged ({error}); restore it, or delete it to have it made again"
         ) from error
     if md5(content) != FILES[name]:
         raise DataError(f"{packed}: its content is not MNIST's (MD5 {md5(content)}); restore or delete it")
-    try:
-        unpacked.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(unpacked, content)
-    except (OSError, SaveError):
-        return False
-    return True
-
-
-def _download(cache: Path) -> None:
-    """Downloads MNIST into `cache` with torchvision, which verifies it, unless it is there already."""
-    if all(_candidates(cache, name) for name in FILES):
-        return
-    try:
-        torchvision.datasets.MNIST(cache, download=True)
-    except (RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{cache}: MNIST could not be downloaded ({reason}); give a folder that holds it") from error
+    target.mkdir(parents=True, exist_ok=True)
+    write_atomically(unpacked, content)
 
 
 def split(total: int, hold_out: int) -> tuple[list[int], list[int]]:
@@ -189,5 +174,5 @@ def split(total: int, hold_out: int) -> tuple[list[int], list[int]]:
 
 
 def _as_is(batch: Any) -> Any:
-    """MNIST gives whole batches already."""
+    """MNIST gives whole batches already, so the loader has nothing to put together."""
     return batch

@@ -1,35 +1,36 @@
-"""The original program: train on MNIST, cycle after cycle, until interrupted; save `model.pth` after each.
+"""The original program: trains on MNIST, cycle after cycle, until interrupted, and saves `model.pth` after each cycle.
 
-Nothing heavy is imported until a signal can be answered properly.
+torch is imported late, so that Ctrl-C gets a clean answer from the first moment.
 """
 
 import argparse
-import contextlib
 import itertools
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import DigitNetError, MissingExtraError, SaveError, UsageError
-from digitnet.training.recipes import QUICK, RECIPES
+from digitnet.training.interruption import Interruption, StopTraining
+from digitnet.training.progress import curves, progress_bar
+from digitnet.training.recipes import QUICK, RECIPES, Recipe, current_name
 
 if TYPE_CHECKING:
-    from digitnet.train import TrainingRun
-    from digitnet.training.checkpoint import Checkpoint
+    import torch
 
-Loaders = dict[str, Any]  # by what they are for: "train", "validation" and, for DigitNet, "test"
+    from digitnet.training.checkpoint import Checkpoint
+    from digitnet.training.run import TrainingRun
+
+Loaders = dict[str, Any]  # by purpose: "train", "validation" and, for DigitNet, "test"
 
 INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of training, which `digitnet train` has too."""
+    """The options of training; `digitnet train` has them too."""
     recipes = "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in RECIPES.values())
-    parser.add_argument("--recipe", choices=RECIPES, default=QUICK.name, help=recipes)
+    parser.add_argument("--recipe", type=current_name, choices=RECIPES, default=QUICK.name, help=recipes)
     parser.add_argument(
         "--teacher",
         type=Path,
@@ -37,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="each model.pth to learn from besides the labels",
+        help="trained networks (model.pth) to learn from besides the labels",
     )
-    parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: go on for ever)")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is there)")
+    parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: never stop)")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is available)")
     parser.add_argument(
-        "--model", type=Path, help="the file to go on with and save to (default: model.pth; detector.pth)"
+        "--model", type=Path, help="the file to go on with and to save to (default: model.pth; detector.pth)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     parser.add_argument("--seed", type=_not_negative, default=0, help="of a new run: weights, order and augmentation")
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     interruption = Interruption()
     try:
         with interruption.listening():
-            return _pipeline(options, interruption)
+            return _prepare_and_train(options, interruption)
     except KeyboardInterrupt:
         print("\nInterrupted before training began; nothing was changed.", file=sys.stderr)
         return INTERRUPTED
@@ -70,166 +71,54 @@ def run(options: argparse.Namespace) -> int:
         return error.exit_code
 
 
-class Interruption:
-    """Ctrl-C and SIGTERM: a KeyboardInterrupt at first, a wish to be met at the next good moment once deferred."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._deferred = False
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._answer) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    @contextlib.contextmanager
-    def deferred(self) -> Iterator[None]:
-        self._deferred = True
-        try:
-            yield
-        finally:
-            self._deferred = False
-
-    def raise_if_swallowed(self) -> None:
-        """Imports run foreign code, some of which swallows every exception, a KeyboardInterrupt too."""
-        if self.requested:
-            raise KeyboardInterrupt
-
-    def check(self) -> None:
-        if self.requested:
-            raise StopTraining
-
-    def _answer(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        if not self._deferred:
-            raise KeyboardInterrupt
-
-
-class StopTraining(Exception):
-    """Ends training between two batches."""
-
-
-def _pipeline(options: argparse.Namespace, interruption: Interruption) -> int:
+def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) -> int:
     try:
         import torch
 
-        from digitnet.files import locked, remove_leftovers
         from digitnet.training.checkpoint import Checkpoint
+        from digitnet.training.hardware import choose_device
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "training", "train") from error
 
     interruption.raise_if_swallowed()
-    device = choose_device(options.device)
-    torch.manual_seed(options.seed)
     recipe = RECIPES[options.recipe]
-    training, get_loaders = _detector_job(options, device) if recipe.pages else _digit_job(options, device)
+    torch.manual_seed(options.seed)
+    make_job = _detector_job if recipe.pages else _digit_job
+    training, get_loaders = make_job(options, recipe, choose_device(options.device))
     checkpoint = Checkpoint(options.model or ("detector.pth" if recipe.pages else "model.pth"))
-    with locked(checkpoint.model_path):
-        for path in (checkpoint.model_path, checkpoint.training_path, checkpoint.history_path):
-            remove_leftovers(path)
+    with checkpoint.locked():
         _say(checkpoint.resume(training))
-        loaders = get_loaders()
-        with curves(options.tensorboard) as writer, interruption.deferred():
-            cycles = range(options.cycles) if options.cycles else itertools.count()
-            if recipe.epochs is not None:
-                cycles = range(max(0, min(options.cycles or recipe.epochs, recipe.epochs - training.epoch)))
-            saved = True
-            for _ in cycles:
-                try:
-                    saved = _cycle(training, checkpoint, loaders, interruption, writer)
-                except StopTraining:
-                    saved = _save(checkpoint, training)
-                if interruption.requested:
-                    again = f"{_command(options)} --model {checkpoint.model_path}"
-                    if saved:
-                        _say(f"Stopped. {checkpoint.model_path} holds everything so far; go on with: {again}")
-                    return INTERRUPTED
-            return 0 if saved else SaveError.exit_code
+        code = 0 if training.is_finished else _train_cycles(options, training, checkpoint, get_loaders(), interruption)
+    if training.is_finished and code == 0:
+        _say(
+            f"The recipe {recipe.name!r} is finished after {recipe.epochs} cycles; {checkpoint.model_path} holds its "
+            "result. Read pictures with that file, or start a new run with another --model."
+        )
+    return code
 
 
-def _cycle(
-    run: "TrainingRun",
-    checkpoint: "Checkpoint",
-    loaders: Loaders,
-    interruption: Interruption,
-    writer: Any,
-) -> bool:
-    """One epoch, its evaluations, a save and a line; whether the save succeeded."""
-    from digitnet.train import train
-
-    train_loader = loaders["train"]
-    number = len(checkpoint.history) + 1
-    started = time.monotonic()
-    with Progress(f"cycle {number}", len(train_loader), first=run.batch) as progress:
-
-        def on_batch() -> None:
-            progress.advance(train_loader.batch_sampler.batch_size, run.mean_loss)
-            if writer and run.step % 20 == 0:
-                writer.add_scalar("loss/train", run.mean_loss, run.step)
-            interruption.check()
-
-        train(run.model, train_loader, run.device, epochs=1, run=run, on_batch=on_batch)
-
-    found = {name: run.evaluate(loader) for name, loader in loaders.items() if name != "train"}
-    accuracies = {f"{name}_accuracy": evaluation.accuracy for name, evaluation in found.items()}
-    cycle = {
-        "cycle": number,
-        "batches": run.step,
-        "loss": run.epoch_loss,
-        "validation_loss": found["validation"].loss,
-        **accuracies,
-        "learning_rate": run.learning_rate,
-        "seconds": time.monotonic() - started,
-    }
-    checkpoint.history.append(cycle)
-    saved = _save(checkpoint, run)
-    accuracies_in_words = ", ".join(f"{name} {evaluation.accuracy:.2%}" for name, evaluation in found.items())
-    best = max(checkpoint.history, key=lambda past: past["validation_accuracy"])
-    print(
-        f"cycle {number}: loss {cycle['loss']:.4f}, {accuracies_in_words}, "
-        f"best validation {best['validation_accuracy']:.2%} (cycle {best['cycle']}), {cycle['seconds']:.1f} s"
-        + (f", saved {checkpoint.model_path}" if saved else ", not saved"),
-        flush=True,
-    )
-    if writer:
-        for name in (*accuracies, "validation_loss", "learning_rate"):
-            writer.add_scalar(name.replace("_", "/", 1), cycle[name], run.step)
-        writer.flush()
-    return saved
-
-
-def _save(checkpoint: "Checkpoint", run: "TrainingRun") -> bool:
-    """Saves; where that fails, says so and lets training go on, since the next save may succeed."""
-    try:
-        checkpoint.save(run)
-    except SaveError as error:
-        _say(f"digitnet: {error}")
-        return False
-    return True
-
-
-def _digit_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRun", Callable[[], Loaders]]:
+def _digit_job(
+    options: argparse.Namespace, recipe: Recipe, device: "torch.device"
+) -> tuple["TrainingRun", Callable[[], Loaders]]:
     """A run that trains DigitNet, and how to get its data."""
     from digitnet import dataset
     from digitnet.model import DigitNet
-    from digitnet.train import TrainingRun
+    from digitnet.training.checkpoint import load_digitnet
+    from digitnet.training.run import TrainingRun
 
     def get_loaders() -> Loaders:
         train, test = dataset.get_data_loaders(options.data, hold_out=dataset.HOLD_OUT, seed=options.seed)
         return {"train": train, "validation": dataset.get_validation_loader(options.data), "test": test}
 
-    recipe = RECIPES[options.recipe]
     network = DigitNet(recipe.width, deep=recipe.deep)
-    teachers = [_teacher(path) for path in options.teacher]
+    teachers = [load_digitnet(path) for path in options.teacher]
     return TrainingRun(network, device, seed=options.seed, recipe=recipe, teachers=teachers), get_loaders
 
 
-def _detector_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRun", Callable[[], Loaders]]:
-    """A run that trains the network for pages, and how to get its data."""
+def _detector_job(
+    options: argparse.Namespace, recipe: Recipe, device: "torch.device"
+) -> tuple["TrainingRun", Callable[[], Loaders]]:
+    """A run that trains the detector for pages, and how to get its data."""
     import torch
 
     from digitnet.training.detector import Detector
@@ -240,105 +129,104 @@ def _detector_job(options: argparse.Namespace, device: Any) -> tuple["TrainingRu
         return {"train": train, "validation": validation}
 
     if options.teacher:
-        raise UsageError(f"--teacher: the recipe {options.recipe!r} learns from made pages alone; leave it out")
+        raise UsageError(f"--teacher: the recipe {recipe.name!r} learns from made pages only; leave --teacher out")
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
-    return DetectorRun(Detector(), device, seed=options.seed, recipe=RECIPES[options.recipe]), get_loaders
+    return DetectorRun(Detector(), device, seed=options.seed, recipe=recipe), get_loaders
+
+
+def _train_cycles(
+    options: argparse.Namespace,
+    training: "TrainingRun",
+    checkpoint: "Checkpoint",
+    loaders: Loaders,
+    interruption: Interruption,
+) -> int:
+    """Trains until the cycles or the recipe are done or a signal arrives, and returns the exit code."""
+    saved = True
+    with curves(options.tensorboard) as writer, interruption.deferred():
+        for cycles_done in itertools.count():
+            if cycles_done == options.cycles or training.is_finished:
+                break
+            try:
+                saved = _train_cycle(training, checkpoint, loaders, interruption, writer)
+            except StopTraining:
+                saved = _save(checkpoint, training)
+            if interruption.requested:
+                if saved:
+                    command = f"{_command(options)} --model {checkpoint.model_path}"
+                    _say(f"Stopped. {checkpoint.model_path} holds everything so far; go on with: {command}")
+                return INTERRUPTED
+    return 0 if saved else SaveError.exit_code
+
+
+def _train_cycle(
+    training: "TrainingRun", checkpoint: "Checkpoint", loaders: Loaders, interruption: Interruption, writer: Any
+) -> bool:
+    """Trains one epoch, evaluates the averaged weights, saves and prints a line. Returns whether the save succeeded."""
+    from digitnet.train import train
+
+    number, started, loader = len(checkpoint.history) + 1, time.monotonic(), loaders["train"]
+    batch_size = loader.batch_sampler.batch_size
+    with progress_bar(f"cycle {number}", len(loader), batch_size=batch_size, first=training.batch) as bar:
+
+        def on_batch() -> None:
+            bar.set_postfix_str(f"loss {training.mean_loss:.4f}", refresh=False)
+            bar.update()
+            if writer and training.step % 20 == 0:
+                writer.add_scalar("loss/train", training.mean_loss, training.step)
+            interruption.check()
+
+        train(training.model, loader, training.device, epochs=1, run=training, on_batch=on_batch)
+
+    cycle = {"cycle": number, "batches": training.step, "loss": training.epoch_loss, **_evaluate(training, loaders)}
+    cycle |= {"learning_rate": training.learning_rate, "seconds": time.monotonic() - started}
+    checkpoint.history.append(cycle)
+    saved = _save(checkpoint, training)
+    print(_summary(checkpoint) + (f", saved {checkpoint.model_path}" if saved else ", not saved"), flush=True)
+    if writer:
+        for name in cycle:
+            if name not in ("cycle", "batches", "loss", "seconds"):
+                writer.add_scalar(name.replace("_", "/", 1), cycle[name], training.step)
+        writer.flush()
+    return saved
+
+
+def _evaluate(training: "TrainingRun", loaders: Loaders) -> dict[str, float]:
+    """The loss on the validation set, and the accuracy on each set that is not trained on."""
+    results = {name: training.evaluate(loader) for name, loader in loaders.items() if name != "train"}
+    accuracies = {f"{name}_accuracy": result.accuracy for name, result in results.items()}
+    return {"validation_loss": results["validation"].loss, **accuracies}
+
+
+def _summary(checkpoint: "Checkpoint") -> str:
+    """The last cycle in a line, with the best validation accuracy so far."""
+    cycle = checkpoint.history[-1]
+    best = max(checkpoint.history, key=lambda past: past["validation_accuracy"])
+    accuracies = [
+        f"{name.removesuffix('_accuracy')} {value:.2%}" for name, value in cycle.items() if name.endswith("_accuracy")
+    ]
+    return (
+        f"cycle {cycle['cycle']}: loss {cycle['loss']:.4f}, {', '.join(accuracies)}, "
+        f"best validation {best['validation_accuracy']:.2%} (cycle {best['cycle']}), {cycle['seconds']:.1f} s"
+    )
+
+
+def _save(checkpoint: "Checkpoint", training: "TrainingRun") -> bool:
+    """Saves. Where that fails, it says so and training goes on, because the next save may succeed."""
+    try:
+        checkpoint.save(training)
+    except SaveError as error:
+        _say(f"digitnet: {error}")
+        return False
+    return True
 
 
 def _command(options: argparse.Namespace) -> str:
-    """What goes on with such a run, but for its file."""
+    """The command that resumes this run, without its --model."""
     command = ["python main.py"]
     command += ["--recipe", options.recipe] if options.recipe != QUICK.name else []
     command += ["--teacher", *map(str, options.teacher)] if options.teacher else []
     return " ".join(command)
-
-
-def _teacher(path: Path) -> Any:
-    """The network in a model.pth."""
-    from digitnet.model import DigitNet
-    from digitnet.training.checkpoint import load_weights
-
-    weights = load_weights(path)
-    teacher = DigitNet.like(weights)
-    teacher.load_state_dict(weights)
-    return teacher
-
-
-def choose_device(name: str | None) -> Any:
-    """The torch.device of that name, or the best one there is: CUDA, MPS, else CPU.
-
-    Raises UsageError where there is no such device.
-    """
-    import torch
-
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name is None:
-        return torch.device(next(kind for kind, there in available.items() if there))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or not available.get(device.type, False):
-        there = ", ".join(kind for kind, is_there in available.items() if is_there)
-        raise UsageError(f"--device {name}: not available here; choose from {there}")
-    return device
-
-
-class Progress:
-    """How far a cycle is, on standard error: a bar on a terminal, a plain line a quarter elsewhere."""
-
-    def __init__(self, title: str, batches: int, first: int) -> None:
-        self.title = title
-        self.batches = batches
-        self.done = first
-        self.images = 0
-        self.started = time.monotonic()
-        self.bar: Any = None
-
-    def __enter__(self) -> "Progress":
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(
-                total=self.batches,
-                initial=self.done,
-                desc=self.title,
-                leave=False,
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def advance(self, images: int, loss: float) -> None:
-        quarters = 4 * self.done // self.batches
-        self.done += 1
-        self.images += images
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        speed = self.images / seconds
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"loss {loss:.4f}, {speed:,.0f} images/s", refresh=False)
-            self.bar.update()
-        elif 4 * self.done // self.batches > quarters and self.done < self.batches:
-            left = (self.batches - self.done) * images / speed
-            share = self.done / self.batches
-            _say(f"{self.title}: {share:.0%}, loss {loss:.4f}, {speed:,.0f} images/s, {left:.0f} s left")
-
-
-@contextlib.contextmanager
-def curves(folder: Path | None) -> Iterator[Any]:
-    """A TensorBoard writer into `folder`, or None without one."""
-    if folder is None:
-        yield None
-        return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("--tensorboard needs the package: pip install tensorboard") from error
-    with SummaryWriter(str(folder)) as writer:
-        yield writer
 
 
 def _say(message: str) -> None:

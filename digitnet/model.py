@@ -8,19 +8,19 @@ from torch.nn import functional
 # The mean and standard deviation of all pixels of MNIST's training images, pixels in [0, 1].
 MNIST_MEAN = 0.1307
 MNIST_STD = 0.3081
-MAX_WIDTH = 64  # no recipe comes near it; a file that claims more would fill the memory
+MAX_WIDTH = 64  # twice the largest recipe; a damaged file that claims more would fill the memory
 
 
 class DigitNet(nn.Module):
-    """A convolutional network that reads one digit, in the manner of LeCun et al. (1998) with batch normalisation.
+    """A convolutional network that reads one digit, similar to LeCun et al. (1998), with batch normalisation.
 
-    Each stage looks at larger parts of the digit: strokes, then corners and arcs, then loops and crossings. Pooling
-    halves the picture twice (28, 14, 7), and comes before normalisation and ReLU because all three commute in effect
-    and the later two then touch a quarter of the numbers.
+    Each stage sees a larger piece of the digit: strokes, then corners and arcs, then loops and crossings. Pooling
+    halves the picture twice (28, 14, 7). It comes before normalisation and ReLU, so that these two have only a quarter
+    of the numbers to work on.
 
     Args:
-        width: maps of the first stage; the second has twice as many, the third four times.
-        deep: one more convolution in the second and one more in the third stage.
+        width: the number of maps in the first stage; the second stage has twice as many, the third four times.
+        deep: whether the second and the third stage have one more convolution each.
     """
 
     def __init__(self, width: int = 16, *, deep: bool = False) -> None:
@@ -37,7 +37,7 @@ class DigitNet(nn.Module):
 
     @classmethod
     def like(cls, weights: dict[str, Tensor]) -> "DigitNet":
-        """A network of the size that a state_dict was saved from; of the usual size where it was no DigitNet's."""
+        """A network of the same size as the one that `weights` come from; of the usual size if that was no DigitNet."""
         first = weights.get("features.0.weight")
         width = len(first) if first is not None and first.dim() == 4 and len(first) <= MAX_WIDTH else 16
         kernels = [name for name, tensor in weights.items() if name.startswith("features") and tensor.dim() == 4]
@@ -52,10 +52,10 @@ class DigitNet(nn.Module):
 
 
 def with_not_a_digit(logits: Tensor) -> Tensor:
-    """Logits (N, 11) of the ten digits and, last, of "not a digit", from the ten (N, 10).
+    """Logits (N, 11) of the ten digits and, last, of "not a digit", from the logits (N, 10) of the digits.
 
-    Softmax knows differences only, so one of eleven logits may be fixed: that of "not a digit" is 0. A net says that it
-    sees no digit by making all ten logits small, and needs no eleventh output.
+    Softmax depends only on the differences between logits, so one of eleven may be fixed: "not a digit" always has the
+    logit 0. The network makes all ten logits small when it sees no digit, and needs no eleventh output.
     """
     return functional.pad(logits, (0, 1))
 

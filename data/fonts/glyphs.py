@@ -2,10 +2,11 @@
 
     python data/fonts/glyphs.py DIR      DIR holds the packages that the tables name, each unpacked into DIR/NAME
 
-fonts.csv has hands that write digits and letters; scripts.csv, the letters of other scripts. Each is @fontsource/NAME
-on npm: `npm pack @fontsource/NAME@VERSION` and unpack. Only fonts under the SIL Open Font License 1.1 are used. Every
-glyph is normalised as any picture is, (28, 28) in bytes; labels 0 to 9, and 10 for letters and signs that no one would
-read as a digit.
+fonts.csv lists handwriting fonts with digits and letters. negatives.csv lists the letters and signs to draw from them.
+scripts.csv lists fonts of other scripts, with their letters. Each font is @fontsource/NAME on npm: run
+`npm pack @fontsource/NAME@VERSION` and unpack the file. All are under the SIL Open Font License 1.1. Every glyph is
+normalised like any picture, (28, 28) in bytes. Its label is 0 to 9, or 10 for a letter or sign that nobody would read
+as a digit.
 """
 
 import argparse
@@ -27,11 +28,11 @@ from digitnet.inference.rejection import NOT_A_DIGIT
 TARGET = Path(__file__).resolve().parents[2] / "digitnet" / "weights" / "glyphs.npz"
 FONTS = Path(__file__).with_name("fonts.csv")
 SIZE = 120  # pixels an em
-PENS = (1, 5)  # widths in pixels by which strokes grow, since most of these fonts have thin ones
-OTHERS_A_FONT = 24  # of each subset; enough that every letter turns up in several hands
-# Without those that somebody's digit looks like: O o D Q, I i l, Z z, S s, b G, B, g q y, and their like elsewhere.
-OTHERS = Path(__file__).with_name("others.csv")
-# Letters (not numerals) of other scripts, without those that the package's large model read as a digit without rejection.
+PENS = (1, 5)  # pixels that are added to the width of strokes, since most of these fonts have thin ones
+NEGATIVES_A_FONT = 24  # from each subset; so many that every letter is drawn in several fonts
+# Letters and signs that look like no digit. O o D Q, I i l, Z z, S s, b G, B, g q y and similar ones are left out.
+NEGATIVES = Path(__file__).with_name("negatives.csv")
+# Letters (no numerals) of other scripts. Those that the package's large model confidently reads as digits are left out.
 SCRIPTS = Path(__file__).with_name("scripts.csv")
 
 Wanted = tuple[str, Path, int, int]  # a character, its font, the pen, the label
@@ -52,18 +53,19 @@ def main() -> None:
 
 
 def hands(folder: Path, rng: random.Random) -> Iterator[Wanted]:
-    """The digits of each handwriting font, and some letters of each of its subsets."""
-    subsets = {row["subset"]: row["characters"] for row in rows(OTHERS)}
+    """The digits of each handwriting font, and some negatives from each of its subsets."""
+    subsets = {row["subset"]: row["characters"] for row in rows(NEGATIVES)}
     for font in rows(FONTS):
         for subset, characters in subsets.items():
             for path in sorted((folder / font["name"]).glob(f"package/files/*-{subset}-400-normal.woff")):
-                for character in rng.sample(characters, min(OTHERS_A_FONT, len(characters))):
+                for character in rng.sample(characters, min(NEGATIVES_A_FONT, len(characters))):
                     yield character, path, rng.choice(PENS), NOT_A_DIGIT
                 if subset == "latin":
                     yield from ((str(digit), path, pen, digit) for digit in range(10) for pen in PENS)
 
 
 def scripts(folder: Path, rng: random.Random) -> Iterator[Wanted]:
+    """The letters of the other scripts."""
     for font in rows(SCRIPTS):
         name = font["name"]
         path = folder / name / "package" / "files" / f"{name}-{font['subset']}-400-normal.woff"

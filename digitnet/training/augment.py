@@ -1,11 +1,11 @@
-"""Batched tensor augmentation: each digit as another person, pen or camera would have made it.
+"""Augmentation in batches: each digit as another person, pen or camera would have made it.
 
-MNIST was written by some 500 Americans with pencils, and its pictures are all alike clean. A net that has seen
-nothing else fails on other people's digits, so training redraws every batch: shapes that MNIST lacks, another slant
-and size, another pen, a worse camera, leftovers of lines and neighbours.
+Some 500 Americans wrote MNIST with pencils, and all its pictures are clean. A network that has seen nothing else fails
+on other people's digits. So training changes every batch: it adds shapes that MNIST lacks, other slants and sizes,
+other pens, worse cameras, and leftovers of lines and neighbours.
 
-Images are (N, 1, 28, 28), float in [0, 1], ink bright on dark. All chance comes from the generator that is passed in,
-which must live on the images' device, so a run can be repeated to the bit.
+Images are (N, 1, 28, 28), float in [0, 1], ink bright on dark. All random numbers come from the generator that is
+passed in, so a run can be repeated to the bit. The generator must be on the images' device.
 """
 
 import math
@@ -15,18 +15,18 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 SIDE = 28
-# An image's strength is drawn from [0, 1] and scales how far it is bent; below this it is bent only, so that half of
-# what the net sees stays clean. Without that half, a net of this size loses on clean digits what it gains on others.
+# Each image has a random strength in [0, 1], which scales how far it is bent. Below this strength nothing else happens
+# to it, so half of the images stay clean. Without them, a small network loses on clean digits what it gains on others.
 ONLY_BENT = 0.5
+STRIP = 4  # pixels; how far a neighbour reaches into an image
 
 
 def augment(images: Tensor, labels: Tensor, generator: Generator, *, strongest: float = 1.0) -> Tensor:
-    """`images` (N, 1, 28, 28) in [0, 1], redrawn.
+    """`images` (N, 1, 28, 28) in [0, 1], augmented.
 
     Args:
-        labels: (N,); they say which shapes a digit may take on.
-        strongest: the strength that images are redrawn with at most, in [0, 1]; at 0.5 and below none is more than
-            bent.
+        labels: (N,); they decide which other shapes a digit may get.
+        strongest: the highest strength, in [0, 1]; up to 0.5, images are only bent.
     """
     chance = Chance(len(images), generator)
     strength = chance.uniform(0, strongest)
@@ -37,15 +37,15 @@ def augment(images: Tensor, labels: Tensor, generator: Generator, *, strongest: 
 
 
 class Chance:
-    """Random numbers for a batch, each shaped (N, 1, 1, 1) so that it acts on whole images."""
+    """Random numbers for a batch, shaped (N, 1, 1, 1), so that each acts on a whole image."""
 
     def __init__(self, count: int, generator: Generator) -> None:
         self.count = count
         self.generator = generator
 
     def uniform(self, low: float, high: float) -> Tensor:
-        ones = torch.rand(self.count, 1, 1, 1, generator=self.generator, device=self.generator.device)
-        return low + (high - low) * ones
+        fractions = torch.rand(self.count, 1, 1, 1, generator=self.generator, device=self.generator.device)
+        return low + (high - low) * fractions
 
     def happens(self, probability: float) -> Tensor:
         """True for about `probability` of the images."""
@@ -59,7 +59,7 @@ class Chance:
 
 
 def vary_shape(images: Tensor, labels: Tensor, chance: Chance) -> Tensor:
-    """Gives some 7s a bar, some 1s a flag or a foot and some 0s a slash, with the pen that wrote the digit."""
+    """Gives some 7s a bar, some 1s a flag or a foot and some 0s a slash, as wide as the digit's own strokes."""
     images = images.clone()
     for digit, draw_strokes in ((7, _bar), (1, _flag_and_foot), (0, _slash)):
         chosen = (labels == digit).nonzero().flatten()
@@ -70,7 +70,7 @@ def vary_shape(images: Tensor, labels: Tensor, chance: Chance) -> Tensor:
 
 
 class _Ink:
-    """Where the ink of each image lies; all metrics (N, 1, 1, 1), in pixels."""
+    """Where the ink of each image lies; all attributes are (N, 1, 1, 1), in pixels."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -82,11 +82,11 @@ class _Ink:
         self.mass = images.sum((1, 2, 3), keepdim=True)
 
     def half_pen(self, stroke_length: float) -> Tensor:
-        """Half the width of the stroke: ink over its length, which is given in heights of the digit."""
+        """Half the width of the strokes: the ink divided by their length, which is given in heights of the digit."""
         return (self.mass / (stroke_length * self.height)).clamp(1.2, 4.0) / 2
 
     def column_at(self, row: Tensor) -> Tensor:
-        """The ink's mean column in a row."""
+        """The mean column of the ink in a row."""
         index = row.round().long().clamp(0, SIDE - 1).expand(-1, -1, -1, SIDE)
         line = self.images.gather(2, index) + 1e-6
         columns = torch.arange(SIDE, device=self.images.device)
@@ -107,7 +107,7 @@ def _flag_and_foot(ink: _Ink, chance: Chance) -> Tensor:
     pen = ink.half_pen(1.0)
     y = ink.top + pen
     x = ink.column_at(y)
-    # From the stem, in radians; a flag that falls less steeply makes a 7 of it.
+    # The angle to the stem, in radians; a flatter flag would turn the 1 into a 7.
     reach, angle = ink.height * chance.uniform(0.2, 0.62), chance.uniform(0.5, 1.05)
     flag = segment(x, y, x - reach * angle.sin(), y + reach * angle.cos(), pen)
     flagged = ink.add(flag, chance.happens(0.2))
@@ -137,18 +137,16 @@ def segment(x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, half_width: Tensor) 
 
 
 def bend(images: Tensor, strength: Tensor, chance: Chance) -> Tensor:
-    """Rotates, scales, slants, shifts and hidden_units, in one resampling, about the centre of the ink.
+    """Rotates, scales, slants, shifts and distorts the images about the centre of their ink, in one resampling.
 
-    `strength` (N, 1, 1, 1) in [0, 1] scales every amount.
-
-    The bending is the elastic distortion of Simard et al. (2003), its smooth displacement interpolated from a coarse
-    random grid.
+    `strength` (N, 1, 1, 1) in [0, 1] scales every amount. The distortion is elastic as in Simard et al. (2003); its
+    smooth displacement is interpolated from a coarse random grid.
     """
     axis = torch.arange(SIDE, device=images.device, dtype=torch.float32)
     mass = images.sum((1, 2, 3)).clamp(min=1e-3)
     centre_x = (images.sum((1, 2)) * axis).sum(1) / mass  # (N,)
     centre_y = (images.sum((1, 3)) * axis).sum(1) / mass
-    # From pixels to grid_sample's [-1, 1], whose pixel centres lie at (2 i + 1) / 28 - 1.
+    # From pixels to the coordinates of grid_sample, where the centre of pixel i lies at (2 i + 1) / 28 - 1.
     centre = torch.stack([2 * centre_x + 1, 2 * centre_y + 1], 1) / SIDE - 1
 
     def draw(low: float, high: float) -> Tensor:
@@ -161,7 +159,7 @@ def bend(images: Tensor, strength: Tensor, chance: Chance) -> Tensor:
     rows = [cos / scale_x, (slant - sin) / scale_x, sin / scale_y, cos / scale_y]
     linear = torch.stack(rows, 1).view(-1, 2, 2)
     shift = torch.stack([draw(-0.15, 0.15), draw(-0.15, 0.15)], 1)
-    # MNIST's own centre lies half a pixel off the middle of the grid, at pixel 14.
+    # MNIST centres its ink on pixel 14, which is half a pixel off the middle of the grid.
     translation = centre + shift - (linear @ torch.full((2, 1), 1 / SIDE, device=images.device)).flatten(1)
     grid = functional.affine_grid(
         torch.cat([linear, translation.unsqueeze(2)], 2), list(images.shape), align_corners=False
@@ -186,7 +184,7 @@ def change_pen(images: Tensor, chance: Chance) -> Tensor:
     images = torch.where(which < 0.2, soft, images)
     images = torch.where(which > 0.85, (images + 1.5 * (images - soft)).clamp(0, 1), images)
     images = torch.where(chance.happens(0.12), ((images - 0.4) * 6 + 0.5).clamp(0, 1), images)
-    # Outlined: what is left of a thick stroke when a thin one is taken out of it.
+    # An outline: a thick stroke minus a thin one.
     images = torch.where(chance.happens(0.04), (1.5 * (thick - thin)).clamp(0, 1), images)
     return images.clamp(1e-4, 1) ** chance.uniform(-0.6, 0.6).exp()
 
@@ -204,7 +202,7 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def add_leftovers(images: Tensor, chance: Chance) -> Tensor:
-    """Leaves what a normaliser may leave: a piece of a ruled line, a neighbour's edge, a gap in the stroke."""
+    """Adds what normalisation may leave: pieces of ruled lines, a neighbour's edge, a gap in the stroke."""
     axis = torch.arange(SIDE, device=images.device, dtype=torch.float32)
     columns, rows = axis.view(1, 1, 1, -1), axis.view(1, 1, -1, 1)
 
@@ -214,24 +212,36 @@ def add_leftovers(images: Tensor, chance: Chance) -> Tensor:
         line = (chance.uniform(0.8, 1.8) - distance).clamp(0, 1) * chance.uniform(0, 1)
         images = torch.where(chance.happens(0.08), torch.maximum(images, line), images)
 
-    neighbours = images[chance.permutation()].roll(18, dims=3)
-    neighbours = torch.where((columns < 14) ^ chance.happens(0.5), 0.0, neighbours.roll(9, dims=3))
-    edge = (columns < 4) | (columns > 23)
-    images = torch.where(chance.happens(0.08) & edge, torch.maximum(images, neighbours), images)
+    images = add_neighbour(images, chance)
 
     x, y = chance.uniform(0, SIDE), chance.uniform(0, SIDE)
     hole = ((columns - x).abs() < chance.uniform(1, 3.5)) & ((rows - y).abs() < chance.uniform(1, 3.5))
     return torch.where(chance.happens(0.08) & hole, 0.0, images)
 
 
+def add_neighbour(images: Tensor, chance: Chance) -> Tensor:
+    """Adds the near side of another digit's ink at the left or right edge of some images."""
+    neighbours = images[chance.permutation()]
+    at_left = chance.happens(0.5)
+    columns = torch.arange(SIDE, device=images.device).view(1, 1, 1, -1)
+    inked = neighbours.amax(2, keepdim=True) > 0.4  # (N, 1, 1, 28)
+    first = torch.where(inked, columns, SIDE - 1).amin(3, keepdim=True)
+    last = torch.where(inked, columns, 0).amax(3, keepdim=True)
+    # A neighbour on the left shows its last columns of ink, and one on the right its first.
+    shown = columns + torch.where(at_left, last - (STRIP - 1), first - (SIDE - STRIP))
+    strips = neighbours.gather(3, shown.clamp(0, SIDE - 1).expand_as(images))
+    edge = torch.where(at_left, columns < STRIP, columns >= SIDE - STRIP)
+    return torch.where(chance.happens(0.08) & edge, torch.maximum(images, strips), images)
+
+
 def across(angle: Tensor) -> Tensor:
-    """How far each pixel lies from the image's middle in a direction, (N, 1, 28, 28), for angles (N, 1, 1, 1)."""
+    """How far each pixel lies from the image's middle, (N, 1, 28, 28), in the direction of `angle` (N, 1, 1, 1)."""
     axis = torch.arange(SIDE, device=angle.device, dtype=torch.float32) - 13.5
     return axis.view(1, 1, 1, -1) * angle.cos() + axis.view(1, 1, -1, 1) * angle.sin()
 
 
 def change_camera(images: Tensor, chance: Chance) -> Tensor:
-    """Weakens the contrast of some images, lights a part of some otherwise or in negative, and adds noise to some."""
+    """Weakens the contrast of some images, lights or inverts a part of some, and adds noise to some."""
     images = torch.where(chance.happens(0.15), images * chance.uniform(0.5, 1.0), images)
     angle, offset = chance.uniform(0, 2 * math.pi), chance.uniform(-10, 10)
     gain = chance.uniform(0.3, 1.0)

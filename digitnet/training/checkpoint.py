@@ -1,19 +1,20 @@
-"""Saving and resuming: `model.pth`, and what lies beside it.
+"""Saving and resuming: `model.pth`, and the files beside it.
 
-    model.pth             the averaged weights, a plain state_dict: all that using the model needs
-    model.train.pth       all that resuming needs besides: optimiser, schedule, place in the data, random state, history
-    model.history.jsonl   a line a cycle, for people and plots
+    model.pth             the averaged weights, a plain state_dict: enough to use the model
+    model.train.pth       what resuming needs besides: optimiser, schedule, place in the data, random state, history
+    model.history.jsonl   a line of JSON for each cycle, for people and plots
 
-Each file is replaced in one step. The training file is written first and names the weights that it belongs to and
-those that it replaces, by checksum; so whichever moment a crash picks, the pair tells which of the two is newer.
+Each file is replaced in one step. The training file is written first. It holds the checksums of the weights that belong
+to it and of the weights that these replace. So after a crash at any moment, the two files tell which one is newer.
 """
 
+import contextlib
 import io
 import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,23 @@ import torch
 from torch import Tensor, nn
 
 from digitnet.errors import ModelError
-from digitnet.files import checksum, write_atomically
+from digitnet.files import checksum, locked, remove_leftovers, write_atomically
 from digitnet.model import DigitNet
-from digitnet.train import TrainingRun
+from digitnet.training.recipes import current_name
+from digitnet.training.run import TrainingRun
 
 VERSION = 1
-ZIP_MAGIC, PICKLE_MAGIC = b"PK", b"\x80"  # of PyTorch's format, and of its older one
-MAX_BYTES = 64 * 2**20  # DigitNet's own files take about 2 MB; more is something else
+ZIP_MAGIC, PICKLE_MAGIC = b"PK", b"\x80"  # PyTorch's format, and its older one
+MAX_BYTES = 64 * 2**20  # DigitNet's own files take a few MB; a larger file is something else
 
 History = list[dict[str, Any]]
 
 
 class Checkpoint:
-    """The files of one run. Whoever writes holds `files.locked(checkpoint.model_path)`.
+    """The files of one run. Hold `locked()` while you resume or save.
 
     Attributes:
-        history: a dict a cycle, the oldest first.
+        history: a dict for each cycle, the oldest first.
     """
 
     def __init__(self, model_path: str | Path) -> None:
@@ -46,8 +48,19 @@ class Checkpoint:
         self.history: History = []
         self._saved: str | None = None  # the checksum of model.pth
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes away while the block runs, and removes what killed runs left half-written.
+
+        Raises BusyError where another process holds the lock, SaveError where the folder cannot be written.
+        """
+        with locked(self.model_path):
+            for path in (self.model_path, self.training_path, self.history_path):
+                remove_leftovers(path)
+            yield
+
     def save(self, run: TrainingRun) -> None:
-        """Replaces the three files. Raises SaveError, and what was there before stays whole."""
+        """Replaces the three files. Raises SaveError where that fails; the files of before then stay whole."""
         weights = run.average.module.state_dict()
         model = _serialised({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
         training = _serialised(
@@ -66,10 +79,10 @@ class Checkpoint:
         write_atomically(self.history_path, lines.encode())
 
     def resume(self, run: TrainingRun) -> str:
-        """Brings `run` to where the files say, and says in a sentence what was done.
+        """Brings `run` to the state in the files, and returns a sentence that says what was done.
 
         Raises:
-            ModelError: a file is damaged or not DigitNet's. Nothing has been changed then.
+            ModelError: a file is damaged, or is no file of such a run. Nothing was changed then.
         """
         weights = load_weights(self.model_path, run.network_like) if self.model_path.exists() else None
         self._saved = checksum(self.model_path.read_bytes()) if weights else None
@@ -79,30 +92,35 @@ class Checkpoint:
                 f"{self.model_path}: a network of another size than the recipe {run.recipe.name!r} trains; "
                 "give the recipe that made it, or choose another file"
             )
-        if training and (recipe := training["run"].get("recipe", run.recipe.name)) != run.recipe.name:
-            raise ModelError(
-                f"{self.training_path}: a run of the recipe {recipe!r}, not {run.recipe.name!r}; "
-                "go on with that recipe, or choose another file"
-            )
-        if training and training["run"].get("teachers", run.distilled_from) != run.distilled_from:
-            raise ModelError(
-                f"{self.training_path}: a run with other teachers; give those that it began with, in the same order, "
-                "or choose another file"
-            )
+        if training:
+            self._check_run(training["run"], run)
         if training and self._saved in (training["weights"], training["replaces"]):
             try:
                 run.load_state_dict(training["run"])
             except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
                 raise self._foreign_training_state() from error
             self.history = training["history"]
-            if self._saved != training["weights"]:  # killed between the two files: the training file is the newer
+            if self._saved != training["weights"]:  # killed between the two files; the training file is the newer one
                 self.save(run)
             return f"Going on with {self.model_path} after {run.step:,} batches."
         aside = self._set_training_aside() if training else ""
         if weights is None:
             return f"Starting afresh; {self.model_path} is saved after every cycle.{aside}"
         run.start_from(weights)
-        return f"Starting from the weights in {self.model_path}, which came without a training state.{aside}"
+        return f"Starting from the weights in {self.model_path}; there is no training state for them.{aside}"
+
+    def _check_run(self, state: dict[str, Any], run: TrainingRun) -> None:
+        """Raises ModelError where the saved state is of a run with another recipe or other teachers than `run`."""
+        if (recipe := state.get("recipe", run.recipe.name)) != run.recipe.name:
+            raise ModelError(
+                f"{self.training_path}: a run of the recipe {recipe!r}, not {run.recipe.name!r}; "
+                "go on with that recipe, or choose another file"
+            )
+        if state.get("teachers", run.teacher_checksums) != run.teacher_checksums:
+            raise ModelError(
+                f"{self.training_path}: a run with other teachers; give the teachers that it began with, in the same "
+                "order, or choose another file"
+            )
 
     def _read_training(self) -> dict[str, Any] | None:
         if not self.training_path.exists():
@@ -113,6 +131,8 @@ class Checkpoint:
             raise self._foreign_training_state()
         if not isinstance(content["run"], dict):
             raise self._foreign_training_state()
+        if "recipe" in content["run"]:  # it may have been saved under a former name
+            content["run"]["recipe"] = current_name(str(content["run"]["recipe"]))
         return content
 
     def _foreign_training_state(self) -> ModelError:
@@ -122,7 +142,7 @@ class Checkpoint:
         )
 
     def _set_training_aside(self) -> str:
-        """Renames a training state that belongs to other weights, since the next save would replace it."""
+        """Renames a training state that belongs to other weights, because the next save would replace it."""
         identity = checksum(self.training_path.read_bytes())[:8]
         aside = self.training_path.with_name(f"{self.model_path.stem}.train.{identity}.pth")
         self.training_path.replace(aside)
@@ -132,10 +152,11 @@ class Checkpoint:
 def load_weights(
     path: str | Path, network_like: Callable[[dict[str, Tensor]], nn.Module] = DigitNet.like
 ) -> dict[str, Tensor]:
-    """The state_dict in `path`, checked to be one that DigitNet, or the network `network_like(weights)`, can load.
+    """The state_dict in `path`, after a check that DigitNet, or the network `network_like(weights)`, can load it.
 
     Raises:
-        ModelError: missing, damaged, with code in it, of another network, or with values that are not finite.
+        ModelError: the file is missing or damaged, holds code, belongs to another network, or has values that are not
+            finite.
     """
     path = Path(path)
     content = load_untrusted(path)
@@ -149,13 +170,21 @@ def load_weights(
     if found != expected:
         name = next(name for name in [*expected, *found] if found.get(name) != expected.get(name))
         raise ModelError(
-            f"{path}: the weights of another network ({name} is {found.get(name, 'missing')}, "
-            f"{type(network).__name__}'s is "
-            f"{expected.get(name, 'missing')}); it is left as it is, so move it away or choose another file"
+            f"{path}: the weights of another network ({name} is {found.get(name, 'missing')}, but in "
+            f"{type(network).__name__} it is {expected.get(name, 'missing')}). The file is left as it is; "
+            "move it away or choose another file"
         )
     if not all(torch.isfinite(tensor).all() for tensor in content.values() if tensor.is_floating_point()):
-        raise ModelError(f"{path}: holds values that are not finite; its training went wrong, so start from another")
+        raise ModelError(f"{path}: holds values that are not finite; its training went wrong, so choose another file")
     return content
+
+
+def load_digitnet(path: str | Path) -> DigitNet:
+    """The network whose weights are in `path`. Raises ModelError as `load_weights` does."""
+    weights = load_weights(path)
+    network = DigitNet.like(weights)
+    network.load_state_dict(weights)
+    return network
 
 
 def shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -164,10 +193,10 @@ def shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def load_untrusted(path: Path) -> Any:
-    """What a .pth file holds, tensors and plain values only: nothing in it is ever run.
+    """The content of a .pth file: tensors and plain values only. No code in it is ever run.
 
     Raises:
-        ModelError: it is missing, damaged, or holds more than that.
+        ModelError: the file is missing or damaged, or holds something else.
     """
     try:
         content = path.read_bytes()
@@ -175,19 +204,19 @@ def load_untrusted(path: Path) -> Any:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if content and not content.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
         raise ModelError(f"{path}: not a file of PyTorch weights; choose another file")
-    # torch never compresses; a file that unpacks to more than it holds is made to fill the memory.
+    # torch never compresses. A file that unpacks to far more than its size was made to fill the memory.
     if len(content) > MAX_BYTES or _unpacked_size(content) > MAX_BYTES:
-        raise ModelError(f"{path}: far larger than DigitNet's weights; it is something else, so choose another file")
+        raise ModelError(f"{path}: far larger than DigitNet's weights; choose another file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle protocol, on files that are refused anyway
+            warnings.simplefilter("ignore")  # about the pickle protocol of files that are refused anyway
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{path}: holds more than weights, which could run code when loaded, and is refused; "
-            "where you trust it, load it yourself and save model.state_dict() alone"
+            f"{path}: refused, because it holds more than weights and could run code when it is loaded; "
+            "if you trust it, load it yourself and save only model.state_dict()"
         ) from error
-    # torch raises whatever a damaged file makes it stumble on: RuntimeError, EOFError, KeyError, ...
+    # On a damaged file torch raises RuntimeError, EOFError, KeyError and more.
     except Exception as error:
         raise ModelError(
             f"{path}: damaged or truncated ({type(error).__name__}); restore it from a copy, or move it away"
@@ -199,7 +228,7 @@ def _unpacked_size(content: bytes) -> int:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return sum(member.file_size for member in archive.infolist())
     except zipfile.BadZipFile:
-        return 0  # of PyTorch's older format, or damaged
+        return 0  # PyTorch's older format, or a damaged file
 
 
 def _serialised(content: Any) -> bytes:

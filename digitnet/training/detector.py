@@ -1,4 +1,4 @@
-"""`Detector`, the network that detections digits in a page: 0.9 million weights, 9 thousand multiply-adds a pixel."""
+"""`Detector`, the network that finds digits on a page: 0.9 million weights, 9 thousand multiply-adds a pixel."""
 
 import torch
 from torch import Tensor, nn
@@ -6,15 +6,16 @@ from torch.nn import functional
 
 from digitnet.pages.detect import CLASSES
 
-OUTPUTS = CLASSES + 4  # the digits, then place and size
+MAPS = CLASSES + 4  # one a digit, then place and size
 
 
 class Detector(nn.Module):
-    """A fully convolutional network that says for each cell of a page whether a digit's centre lies in it, and which.
+    """A fully convolutional network that says, for each cell of a page, which digit has its centre there, if any.
 
-    Digits are points with a size, as in CenterNet (Zhou et al., 2019, "Objects as Points"): ten heat maps, one a digit,
-    with a peak at each centre, and for each cell where in it the centre lies and how large the digit is. Coarse stages
-    see what stands around a digit, and are added to finer ones on the way up (feature pyramid, Lin et al., 2017).
+    Digits are points with a size, as in CenterNet (Zhou et al., 2019, "Objects as Points"). There are ten heat maps,
+    one a digit, with a peak at each centre. More maps give the place of the centre in its cell and the digit's size.
+    Coarse stages see what stands around a digit. They are added to finer ones on the way up (feature pyramid, Lin et
+    al., 2017).
     """
 
     def __init__(self) -> None:
@@ -29,16 +30,16 @@ class Detector(nn.Module):
         self.up_16, self.up_8 = _convolution(80, 80), _convolution(80, 80)
         self.narrowed = nn.Conv2d(80, 48, 1)
         self.up_4 = nn.Sequential(_convolution(48, 48), _convolution(48, 48))
-        self.head = nn.Conv2d(48, OUTPUTS, 1)
-        rare = torch.zeros(OUTPUTS)
-        rare[:CLASSES] = -4.6  # one in a hundred: most cells hold no centre (Lin et al., 2017b)
+        self.head = nn.Conv2d(48, MAPS, 1)
+        rare = torch.zeros(MAPS)
+        rare[:CLASSES] = -4.6  # a probability of 0.01, since most cells hold no centre (Lin et al., 2017b)
         self.head.bias = nn.Parameter(rare)
 
     def forward(self, pages: Tensor) -> Tensor:
-        """What stands in each cell of `pages` (N, 1, H, W), their contrast normalise_contrast (`detect.normalise_contrast`): (N, 14, H/4, W/4).
+        """The detector maps (N, 14, H/4, W/4) of `pages` (N, 1, H, W), made by `detect.normalise_contrast`.
 
-        The first ten are logits of the digits, then the centre's place in its cell, across and down in [0, 1], and
-        the logarithms of the digit's width and height in cells. H and W are multiples of 32.
+        The first ten maps are logits of the digits. Then come the centre's place in its cell, across and down in
+        [0, 1], and the logarithms of the digit's width and height in cells. H and W are multiples of 32.
         """
         quarter = self.at_4(self.at_2(pages))
         eighth = self.at_8(quarter)
@@ -46,12 +47,12 @@ class Detector(nn.Module):
         coarsest = self.at_32(sixteenth)
         sixteenth = self.up_16(self.side_16(sixteenth) + _doubled(self.side_32(coarsest)))
         eighth = self.up_8(self.side_8(eighth) + _doubled(sixteenth))
-        answer: Tensor = self.head(self.up_4(self.side_4(quarter) + _doubled(self.narrowed(eighth))))
-        return answer
+        maps: Tensor = self.head(self.up_4(self.side_4(quarter) + _doubled(self.narrowed(eighth))))
+        return maps
 
 
 class Residual(nn.Module):
-    """Two convolutions beside a way around them (He et al., 2016)."""
+    """Two convolutions with a connection past them (He et al., 2016)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

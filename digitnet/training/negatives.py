@@ -1,11 +1,11 @@
-"""What training adds to each batch of MNIST: digits from other hands, and what is no digit at all.
+"""Negatives and foreign digits: what training adds to each batch of MNIST.
 
-A net that has seen digits only calls everything a digit, and is sure of it. So a part of each batch is letters, signs,
-scribbles, filled shapes, and MNIST digits that were spoiled: laid over each other, squeezed side by side, turned on
-their sides, mirrored. Their label is `NOT_A_DIGIT` (outlier exposure, Hendrycks et al., 2019).
+A network that has seen only digits calls everything a digit, with high confidence. So a part of each batch is
+negatives: letters, signs, scribbles, filled shapes, and MNIST digits that are spoiled. Their label is `NOT_A_DIGIT`
+(outlier exposure, Hendrycks et al., 2019). Foreign digits are digits by other hands.
 
-The letters, of some sixty scripts, and digits in a hundred other hands, are drawn from fonts (data/fonts); scribbles
-and shapes are drawn here. Images are (N, 1, 28, 28), float in [0, 1], ink bright on dark.
+The letters, of some sixty scripts, and the foreign digits, by a hundred hands, come from fonts (data/fonts). Scribbles
+and shapes are drawn in this file. Images are (N, 1, 28, 28), float in [0, 1], ink bright on dark.
 """
 
 import functools
@@ -23,41 +23,41 @@ from digitnet.imaging.normalise import SIDE, fit
 from digitnet.inference.rejection import NOT_A_DIGIT
 
 GLYPHS = Path(__file__).parents[1] / "weights" / "glyphs.npz"
-CANVAS = 64  # pixels; what scribbles and shapes are drawn on before they are normalised
-DRAWN = 3000  # scribbles and shapes; enough that none is seen often
+CANVAS = 64  # pixels; the side of a drawing before it is normalised
+DRAWN = 3000  # scribbles and shapes; so many that none is seen often
 DRAWN_SEED = 7
-UNSEEN = 10  # every tenth glyph is kept from training, for calibration
+HELD_OUT = 10  # every tenth glyph is held out from training, for calibration
 
-# Parts of a batch, relative to the images from MNIST.
+# Numbers of images that are added, relative to the images from MNIST.
 FOREIGN_DIGITS = 0.1
-FOREIGN_NEGATIVES = 0.13
+NEGATIVES = 0.13
 SPOILED = 0.07
 
 Canvas = npt.NDArray[np.uint8]
 
 
 def add_negatives(images: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The batch with others after it: images (M, 1, 28, 28) and labels (M,), 0 to 9 or `NOT_A_DIGIT`."""
+    """The batch, then foreign digits and negatives: images (M, 1, 28, 28) and labels (M,), 0 to 9 or `NOT_A_DIGIT`."""
     count = len(images)
-    digits, digit_labels, others = (pool.to(images.device) for pool in pools())
+    digits, digit_labels, negatives = _pools_on(images.device)
 
     def pick(available: int, part: float) -> Tensor:
         size = (round(part * count),)
         return torch.randint(available, size, generator=generator, device=generator.device)
 
     chosen_digits = pick(len(digits), FOREIGN_DIGITS)
-    chosen_others = pick(len(others), FOREIGN_NEGATIVES)
+    chosen_negatives = pick(len(negatives), NEGATIVES)
     chosen_spoiled = pick(count, SPOILED)
     spoiled = spoil(images[chosen_spoiled], labels[chosen_spoiled], generator)
-    foreign = torch.cat([digits[chosen_digits], others[chosen_others]]).float() / 255
-    none = torch.full((len(chosen_others) + len(spoiled),), NOT_A_DIGIT, device=labels.device)
-    return torch.cat([images, foreign, spoiled]), torch.cat([labels, digit_labels[chosen_digits], none])
+    added = torch.cat([digits[chosen_digits], negatives[chosen_negatives]]).float() / 255
+    negative = torch.full((len(chosen_negatives) + len(spoiled),), NOT_A_DIGIT, device=labels.device)
+    return torch.cat([images, added, spoiled]), torch.cat([labels, digit_labels[chosen_digits], negative])
 
 
 def spoil(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
-    """Images of digits, (N, 1, 28, 28), made into what is none: a quarter each overlaid, paired, turned, mirrored.
+    """Images of digits (N, 1, 28, 28), made into negatives: a quarter each overlaid, paired, turned, mirrored.
 
-    A zero on its side is still a zero, and the mirror image of some digits is another or the same; those are paired.
+    A turned zero is still a zero, and some digits are still digits when mirrored. These are paired instead.
     """
     which = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
     partners = images[torch.randperm(len(images), generator=generator, device=images.device)]
@@ -66,7 +66,7 @@ def spoil(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
     half = SIDE // 2
     paired[:, :, half // 2 : half // 2 + half, :half] = functional.avg_pool2d(images, 2)
     paired[:, :, half // 2 : half // 2 + half, half:] = functional.avg_pool2d(partners, 2)
-    paired = (1.5 * paired).clamp(max=1)  # thin lines lose ink when they are halved
+    paired = (1.5 * paired).clamp(max=1)  # thin lines lose ink when they shrink
     changed_by_mirror = torch.isin(labels, torch.tensor([3, 4, 6, 7, 9], device=labels.device)).view(-1, 1, 1, 1)
     turned = torch.where(labels.view(-1, 1, 1, 1) == 0, paired, images.rot90(1, (2, 3)))
     mirrored = torch.where(changed_by_mirror, images.flip(3), paired)
@@ -77,32 +77,38 @@ def spoil(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
 
 @functools.cache
 def pools() -> tuple[Tensor, Tensor, Tensor]:
-    """Foreign digits (N, 1, 28, 28) uint8, their labels (N,) int64, and what is no digit (M, 1, 28, 28) uint8."""
+    """Foreign digits (N, 1, 28, 28) uint8, their labels (N,) int64, and negatives (M, 1, 28, 28) uint8."""
     images, labels = glyphs()
-    seen = torch.arange(len(labels)) % UNSEEN > 0
-    images, labels = images[seen], labels[seen]
+    in_training = torch.arange(len(labels)) % HELD_OUT > 0
+    images, labels = images[in_training], labels[in_training]
     digits = labels != NOT_A_DIGIT
     drawn = torch.from_numpy(drawings(DRAWN, DRAWN_SEED)).unsqueeze(1)
     return images[digits], labels[digits], torch.cat([images[~digits], drawn])
 
 
-def held_out_glyphs() -> tuple[Tensor, Tensor]:
-    """What `pools` leaves out: images (N, 1, 28, 28) uint8 and labels (N,) int64, 0 to 9 or `NOT_A_DIGIT`.
+@functools.cache
+def _pools_on(device: torch.device) -> tuple[Tensor, ...]:
+    """The pools, copied to the device once."""
+    return tuple(pool.to(device) for pool in pools())
 
-    Of letters, each is unseen in its hand. Of digits, training has seen the same with another pen.
+
+def held_out_glyphs() -> tuple[Tensor, Tensor]:
+    """The glyphs that `pools` leaves out: images (N, 1, 28, 28) uint8 and labels (N,) int64, 0 to 9 or `NOT_A_DIGIT`.
+
+    Training has seen none of these letters in the same font. It has seen these digits in another width of pen.
     """
     images, labels = glyphs()
-    return images[::UNSEEN], labels[::UNSEEN]
+    return images[::HELD_OUT], labels[::HELD_OUT]
 
 
 def glyphs() -> tuple[Tensor, Tensor]:
-    """All that the fonts gave."""
+    """All glyphs drawn from fonts: images (N, 1, 28, 28) uint8 and labels (N,) int64."""
     with np.load(GLYPHS) as file:
         return torch.from_numpy(file["images"]).unsqueeze(1), torch.from_numpy(file["labels"]).long()
 
 
 def drawings(count: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Scribbles, signs and filled shapes, normalised as any picture is: (count, 28, 28), in bytes."""
+    """Scribbles, signs and filled shapes, normalised like any picture: (count, 28, 28), in bytes."""
     rng = np.random.default_rng(seed)
     makers = (scribble, character, sign, shape, scribble, silhouette, character, garment)
     canvases = np.stack([makers[index % len(makers)](rng) for index in range(count)])
@@ -111,7 +117,7 @@ def drawings(count: int, seed: int) -> npt.NDArray[np.uint8]:
 
 
 def scribble(rng: np.random.Generator) -> Canvas:
-    """Two to five curves, or one that turns so often that it is no digit."""
+    """Two to five curves, or one with so many turns that it is no digit."""
     canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     strokes = int(rng.choice([1, 2, 3, 4, 5], p=[0.15, 0.3, 0.3, 0.15, 0.1]))
     pen = int(rng.integers(2, 7))
@@ -125,7 +131,7 @@ def scribble(rng: np.random.Generator) -> Canvas:
 
 
 def sign(rng: np.random.Generator) -> Canvas:
-    """A few straight strokes that are parallel or cross: minus, plus, times, equals, arrows, grids, dots."""
+    """A few straight strokes, parallel or crossing: minus, plus, times, equals, grids, dots."""
     canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     pen = int(rng.integers(2, 9))
     middle = CANVAS / 2
@@ -150,7 +156,7 @@ def sign(rng: np.random.Generator) -> Canvas:
 
 
 def character(rng: np.random.Generator) -> Canvas:
-    """Four to six lines, arcs and loops, most beginning where another ended, as a letter of an unknown script."""
+    """Four to six lines, arcs and loops, like a letter of an unknown script; most begin where the last one ended."""
     canvas = np.zeros((CANVAS, CANVAS), np.uint8)
     pen = int(rng.integers(2, 6))
     places = np.array([(x, y) for x in (14, 32, 50) for y in (12, 32, 52)])
@@ -172,7 +178,7 @@ def character(rng: np.random.Generator) -> Canvas:
 
 
 def shape(rng: np.random.Generator) -> Canvas:
-    """A filled outline, often symmetrical, with a texture inside: things, not strokes."""
+    """A filled outline with a texture inside, often symmetrical: a thing, not a stroke."""
     corners = int(rng.integers(4, 9))
     angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
     radii = rng.uniform(14, 30, corners)
@@ -187,7 +193,7 @@ def shape(rng: np.random.Generator) -> Canvas:
 
 
 def silhouette(rng: np.random.Generator) -> Canvas:
-    """A tall filled outline whose width changes on the way down, as a bottle's or a dress's does and a 1's does not."""
+    """A tall filled outline whose width changes from top to bottom, like a bottle or a dress, unlike a 1."""
     widths = rng.uniform(3, 14, int(rng.integers(3, 7)))
     widths[rng.integers(len(widths))] = rng.uniform(12, 18)
     rows = np.linspace(4, CANVAS - 4, len(widths))
@@ -199,7 +205,7 @@ def silhouette(rng: np.random.Generator) -> Canvas:
 
 
 def garment(rng: np.random.Generator) -> Canvas:
-    """A filled trunk with two limbs, the same on both sides."""
+    """A filled trunk with a limb on each side, mirrored."""
     half_width, top, bottom = rng.uniform(7, 18), rng.uniform(4, 16), rng.uniform(44, 60)
     trunk = [(0, top), (half_width, top), (half_width * rng.uniform(0.6, 1.5), bottom), (0, bottom)]
     shoulder, width = rng.uniform(top, 40), rng.uniform(5, 16)
@@ -219,7 +225,7 @@ def garment(rng: np.random.Generator) -> Canvas:
 
 
 def textured(canvas: Canvas, rng: np.random.Generator) -> Canvas:
-    """The shape with light and dark patches in it."""
+    """The shape with light and dark patches inside."""
     coarse = rng.uniform(0.2, 1, (int(rng.integers(2, 14)), int(rng.integers(2, 14)))).astype(np.float32)
     texture = cv2.resize(coarse, (CANVAS, CANVAS), interpolation=cv2.INTER_CUBIC)
     return (canvas * np.clip(texture, 0.15, 1)).astype(np.uint8)
@@ -231,7 +237,7 @@ def _line(canvas: Canvas, start: npt.NDArray[np.float64], end: npt.NDArray[np.fl
 
 
 def _smooth(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A curve near the points: Chaikin's corner cutting (1974), three times over."""
+    """A curve near the points, by three rounds of corner cutting (Chaikin, 1974)."""
     for _ in range(3):
         start, end = points[:-1], points[1:]
         cut = np.stack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end], 1).reshape(-1, 2)

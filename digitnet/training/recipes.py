@@ -1,4 +1,4 @@
-"""`Recipe`: the size of a network and how it is trained; numbers only, so that the command line can list them."""
+"""`Recipe`: the size of a network and how it is trained. Numbers only, so that the command line can list them."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,17 @@ class Recipe:
     """How a network is made and trained.
 
     Attributes:
-        name: what `--recipe` calls it.
-        summary: what it is for, in a few words.
+        name: the value of `--recipe`.
+        summary: its purpose, in a few words.
         width, deep: the size of `model.DigitNet`.
-        epochs: how many, the learning rate falling to 0 on a half cosine (Loshchilov and Hutter, 2017); None for a run
-            without an end, whose rate falls with a power of the steps.
-        cooldown_epochs: how many of these come after that fall, at a tenth of the rate and with digits redrawn less.
-        peak_learning_rate: what warm-up ends at.
-        warmup_steps: batches until then.
-        pages: whether it is for `detector.Detector`, which detections digits on pages, rather than DigitNet, which reads one.
-        label_smoothing: how much of a label's weight is spread over all classes, in [0, 1].
+        epochs: how many there are; the learning rate falls to 0 on a half cosine (Loshchilov and Hutter, 2017). None
+            for a run without an end: its learning rate falls with a power of the steps.
+        cooldown_epochs: the last of these epochs. They come after that fall, at a tenth of the learning rate and with
+            weaker augmentation.
+        peak_learning_rate: the rate at the end of warm-up.
+        warmup_steps: the batches of warm-up.
+        label_smoothing: the share of a label's weight that is spread over all classes, in [0, 1].
+        pages: whether it trains `detector.Detector`, which finds digits on pages, instead of DigitNet, which reads one.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Recipe:
     pages: bool = False
 
 
-QUICK = Recipe("quick", "a small network, good after a minute, better for as long as you let it run")
+QUICK = Recipe("quick", "a small network, good after a minute, better the longer it trains")
 LARGE = Recipe(
     "large",
     "a network four times as costly, the teacher of 'best'",
@@ -55,10 +56,16 @@ BEST = Recipe(
 )
 DETECTOR = Recipe(
     "detector",
-    "the network that detections digits on pages, trained on made ones",
+    "the network that finds digits on pages, trained on made pages",
     epochs=80,
     peak_learning_rate=2e-3,
     warmup_steps=500,
     pages=True,
 )
 RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, BEST, DETECTOR)}
+FORMER_NAMES = {"locator": DETECTOR.name}
+
+
+def current_name(name: str) -> str:
+    """The name of a recipe today; commands and saved runs may still use the former one."""
+    return FORMER_NAMES.get(name, name)

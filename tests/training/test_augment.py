@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from digitnet.training import augment as augmentation
-from digitnet.training.augment import Chance, augment, bend, blur, vary_shape
+from digitnet.training.augment import STRIP, Chance, add_neighbour, augment, bend, blur, vary_shape
 
 
 def generator(seed=0):
@@ -82,7 +82,36 @@ def test_half_of_all_images_are_bent_only(digits, monkeypatch):
     assert (changed == 0.5).all((1, 2, 3)).float().mean() == pytest.approx(0.5, abs=0.12)
 
 
-def test_a_weak_redrawing_only_bends(digits):
+class Neighbourly(Chance):
+    """Gives every image a neighbour, on either side."""
+
+    def happens(self, probability):
+        return self.uniform(0, 1) < (probability if probability == 0.5 else 1.0)
+
+
+def test_a_neighbours_ink_comes_in_at_one_edge_and_nowhere_else(digits):
+    images, _ = digits
+    left, right = slice(0, STRIP), slice(28 - STRIP, 28)
+    images = images[(images[..., left].amax((1, 2, 3)) == 0) & (images[..., right].amax((1, 2, 3)) == 0)]
+    changed = add_neighbour(images, Neighbourly(len(images), generator()))
+    at_left, at_right = (changed[..., edge].amax((1, 2, 3)) > 0.4 for edge in (left, right))
+    assert len(images) > 100
+    assert (at_left ^ at_right).all()
+    assert 0.3 < at_left.float().mean() < 0.7
+    assert torch.equal(changed[..., STRIP : 28 - STRIP], images[..., STRIP : 28 - STRIP])
+
+
+def test_a_neighbour_shows_the_side_that_is_turned_to_the_digit():
+    image = torch.zeros(1, 1, 28, 28)
+    image[..., 10:20, 8:12], image[..., 10:20, 12:19] = 0.5, 1.0  # weaker on its left; its own neighbour here
+    seen = set()
+    for seed in range(12):
+        added = add_neighbour(image, Neighbourly(1, generator(seed))) - image
+        seen.add((round(float(added[..., :STRIP].max()), 2), round(float(added[..., -STRIP:].max()), 2)))
+    assert seen == {(1.0, 0.0), (0.0, 0.5)}
+
+
+def test_weak_augmentation_only_bends(digits):
     images, labels = digits
     grey = (images * 0 + 0.2).clone()  # nothing to bend: what changes is pen, leftovers, camera
     inner = slice(8, 20)

@@ -7,21 +7,17 @@ import pytest
 import torch
 from helpers import ROOT, page_of, run_python
 
-from digitnet import Reader
+from digitnet import Reader, cli
 from digitnet.errors import ModelError
 from digitnet.model import DigitNet
 from digitnet.pages.fusion import Fusion
 from digitnet.training import export as exporting
-from digitnet.training import fusion_calibration as page_calibration
+from digitnet.training import fusion_calibration
+from digitnet.training.calibration import Calibration
 from digitnet.training.checkpoint import load_weights
 from digitnet.training.detector import Detector
 from digitnet.training.export import export, to_onnx
 from digitnet.training.fusion_calibration import PageCalibration
-
-
-@pytest.fixture(scope="module")
-def exported(weights_path):
-    return to_onnx(weights_path)
 
 
 def test_onnx_runtime_gives_the_logits_of_torch_for_any_number_of_pictures(exported, weights_path, mnist_digits):
@@ -30,11 +26,11 @@ def test_onnx_runtime_gives_the_logits_of_torch_for_any_number_of_pictures(expor
     model.load_state_dict(load_weights(weights_path))
     session = onnxruntime.InferenceSession(exported)
     for count in (1, 7, 200):
-        logits, answers = session.run(["logits", "answers"], {"images": images[:count]})
+        logits, probabilities = session.run(["logits", "answers"], {"images": images[:count]})
         expected = model(torch.from_numpy(images[:count])).detach().numpy()
         assert np.abs(logits - expected).max() < 1e-4
-        assert answers.shape == (count, 11)
-        assert answers.sum(1) == pytest.approx(1, abs=1e-5)
+        assert probabilities.shape == (count, 11)
+        assert probabilities.sum(1) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_model_whose_logits_disagree_is_refused_and_not_written(weights_path, tmp_path, monkeypatch):
@@ -47,37 +43,41 @@ def test_a_model_whose_logits_disagree_is_refused_and_not_written(weights_path, 
         return content
 
     monkeypatch.setattr(exporting, "_converted", converted_wrongly)
+    monkeypatch.setattr(exporting, "calibrate", lambda *_: Calibration(1.0, 1.0, 0.0, ()))
     with pytest.raises(ModelError, match=r"differ by up to 0\.01"):
         export(weights_path, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_is_small_and_tells_of_its_normalisation_and_weights_but_not_of_the_machine(exported):
+def test_the_file_is_small_and_names_its_versions_and_weights_but_nothing_of_the_machine(exported):
     assert len(exported) < 2 * 2**20
     proto = onnx.load_from_string(exported)
     assert {entry.key for entry in proto.metadata_props} == {
-        f"digitnet.{key}" for key in ("normalisation", "weights", "temperature", "slope", "offset", "risks")
+        f"digitnet.{key}"
+        for key in ("normalisation", "calibration", "weights", "temperature", "slope", "offset", "risks")
     }
     assert b"site-packages" not in exported
     assert b"digitnet/model.py" not in exported
 
 
-def test_the_command_writes_beside_the_weights_and_reading_takes_either_file(weights_path, tmp_path, mnist_digits):
+def test_the_command_writes_beside_the_weights_and_reading_takes_either_file(
+    weights_path, exported, tmp_path, mnist_digits, monkeypatch
+):
     own = tmp_path / "mine.pth"
     own.write_bytes(weights_path.read_bytes())
     finished = run_python("-m", "digitnet", "export", own)
     assert (finished.returncode, finished.stdout) == (0, f"{tmp_path / 'mine.onnx'}\n"), finished.stderr
     assert finished.stderr == ""
+    monkeypatch.setattr(exporting, "to_onnx", lambda *_, **__: exported)  # of the same weights
     picture = mnist_digits[0][0]
     from_onnx, from_torch = Reader(tmp_path / "mine.onnx").predict(picture), Reader(own).predict(picture)
     assert from_onnx.probabilities == pytest.approx(from_torch.probabilities, abs=1e-5)
 
 
-def test_weights_that_are_refused_are_not_exported(tmp_path):
+def test_weights_that_are_refused_are_not_exported(tmp_path, capsys):
     (tmp_path / "model.pth").write_bytes(b"hello")
-    finished = run_python("-m", "digitnet", "export", tmp_path / "model.pth")
-    assert finished.returncode == 1
-    assert "not a file of PyTorch weights" in finished.stderr
+    assert cli.main(["export", str(tmp_path / "model.pth")]) == 1
+    assert "not a file of PyTorch weights" in capsys.readouterr().err
     assert not (tmp_path / "model.onnx").exists()
 
 
@@ -85,12 +85,12 @@ def test_weights_that_are_refused_are_not_exported(tmp_path):
 def few_pages():
     """Calibrates detectors on a few pages only."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "calibrate_pages", partial(page_calibration.calibrate_pages, pages=8))
+        patch.setattr(exporting, "calibrate_pages", partial(fusion_calibration.calibrate_pages, pages=8))
         yield
 
 
 @pytest.fixture(scope="module")
-def exported_locator(tmp_path_factory, few_pages):
+def exported_detector(tmp_path_factory, few_pages):
     """The package's detector and its ONNX form."""
     weights = ROOT / "models" / "detector.pth"
     model = Detector().eval()
@@ -98,8 +98,8 @@ def exported_locator(tmp_path_factory, few_pages):
     return model, export(weights, tmp_path_factory.mktemp("detector") / "detector.onnx")
 
 
-def test_a_locator_is_exported_for_pages_of_any_size_and_read_with(exported_locator, mnist_digits):
-    model, path = exported_locator
+def test_a_detector_is_exported_for_pages_of_any_size_and_read_with(exported_detector, mnist_digits):
+    model, path = exported_detector
     session = onnxruntime.InferenceSession(path)
     for shape in ((1, 1, 64, 96), (2, 1, 160, 32)):
         pages = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
@@ -107,18 +107,18 @@ def test_a_locator_is_exported_for_pages_of_any_size_and_read_with(exported_loca
         expected = model(torch.from_numpy(pages)).detach().numpy()
         assert found.shape == (shape[0], 14, shape[2] // 4, shape[3] // 4)
         assert np.abs(found - expected).max() < 1e-3
-    Reader(detector=path).read(page_of(mnist_digits, ["12"])[0])  # whatever it detections
+    Reader(detector=path).read(page_of(mnist_digits, ["12"])[0])  # whatever it finds
 
 
-def test_a_locator_tells_what_it_was_weighed_with_and_is_no_digitnet(exported_locator):
-    _, path = exported_locator
+def test_a_detector_names_the_digitnet_that_it_was_calibrated_with_and_is_none(exported_detector):
+    _, path = exported_detector
     keys = {entry.key for entry in onnx.load(path).metadata_props}
     assert keys == {f"digitnet.{key}" for key in ("evening", "weights", "digitnet", "fusion", "risks")}
     with pytest.raises(ModelError, match="not a DigitNet in ONNX"):
         Reader(path)
 
 
-def test_a_locator_whose_numbers_disagree_is_refused(tmp_path, monkeypatch):
+def test_a_detector_whose_numbers_disagree_is_refused(tmp_path, monkeypatch):
     torch.save(Detector().state_dict(), tmp_path / "detector.pth")
 
     def converted_wrongly(model, *arguments, converted=exporting._converted):
@@ -136,7 +136,13 @@ def test_a_locator_whose_numbers_disagree_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "detector.onnx").exists()
 
 
-def test_a_locator_that_finds_nothing_is_refused(tmp_path, few_pages):
+def test_a_detector_that_finds_nothing_is_refused(tmp_path, few_pages):
     torch.save(Detector().state_dict(), tmp_path / "detector.pth")
-    with pytest.raises(ModelError, match="detections no digit"):
+    with pytest.raises(ModelError, match="finds no digit"):
         export(tmp_path / "detector.pth")
+
+
+def test_where_a_digitnet_is_wanted_a_detector_is_refused_before_any_calibration(monkeypatch):
+    monkeypatch.setattr(exporting, "calibrate_pages", lambda *_: pytest.fail("calibrated"))
+    with pytest.raises(ModelError, match=r"the weights of a detector.*digitnet export"):
+        to_onnx(ROOT / "models" / "detector.pth", detectors=False)

@@ -7,7 +7,7 @@ from digitnet.pages.detect import Detection
 from digitnet.pages.fusion import FEATURES, Fusion
 from digitnet.pages.page_reader import PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage
-from digitnet.training import fusion_calibration as page_calibration
+from digitnet.training import fusion_calibration
 from digitnet.training.fusion_calibration import matched, risks
 
 
@@ -17,20 +17,20 @@ def detection(left, top, width=20.0, height=30.0, digit=3, score=0.9):
     return Detection(left, top, left + width, top + height, scores)
 
 
-def test_a_find_is_the_digit_that_it_shares_most_with_and_others_of_it_are_nothing():
+def test_a_digit_goes_to_the_detection_that_overlaps_it_most_and_other_detections_of_it_are_nothing():
     digits = [MadeDigit(3, 0, 0, 20, 30, 0), MadeDigit(8, 40, 0, 60, 30, 0), MadeDigit(1, 80, 0, 90, 30, 0)]
     detections = [detection(5, 2), detection(1, 0), detection(41, 2), detection(200, 0), detection(40, 0, height=90)]
     assert matched(detections, digits) == [None, digits[0], digits[1], None, None]
 
 
-def test_nobody_can_say_what_a_find_of_a_digit_that_is_cut_off_is():
+def test_nobody_can_name_the_detection_of_a_digit_that_is_cut_off():
     cut_off = MadeDigit(None, -10, 0, 10, 30, 0)
     (truth, other) = matched([detection(-4, 0), detection(40, 0)], [cut_off])
     assert truth.label is None
     assert other is None
 
 
-def test_risks_are_the_part_of_what_is_read_that_is_wrong(monkeypatch):
+def test_risks_are_the_part_of_the_digits_read_that_is_wrong(monkeypatch):
     """Two sure digits of which one is wrong, and an unsure one that is right, far apart."""
     page = MadePage(
         np.full((64, 512), 200, np.uint8),
@@ -45,7 +45,7 @@ def test_risks_are_the_part_of_what_is_read_that_is_wrong(monkeypatch):
 
 
 def test_made_pages_are_the_same_every_time_and_of_several_sizes():
-    one, other = (list(page_calibration.made_pages(None, 10)) for _ in range(2))
+    one, other = (list(fusion_calibration.made_pages(None, 10)) for _ in range(2))
     assert all(np.array_equal(a.picture, b.picture) for a, b in zip(one, other, strict=True))
     assert len({page.picture.shape for page in one}) == 10
     assert [len(page.digits) for page in one[3::5]] == [1, 1]
@@ -56,7 +56,7 @@ def test_a_photo_is_larger_and_its_digits_are_where_they_were():
     ink = np.full((64, 96), 220, np.uint8)
     ink[20:50, 30:50] = 40
     page = MadePage(ink, (MadeDigit(3, 30, 20, 50, 50, 0),))
-    photo = page_calibration._photo(page, np.random.default_rng(1))
+    photo = fusion_calibration._photo(page, np.random.default_rng(1))
     (digit,) = photo.digits
     factor = photo.picture.shape[0] / 64
     assert factor > 1.2
@@ -65,10 +65,11 @@ def test_a_photo_is_larger_and_its_digits_are_where_they_were():
     assert inside.mean() < 60 < 180 < np.median(photo.picture)
 
 
-def test_the_log_odds_are_fitted_to_what_no_straight_line_can_say():
+def test_the_log_odds_can_be_fitted_to_what_no_linear_function_of_the_features_gives(monkeypatch):
     """A digit is there where exactly one of two features is large (Minsky and Papert, 1969)."""
-    told = np.random.default_rng(0).normal(size=(2000, FEATURES))
-    there = (told[:, 3] > 0) != (told[:, 8] > 0)
-    fusion = page_calibration._with_log_odds(Fusion(), torch.from_numpy(told), torch.from_numpy(there).double())
+    monkeypatch.setattr(fusion_calibration, "FIT_STEPS", 100)  # enough here
+    inputs = np.random.default_rng(0).normal(size=(1000, FEATURES))
+    exists = (inputs[:, 3] > 0) != (inputs[:, 8] > 0)
+    fusion = fusion_calibration._with_log_odds(Fusion(), torch.from_numpy(inputs), torch.from_numpy(exists).double())
     new = np.random.default_rng(1).normal(size=(500, FEATURES))
     assert (((fusion.log_odds(new)) > 0) == ((new[:, 3] > 0) != (new[:, 8] > 0))).mean() > 0.85

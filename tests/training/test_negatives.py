@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.training import negatives
 from digitnet.training.negatives import add_negatives, drawings, pools, spoil
 
 
@@ -16,7 +17,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_batch_comes_back_as_it_was_with_others_after_it(batch):
+def test_a_batch_comes_back_as_it_was_with_foreign_digits_and_negatives_after_it(batch):
     images, labels = add_negatives(*batch, generator())
     count = len(batch[0])
     assert torch.equal(images[:count], batch[0])
@@ -29,10 +30,27 @@ def test_a_batch_comes_back_as_it_was_with_others_after_it(batch):
     assert labels.max() == NOT_A_DIGIT
 
 
-def test_the_same_seed_adds_the_same_others_and_another_seed_does_not(batch):
+def test_the_same_seed_adds_the_same_images_and_another_seed_does_not(batch):
     one, again, other = (add_negatives(*batch, generator(seed))[0] for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
+
+
+def test_the_pools_are_copied_to_the_device_once_and_not_for_every_batch(batch, monkeypatch):
+    copies = []
+
+    class Pool(torch.Tensor):
+        def to(self, device):
+            copies.append(device)
+            return self.as_subclass(torch.Tensor)
+
+    counted = tuple(pool.as_subclass(Pool) for pool in pools())
+    monkeypatch.setattr(negatives, "pools", lambda: counted)
+    negatives._pools_on.cache_clear()
+    for _ in range(3):
+        add_negatives(*batch, generator())
+    negatives._pools_on.cache_clear()
+    assert len(copies) == len(counted)
 
 
 def test_foreign_digits_are_read_as_what_they_are_labelled(reader):
@@ -43,9 +61,9 @@ def test_foreign_digits_are_read_as_what_they_are_labelled(reader):
 
 
 def test_nothing_in_the_pools_is_blank_and_everything_is_normalised():
-    digits, labels, others = pools()
+    digits, labels, letters_and_drawings = pools()
     assert sorted(set(labels.tolist())) == list(range(10))
-    for pool in (digits, others):
+    for pool in (digits, letters_and_drawings):
         assert pool.dtype == torch.uint8
         assert (pool.flatten(1).max(1).values > 200).all()
         inked_rows = (pool > 25).any(3).sum(2).flatten()

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM during training: stop soon, but only where everything is whole. Imports nothing heavy."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+
+class StopTraining(Exception):
+    """Ends training between two batches."""
+
+
+class Interruption:
+    """Listens to Ctrl-C and SIGTERM.
+
+    Outside `deferred()` a signal raises KeyboardInterrupt at once. Inside, it only sets `requested`, and training stops
+    at the next `check()`.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._is_deferred = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handles both signals while the block runs, and restores the handlers of before afterwards."""
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        self._is_deferred = True
+        try:
+            yield
+        finally:
+            self._is_deferred = False
+
+    def raise_if_swallowed(self) -> None:
+        """Raises the KeyboardInterrupt again after imports, because some imported code swallows every exception."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raises StopTraining where a signal has arrived."""
+        if self.requested:
+            raise StopTraining
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        if not self._is_deferred:
+            raise KeyboardInterrupt

@@ -1,0 +1,70 @@
+"""A cache of exports, so that a model.pth is calibrated once and not at every start. Needs PyTorch only to export."""
+
+import contextlib
+import glob
+from pathlib import Path
+
+import platformdirs
+
+from digitnet.errors import MissingExtraError, ModelError, SaveError
+from digitnet.files import checksum, write_atomically
+from digitnet.inference.onnx_models import OnnxDigitNet
+from digitnet.training import CALIBRATION_VERSION
+
+
+def cached_onnx(model_path: str | Path) -> bytes:
+    """The ONNX form of a DigitNet in a .pth file, from the cache or, where it is not there, exported now.
+
+    It is kept beside the weights as `.NAME.CHECKSUM.onnx`, with the first 16 digits of the checksum of the .pth. Where
+    that folder cannot be written, it is kept in the user's cache folder. Where that fails too, nothing is kept.
+
+    Raises:
+        ModelError: the file cannot be read, is refused (see `checkpoint.load_weights`) or holds a detector.
+        DataError: MNIST was not found and could not be downloaded.
+        MissingExtraError: it is not in the cache and PyTorch is not installed.
+    """
+    path = Path(model_path)
+    try:
+        identity = checksum(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    name = f".{path.name}.{identity[:16]}.onnx"
+    folders = path.parent, _folder_in_cache(path)
+    for folder in folders:
+        with contextlib.suppress(OSError, ModelError):  # not there, damaged, or of another normalisation
+            content = (folder / name).read_bytes()
+            metadata = OnnxDigitNet(content, name).metadata
+            if (metadata.get("weights"), metadata.get("calibration")) == (identity, str(CALIBRATION_VERSION)):
+                return content
+    content = _export(path)
+    for folder in folders:
+        with contextlib.suppress(OSError, SaveError):  # the folder cannot be written
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, content)
+            _remove_older(folder, path.name, name)
+            break
+    return content
+
+
+def _folder_in_cache(path: Path) -> Path:
+    """The folder for exports of the files in `path`'s folder."""
+    return Path(platformdirs.user_cache_dir("digitnet")) / "exports" / checksum(bytes(path.resolve().parent))[:16]
+
+
+def _export(path: Path) -> bytes:
+    try:
+        from digitnet.training.export import to_onnx
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{path}: reading PyTorch weights needs PyTorch; install it with pip install 'digitnet[train]', "
+            f"or run where it is installed: digitnet export {path}"
+        ) from error
+    return to_onnx(path, detectors=False)
+
+
+def _remove_older(folder: Path, weights_name: str, newest: str) -> None:
+    """Removes what is cached of earlier weights in the same file."""
+    for older in folder.glob(f".{glob.escape(weights_name)}.{'[0-9a-f]' * 16}.onnx"):
+        if older.name != newest:
+            with contextlib.suppress(OSError):
+                older.unlink()
