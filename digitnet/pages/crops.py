@@ -89,7 +89,8 @@ def _own_strokes(ink: Array, box: tuple[slice, slice]) -> Mask:
     own = (within > OWN * everywhere) | (within > 0.3 * within[1:].max(initial=1))
     own &= within > SPECK * inside.size
     own[0] = False
-    return own[labels[box]].view(np.uint8)
+    mask: Mask = own[labels[box]].view(np.uint8)
+    return mask
 
 
 def _quantile(values: Array, part: float) -> float:

@@ -229,7 +229,7 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
             written = list(truth(heat, centres))
             found = [
                 detection
-                for detection in distinct(peaks(one_answer), same_ink)
+                for detection in distinct(peaks(one_answer))
                 if detection.score >= SURE and _counts(detection, counted)
             ]
             named = np.array([[one.digit == detection.digit for detection in found] for one in written], np.bool_)

@@ -24,7 +24,7 @@ from digitnet.inference.rejection import Rejection, Risk
 from digitnet.pages.detect import Detection, Grey
 from digitnet.pages.fusion import FEATURES, Fusion, evidence, features
 from digitnet.pages.lattice import grouped, read
-from digitnet.pages.page_reader import Closer, PageReader
+from digitnet.pages.page_reader import Classifier, PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
 from digitnet.training.calibration import THRESHOLDS
 from digitnet.training.detector_run import SMALLEST, page_maker
@@ -57,7 +57,7 @@ class PageCalibration:
 
 
 def calibrate_pages(
-    session: onnxruntime.InferenceSession, answers: Closer, data: str | Path | None = None, pages: int = PAGES
+    session: onnxruntime.InferenceSession, answers: Classifier, data: str | Path | None = None, pages: int = PAGES
 ) -> PageCalibration:
     """Metrics two networks, as `PageReader` has them, on made pages with digits of the MNIST in `data`.
 
@@ -124,7 +124,7 @@ def fitted(reader: PageReader, pages: Sequence[MadePage]) -> Fusion:
     looks = [
         (detections, answers, _labels(detections, page))
         for page in pages
-        for detections, _, answers in [reader.looks(_grey(page))]
+        for detections, _, answers in [reader.classified(_grey(page))]
         if detections
     ]
     labels = torch.tensor([label for _, _, labels in looks for label in labels])
