@@ -196,7 +196,7 @@ class Reader:
             raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
         constraint = constrained(length, pattern, check)
         picture = load(source, name, side=PAGE_SIDE)
-        examination = self._pages.examine(picture, constraint if constraint.constraints else None, lines, is_cancelled)
+        examination = self._pages.examine(picture, constraint, lines, is_cancelled)
         # The page keeps a small file of its picture, not the array, so that thousands of pages fit into memory.
         artist = functools.partial(_drawing, jpeg(picture.grey))
         return replace(examination, page=replace(examination.page, artist=artist))

@@ -50,3 +50,13 @@ def page_of(digits, lines, height=48):
             here = ink[top : top + side, left : left + side]
             np.maximum(here, image, out=here)
     return (0.9 - 0.7 * ink).astype(np.float32), boxes
+
+
+def satisfies(constraint, digits):
+    """Whether a `pages.constraints.Constraint` allows a number, given its digits from the first to the last."""
+    source, taken, target = constraint.arrows.T
+    states = constraint.starts
+    for digit in list(digits)[::-1]:
+        after = target[(taken == digit) & states[source]]
+        states = np.bincount(after, minlength=len(states)) > 0
+    return bool((states & constraint.accepting).any())

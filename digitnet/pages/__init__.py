@@ -1,1 +1,1 @@
-"""A picture of many digits to lines of digits: detect, crop, weigh, read."""
+"""From a picture of many digits to lines of digits: detect, crop, classify, fuse, read each line as a whole."""

@@ -1,167 +1,179 @@
 r"""What a user knows of a number before it is read: its length, its pattern, its check digit.
 
-Each `Constraint` is an automaton that takes a number's digits from the last to the first (that is how check digits are
-counted) and says in the end whether the number may be. So a reader can weigh all readings of a line at once, and drops
-those that cannot be.
+Each `Constraint` is a finite automaton over the digits of a number, from the last digit to the first, because check
+digits are counted from the right. The reader weighs all readings of a line that the automaton allows.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from digitnet.errors import UsageError
 
-State = Any  # hashable, and as each constraint likes it
+MAX_STATES = 5000  # of an automaton: the time for a line grows with its states
+LONGEST = 1280  # digits; no line of a page has more, since a page is read at 1280 pixels
 ANY = frozenset(range(10))
-MANY = 10**6  # more digits than a line has, for a pattern's + and *
+
+State = Any  # hashable
 
 
-class Constraint(Protocol):
-    """An automaton over the digits of a number, from the last to the first."""
+@dataclass(frozen=True, eq=False)
+class Constraint:
+    """Which numbers are allowed, as an automaton that takes digits from the last to the first.
 
-    @property
-    def name(self) -> str:
-        """What a message calls it, as in "length 8"."""
-
-    @property
-    def start(self) -> State:
-        """The state before any digit."""
-
-    def step(self, state: State, digit: int) -> State | None:
-        """The state after one more digit to the left; None where no number can go on so."""
-
-    def accepts(self, state: State) -> bool:
-        """Whether a number may begin here."""
-
-
-@dataclass(frozen=True)
-class Length:
-    """Exactly `digits` digits."""
-
-    digits: int
-    start: int = 0
-
-    @property
-    def name(self) -> str:
-        """As in a message."""
-        return f"length {self.digits}"
-
-    def step(self, state: State, digit: int) -> State | None:
-        """See `Constraint`."""
-        return state + 1 if state < self.digits else None
-
-    def accepts(self, state: State) -> bool:
-        """See `Constraint`."""
-        return bool(state == self.digits)
-
-
-class Pattern:
-    r"""Digits as a pattern has them: `\d{3}-\d{4}`, `19\d\d`, `[0-3]\d/\d+`.
-
-    `\d` and `.` stand for any digit and `[...]` for some; `?`, `*`, `+`, `{n}` and `{m,n}` repeat as in regular
-    expressions. Signs between digits, such as `-`, `/`, `,`, `\.` and blanks, are not read, and so not asked for.
-
-    Raises UsageError where the pattern cannot be understood.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.name = f"pattern {text}"
-        self._parts = list(_pattern_parts(text))[::-1]
-        if not self._parts:
-            raise UsageError(f"the pattern {text!r} has no digits; write such as \\d{{3}}-\\d{{4}}")
-        self.start: State = self._reached({(0, 0)})
-
-    def step(self, state: State, digit: int) -> State | None:
-        """See `Constraint`; a state is all places (part, times) where the pattern may be."""
-        after = set()
-        for part, times in state:
-            if part < len(self._parts):
-                digits, _, most = self._parts[part]
-                if digit in digits and times < most:
-                    after.add((part, times + 1))
-        return self._reached(after) or None
-
-    def accepts(self, state: State) -> bool:
-        """See `Constraint`."""
-        return any(part == len(self._parts) for part, _ in state)
-
-    def _reached(self, places: set[tuple[int, int]]) -> frozenset[tuple[int, int]]:
-        """The places and those behind them that need no digit more."""
-        waiting, reached = list(places), set(places)
-        while waiting:
-            part, times = waiting.pop()
-            following = (part + 1, 0)
-            if part < len(self._parts) and times >= self._parts[part][1] and following not in reached:
-                reached.add(following)
-                waiting.append(following)
-        # Beyond the least number of times, how often does not matter where there is no most.
-        return frozenset(
-            (part, min(times, self._least(part)) if self._endless(part) else times) for part, times in reached
-        )
-
-    def _least(self, part: int) -> int:
-        return self._parts[part][1]
-
-    def _endless(self, part: int) -> bool:
-        return part < len(self._parts) and self._parts[part][2] >= MANY
-
-
-@dataclass(frozen=True)
-class Checksum:
-    """A number whose weighted digits add up to a remainder.
+    A number is allowed where arrows with its digits lead from a start to an accepting state. There is exactly one such
+    path for each allowed number, so that a sum over paths counts each number once.
 
     Attributes:
-        name: as a message has it.
-        lengths: how many digits it may have; empty for any number.
-        modulus, remainder: of the sum.
-        weigh: what a digit adds, for the digit and its place from the right, from 0.
+        name: what a message calls it, such as "length 8".
+        starts: (S,) whether a path may start in each state.
+        accepting: (S,) whether a path may end there.
+        arrows: (E, 3) state, digit, next state; sorted by the next state.
     """
 
     name: str
-    lengths: frozenset[int]
-    modulus: int
-    remainder: int
-    weigh: Callable[[int, int], int]
-    start: State = (0, 0)
+    starts: npt.NDArray[np.bool_]
+    accepting: npt.NDArray[np.bool_]
+    arrows: npt.NDArray[np.intp]
 
-    def step(self, state: State, digit: int) -> State | None:
-        """See `Constraint`; a state is the number of digits and their sum."""
+
+def constrained(length: int | None = None, pattern: str | None = None, check: str | None = None) -> Constraint | None:
+    r"""All that is known of each number, None where nothing is.
+
+    Args:
+        length: exactly so many digits.
+        pattern: such as `\d{3}-\d{4}`, `19\d\d` or `[0-3]\d/\d+`. `\d` and `.` stand for any digit and `[...]` for
+            some; `?`, `*`, `+`, `{n}` and `{m,n}` repeat as in regular expressions. Signs between digits, such as `-`,
+            `/`, `,`, `\.` and blanks, are not read, and therefore ignored.
+        check: a name in `CHECKS`.
+
+    Raises UsageError where one of them makes no sense, or where checking them would take too long.
+    """
+    known: list[Constraint] = []
+    if length is not None:
+        if length < 1:
+            raise UsageError(f"a length of {length} is too short; give the number of digits, such as 8")
+        known.append(_of_length(length))
+    if pattern is not None:
+        known.append(_of_pattern(pattern))
+    if check is not None:
+        if check not in CHECKS:
+            raise UsageError(f"no check is called {check!r}; use one of {', '.join(CHECKS)}")
+        known.append(replace(CHECKS[check](), name=f"check {check}"))
+    return reduce(_all_of, known) if known else None
+
+
+class _TooManyStatesError(Exception):
+    pass
+
+
+def _automaton(
+    name: str,
+    starts: Sequence[Hashable],
+    step: Callable[[State, int], Iterable[State]],
+    accepts: Callable[[State], bool],
+) -> Constraint:
+    """The constraint with all states that `step` reaches from the `starts`.
+
+    Raises _TooManyStatesError beyond `MAX_STATES`.
+    """
+    numbers = {state: number for number, state in enumerate(starts)}
+    states = list(starts)
+    arrows = []
+    for state in states:  # grows meanwhile
+        if len(states) > MAX_STATES:
+            raise _TooManyStatesError
+        for digit in range(10):
+            for following in step(state, digit):
+                number = numbers.setdefault(following, len(states))
+                if number == len(states):
+                    states.append(following)
+                arrows.append((numbers[state], digit, number))
+    start = np.arange(len(states)) < len(starts)
+    accepting = np.array([accepts(state) for state in states], np.bool_)
+    return Constraint(name, start, accepting, _sorted(np.array(arrows, np.intp).reshape(-1, 3)))
+
+
+def _sorted(arrows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    return arrows[np.lexsort((arrows[:, 1], arrows[:, 0], arrows[:, 2]))]
+
+
+def _reversed(one: Constraint) -> Constraint:
+    """The same numbers with their digits in the opposite order."""
+    return replace(one, starts=one.accepting, accepting=one.starts, arrows=_sorted(one.arrows[:, ::-1]))
+
+
+def _all_of(one: Constraint, other: Constraint) -> Constraint:
+    """The numbers that both allow."""
+    name = f"{one.name}, {other.name}"
+    one_steps, other_steps = _steps(one), _steps(other)
+    starts = [(a, b) for a in np.flatnonzero(one.starts).tolist() for b in np.flatnonzero(other.starts).tolist()]
+    one_accepts, other_accepts = one.accepting.tolist(), other.accepting.tolist()
+
+    def step(state: tuple[int, int], digit: int) -> list[tuple[int, int]]:
+        ones, others = one_steps.get((state[0], digit), ()), other_steps.get((state[1], digit), ())
+        return [(a, b) for a in ones for b in others]
+
+    try:
+        return _automaton(name, starts, step, lambda state: one_accepts[state[0]] and other_accepts[state[1]])
+    except _TooManyStatesError:
+        raise UsageError(f"{name}: too much to check together; leave one of them out, or make it simpler") from None
+
+
+def _steps(constraint: Constraint) -> dict[tuple[int, int], list[int]]:
+    """The next states for each state and digit."""
+    steps: dict[tuple[int, int], list[int]] = {}
+    for state, digit, following in constraint.arrows.tolist():
+        steps.setdefault((state, digit), []).append(following)
+    return steps
+
+
+def _any_of(one: Constraint, other: Constraint) -> Constraint:
+    """The numbers that either allows; there must be none that both allow."""
+    return Constraint(
+        one.name,
+        np.concatenate([one.starts, other.starts]),
+        np.concatenate([one.accepting, other.accepting]),
+        np.concatenate([one.arrows, other.arrows + np.array([len(one.starts), 0, len(one.starts)])]),
+    )
+
+
+def _of_length(digits: int) -> Constraint:
+    longest = min(digits, LONGEST)
+    return _automaton(
+        f"length {digits}", [0], lambda count, _: [count + 1] if count < longest else [], lambda count: count == longest
+    )
+
+
+ANY_NUMBER = _automaton("any number", [0], lambda state, _: [state], lambda _: True)
+
+
+def _checksum(weigh: Callable[[int, int], int], modulus: int, length: int | None = None) -> Constraint:
+    """Numbers whose weighted digits add up to a multiple of `modulus`.
+
+    Args:
+        weigh: what a digit adds, for the digit and its place from the right, from 0.
+        length: in digits; None for any length from 2, where the weights alternate.
+    """
+
+    def step(state: tuple[int, int], digit: int) -> list[tuple[int, int]]:
         place, total = state
-        if self.lengths and place >= max(self.lengths):
-            return None
-        return place + 1, (total + self.weigh(digit, place)) % self.modulus
+        if place == length:
+            return []
+        # Without a length only the place's parity matters, and whether there are two digits.
+        following = 2 if length is None and place == 3 else place + 1
+        return [(following, (total + weigh(digit, place)) % modulus)]
 
-    def accepts(self, state: State) -> bool:
-        """See `Constraint`."""
+    def accepts(state: tuple[int, int]) -> bool:
         place, total = state
-        return place > 1 and (not self.lengths or place in self.lengths) and total == self.remainder
+        return total == 0 and (place >= 2 if length is None else place == length)
 
-
-@dataclass(frozen=True)
-class All:
-    """Several constraints at once; with none, any number."""
-
-    constraints: tuple[Constraint, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """As in a message."""
-        return ", ".join(constraint.name for constraint in self.constraints)
-
-    @property
-    def start(self) -> State:
-        """See `Constraint`."""
-        return tuple(constraint.start for constraint in self.constraints)
-
-    def step(self, state: State, digit: int) -> State | None:
-        """See `Constraint`."""
-        after = tuple(one.step(before, digit) for one, before in zip(self.constraints, state, strict=True))
-        return None if any(one is None for one in after) else after
-
-    def accepts(self, state: State) -> bool:
-        """See `Constraint`."""
-        return all(one.accepts(before) for one, before in zip(self.constraints, state, strict=True))
+    return _automaton("", [(0, 0)], step, accepts)
 
 
 def _luhn(digit: int, place: int) -> int:
@@ -177,84 +189,97 @@ def _by_place(digit: int, place: int) -> int:
     return digit * (place + 1)
 
 
-def _decimal(digit: int, place: int) -> int:
-    return digit * pow(10, place, 97)
+def _mod97() -> Constraint:
+    """Numbers of two digits or more whose remainder by 97 is 1.
+
+    From the first digit to the last this needs 97 remainders; from the last, also the powers of 10.
+    """
+
+    def step(state: tuple[int, int], digit: int) -> list[tuple[int, int]]:
+        place, remainder = state
+        return [(min(place + 1, 2), (10 * remainder + digit) % 97)]
+
+    return _reversed(_automaton("", [(0, 0)], step, lambda state: state == (2, 1)))
 
 
-CHECKS: dict[str, tuple[Checksum, ...]] = {
-    "luhn": (Checksum("check luhn", frozenset(), 10, 0, _luhn),),  # ISO/IEC 7812-1: payment cards, IMEI
-    "ean": (Checksum("check ean", frozenset({8, 12, 13}), 10, 0, _one_and_three),),  # GS1: EAN-8, UPC-A, EAN-13
-    "isbn": (
-        Checksum("check isbn", frozenset({13}), 10, 0, _one_and_three),  # ISO 2108
-        Checksum("check isbn", frozenset({10}), 11, 0, _by_place),  # an X, which stands for ten, is not read
+CHECKS: dict[str, Callable[[], Constraint]] = {
+    "luhn": lambda: _checksum(_luhn, 10),  # ISO/IEC 7812-1: payment cards, IMEI
+    "ean": lambda: reduce(_any_of, [_checksum(_one_and_three, 10, length) for length in (8, 12, 13)]),  # GS1, UPC-A too
+    "isbn": lambda: _any_of(
+        _checksum(_one_and_three, 10, 13),  # ISO 2108
+        _checksum(_by_place, 11, 10),  # an X, which stands for ten, is not read
     ),
-    "mod97": (Checksum("check mod97", frozenset(), 97, 1, _decimal),),  # ISO 7064, as IBANs have it, all in digits
+    "mod97": _mod97,  # ISO 7064, as IBANs use it, with digits only
 }
 
-
-@dataclass(frozen=True)
-class Either:
-    """At least one of several constraints that have the same name."""
-
-    constraints: tuple[Constraint, ...]
-
-    @property
-    def name(self) -> str:
-        """As in a message."""
-        return self.constraints[0].name
-
-    @property
-    def start(self) -> State:
-        """See `Constraint`."""
-        return tuple(constraint.start for constraint in self.constraints)
-
-    def step(self, state: State, digit: int) -> State | None:
-        """See `Constraint`; a state of None is that of a constraint which can no longer be met."""
-        pairs = zip(self.constraints, state, strict=True)
-        after = tuple(None if before is None else one.step(before, digit) for one, before in pairs)
-        return None if all(one is None for one in after) else after
-
-    def accepts(self, state: State) -> bool:
-        """See `Constraint`."""
-        pairs = zip(self.constraints, state, strict=True)
-        return any(before is not None and one.accepts(before) for one, before in pairs)
-
-
-def constrained(length: int | None = None, pattern: str | None = None, check: str | None = None) -> All:
-    """All that is known of each number.
-
-    Raises UsageError where one of them makes no sense.
-    """
-    found: list[Constraint] = []
-    if length is not None:
-        if length < 1:
-            raise UsageError(f"a length of {length} is none; give the number of digits, such as 8")
-        found.append(Length(length))
-    if pattern is not None:
-        found.append(Pattern(pattern))
-    if check is not None:
-        if check not in CHECKS:
-            raise UsageError(f"no check is called {check!r}; use one of {', '.join(CHECKS)}")
-        found.append(Either(CHECKS[check]))
-    return All(tuple(found))
-
-
-def satisfies(constraint: Constraint, digits: Iterable[int]) -> bool:
-    """Whether a number, its digits from the first to the last, may be."""
-    state: State | None = constraint.start
-    for digit in list(digits)[::-1]:
-        state = None if state is None else constraint.step(state, digit)
-    return state is not None and constraint.accepts(state)
-
-
 TOKEN = re.compile(
-    r"(?P<any>\\d|\.)|(?P<digit>\d)|\[(?P<negated>\^?)(?P<some>[\d-]+)\]|(?P<sign>\\[^\w\s]|[-/,:;'() ])",
+    r"(?P<any>\\d|\.)|(?P<digit>\d)|\[(?P<negated>\^?)(?P<some>[\d-]+)\]|(?P<sign>\\[^\w\s]|[-/,:;'() ])"
 )
-TIMES = re.compile(r"\?|\*|\+|\{(\d+)(?:(,)(\d*))?\}")
+TIMES = re.compile(r"\?|\*|\+|\{(\d{1,9})(?:(,)(\d{0,9}))?\}")
+
+Segment = tuple[frozenset[int], int, int | None]  # digits; how often at least; at most, None for any number of times
 
 
-def _pattern_parts(text: str) -> Iterable[tuple[frozenset[int], int, int]]:
-    """Each part of a pattern: which digits, and how often at least and at most."""
+def _of_pattern(text: str) -> Constraint:
+    """The numbers that a pattern allows, see `constrained`."""
+    segments = list(_segments(text))
+    if not segments:
+        raise UsageError(f"the pattern {text!r} has no digits; write such as \\d{{3}}-\\d{{4}}")
+    name = f"pattern {text}"
+    found = []
+    # A pattern that needs 2^n states in one direction mostly needs few in the other: `\d{11}[0-4]\d*` 13 from the left.
+    for backwards in (True, False):
+        try:
+            automaton = _deterministic(name, segments[::-1] if backwards else segments)
+        except _TooManyStatesError:
+            continue
+        found.append(automaton if backwards else _reversed(automaton))
+    if not found:
+        raise UsageError(
+            f"the pattern {text!r} can be met in too many ways to check; "
+            "write how often a digit comes, as in \\d{3}, instead of *, + or {m,n}"
+        )
+    return min(found, key=lambda constraint: len(constraint.starts))
+
+
+def _deterministic(name: str, segments: Sequence[Segment]) -> Constraint:
+    """The automaton that takes the segments in their order.
+
+    Each segment is laid out as slots, one for each digit: a slot may be optional, and may repeat. A state is the set of
+    slots that may take the next digit, as the bits of a number (Rabin and Scott, 1959).
+
+    Raises _TooManyStatesError.
+    """
+    slots = [
+        (digits, time >= least, most is None and time == least)  # digits, optional, repeats
+        for digits, least, most in segments
+        for time in range(min(least, LONGEST) + 1 if most is None else min(most, LONGEST))
+    ]
+    if len(slots) > MAX_STATES:
+        raise _TooManyStatesError
+    takes = [sum(1 << place for place, slot in enumerate(slots) if digit in slot[0]) for digit in range(10)]
+    optional, repeats = (sum(1 << place for place, slot in enumerate(slots) if slot[part]) for part in (1, 2))
+    jumps = []  # (how far, from where): runs of 1, 2, 4, ... optional slots; one after the other they skip any run
+    far = 1
+    while optional:
+        jumps.append((far, optional))
+        optional &= optional >> far
+        far *= 2
+
+    def reached(places: int) -> int:
+        for far, run in jumps:
+            places |= (places & run) << far
+        return places
+
+    def step(places: int, digit: int) -> list[int]:
+        taking = places & takes[digit]
+        return [reached((taking & ~repeats) << 1 | taking & repeats)] if taking else []
+
+    return _automaton(name, [reached(1)], step, lambda places: bool(places >> len(slots)))
+
+
+def _segments(text: str) -> Iterator[Segment]:
+    """Each digit or set of digits in a pattern, and how often it comes."""
     place = 0
     while place < len(text):
         token = TOKEN.match(text, place)
@@ -276,12 +301,12 @@ def _pattern_parts(text: str) -> Iterable[tuple[frozenset[int], int, int]]:
             digits = _set_of_digits(token["some"], text)
             digits = ANY - digits if token["negated"] else digits
             if not digits:
-                raise UsageError(f"the pattern {text!r} has {token[0]}, which no digit is")
+                raise UsageError(f"the pattern {text!r} has {token[0]}, which no digit matches; leave a digit in it")
         yield digits, *_times(times, text)
 
 
 def _set_of_digits(text: str, pattern: str) -> frozenset[int]:
-    """Of what stands between brackets: 0-3, 579."""
+    """The digits between brackets, such as 0-3 or 579."""
     digits: set[int] = set()
     falling = False
     for first, last in re.findall(r"(\d)(?:-(\d))?", text):
@@ -292,13 +317,13 @@ def _set_of_digits(text: str, pattern: str) -> frozenset[int]:
     return frozenset(digits)
 
 
-def _times(times: re.Match[str] | None, pattern: str) -> tuple[int, int]:
+def _times(times: re.Match[str] | None, pattern: str) -> tuple[int, int | None]:
     if not times:
         return 1, 1
     if times[0] in ("?", "*", "+"):
-        return {"?": (0, 1), "*": (0, MANY), "+": (1, MANY)}[times[0]]
+        return {"?": (0, 1), "*": (0, None), "+": (1, None)}[times[0]]
     least = int(times[1])
-    most = (int(times[3]) if times[3] else MANY) if times[2] else least
-    if not least <= most:
+    most = (int(times[3]) if times[3] else None) if times[2] else least
+    if most is not None and most < least:
         raise UsageError(f"the pattern {pattern!r} repeats {times[0]}, which is no range; write such as {{2,4}}")
     return least, most

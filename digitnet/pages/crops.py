@@ -1,10 +1,11 @@
-"""Digits on a page as DigitNet sees them: each cut out of the page, without its neighbours, normalised.
+"""Crops: each detection cut out of the page without its neighbours, and normalised as DigitNet sees it.
 
-`ink.py` looks for the one digit of a picture wherever it is. Here its place and size are known, so ink is what is dark,
-or light, inside of its box, and what belongs to its neighbours is what lies mostly outside.
+`imaging.ink` searches the one digit of a picture wherever it is. Here the place and the size are known: a threshold
+inside the box tells ink from paper, and of the connected components those that lie mostly in the box are kept.
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -12,36 +13,49 @@ import numpy as np
 
 from digitnet.imaging.ink import FAINTEST, Array, Mask, large_ink_map
 from digitnet.imaging.normalise import SIDE, fit
+from digitnet.pages.cancellation import IsCancelled, raise_if
 from digitnet.pages.detect import Detection
 
-TALL = 48  # pixels; a digit is looked at in this height
+TALL = 48  # pixels; a crop is scaled so that its digit has this height
 AROUND = 0.5  # heights of a digit; so much of the page is looked at on each side of it
 SPARE = 0.12  # heights; a detection's box may be wrong by so much
-STROKE = 0.4  # of the ink's full strength in the box; what is weaker is paper
-OWN = 0.5  # a piece of ink belongs to the detection whose box holds this much of it
-SPECK = 0.004  # of the box; a smaller piece of ink is paper's grain
-FEW = 8  # detections are done before other threads have begun
+STROKE = 0.4  # of the ink's full strength in the box; weaker pixels are paper
+OWN = 0.5  # a component belongs to the detection whose box holds this much of it
+SPECK = 0.004  # of the box; a smaller component is paper's grain
+FEW = 8  # so few crops are done before other threads have begun
+SHARE = 16  # crops that one thread makes at a time
 
 
-def crops(grey: Array, detections: list[Detection]) -> Array:
-    """The detections on a page (H, W) in [0, 1] as normalised images (N, 28, 28); empty where a box holds no ink."""
-    if not detections:
-        return np.zeros((0, SIDE, SIDE), np.float32)
+def crops(grey: Array, detections: Sequence[Detection], is_cancelled: IsCancelled | None = None) -> Array:
+    """The detections on a page (H, W) in [0, 1] as normalised images (N, 28, 28); empty where a box holds no ink.
+
+    Raises CancelledError where `is_cancelled` says True.
+    """
+    images = np.zeros((len(detections), SIDE, SIDE), np.float32)
+
+    def make(share: range) -> None:
+        raise_if(is_cancelled)
+        for index in share:
+            images[index] = _crop(grey, detections[index])
+
     if len(detections) <= FEW:
-        return np.stack([_crop(grey, detection) for detection in detections])
+        make(range(len(detections)))
+        return images
     # OpenCV and numpy let other threads run while they compute.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.stack(list(pool.map(lambda detection: _crop(grey, detection), detections)))
+        starts = range(0, len(detections), SHARE)
+        list(pool.map(make, (range(start, min(start + SHARE, len(detections))) for start in starts)))
+    return images
 
 
 def _crop(grey: Array, detection: Detection) -> Array:
     ink, box = _ink_around(grey, detection)
     mask = _own_strokes(ink, box)
-    return fit(ink[np.newaxis], mask[np.newaxis])[0] if mask.any() else np.zeros((SIDE, SIDE), np.float32)
+    return fit(ink[box][np.newaxis], mask[np.newaxis])[0] if mask.any() else np.zeros((SIDE, SIDE), np.float32)
 
 
 def _ink_around(grey: Array, detection: Detection) -> tuple[Array, tuple[slice, slice]]:
-    """The ink of the detection and of what is near it, in [0, 1], and where in it its box lies."""
+    """The ink of the detection and of its surroundings, in [0, 1], and the detection's box in it."""
     height, width = grey.shape
     size = max(detection.height, 0.5 * detection.width)
     left, top = max(0, int(detection.left - AROUND * size)), max(0, int(detection.top - AROUND * size))
@@ -55,27 +69,32 @@ def _ink_around(grey: Array, detection: Detection) -> tuple[Array, tuple[slice, 
     near = np.asarray(cv2.resize(grey[top:bottom, left:right], shape, interpolation=smooth), np.float32)
     spare = SPARE * size
 
-    def part(start: float, end: float, origin: int) -> slice:
+    def span(start: float, end: float, origin: int) -> slice:
         return slice(max(0, round((start - spare - origin) * scale)), max(1, round((end + spare - origin) * scale)))
 
     return large_ink_map(near), (
-        part(detection.top, detection.bottom, top),
-        part(detection.left, detection.right, left),
+        span(detection.top, detection.bottom, top),
+        span(detection.left, detection.right, left),
     )
 
 
 def _own_strokes(ink: Array, box: tuple[slice, slice]) -> Mask:
-    """The pixels of the digit in the box: the pieces of ink that lie in it for the most part, cut where they leave."""
+    """The pixels in the box that belong to its digit: the components that lie mostly in the box."""
     inside = ink[box]
-    mask = np.zeros(ink.shape, np.uint8)
-    full = float(np.quantile(inside, 0.97)) if inside.size else 0.0
+    full = _quantile(inside, 0.97) if inside.size else 0.0
     if full < FAINTEST / 2:
-        return mask
-    strong = (ink > STROKE * full).view(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
-    within = np.bincount(labels[box].ravel(), minlength=count)
-    own = (within > OWN * stats[:, 4]) | (within > 0.3 * within[1:].max(initial=1))
+        return np.zeros(inside.shape, np.uint8)
+    count, labels = cv2.connectedComponents((ink > STROKE * full).view(np.uint8), connectivity=8)
+    everywhere, within = (np.bincount(part.ravel(), minlength=count) for part in (labels, labels[box]))
+    own = (within > OWN * everywhere) | (within > 0.3 * within[1:].max(initial=1))
     own &= within > SPECK * inside.size
     own[0] = False
-    mask[box] = own[labels[box]]
+    mask: Mask = own[labels[box]].view(np.uint8)
     return mask
+
+
+def _quantile(values: Array, part: float) -> float:
+    """As np.quantile, in a sixth of its time."""
+    ordered = np.sort(values, axis=None)
+    place = part * (len(ordered) - 1)
+    return float(np.interp(place % 1, (0, 1), (ordered[int(place)], ordered[min(int(place) + 1, len(ordered) - 1)])))

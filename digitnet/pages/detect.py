@@ -1,11 +1,11 @@
-"""A picture of many digits to detections: where digits stand, how large they are, and which they may be.
+"""A picture of many digits to detections: where digits stand, how large they are, and which digits they may be.
 
-The network (`detector.Detector`, as ONNX) knows digits of some sizes only, so it looks at the picture in several sizes.
-A digit is of a size that it knows in some of them, and what it says in each of these is averaged.
+The network (`training.detector`, as ONNX) knows digits of some sizes only, so it looks at the picture at several
+scales. At some of them a digit has a size that the network knows; what the network says there is averaged.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,40 +13,42 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from digitnet.pages.boxes import Areas, Boxes, Pairs, areas, overlapping_pairs, partners, shared_areas, shared_by_pairs
+from digitnet.pages.cancellation import IsCancelled, raise_if
+
 if TYPE_CHECKING:
     import onnxruntime
 
-STRIDE = 4  # pixels a cell of the network's answer
-DEEPEST = 32  # pixels a cell of its coarsest stage; the sides that it is given are multiples of it
+STRIDE = 4  # pixels of the picture for one cell of the network's maps
+DEEPEST = 32  # pixels for one cell of its coarsest stage; the sides of its input are multiples of it
 CLASSES = 10
 CONTRAST_VERSION = 2  # of `normalise_contrast`; a network remembers the one that it was trained with
 
 NEAR, WIDE = 65, 129  # pixels; the windows in which paper and contrast are measured
 LEAST_CONTRAST = 0.04  # of the range from black to white; weaker contrast is noise and is not raised
 LEAST_SCORE = 1e-4  # keeps logits finite
-MAX_LOG_SIZE = 4.0  # larger is no size that a network knows
-FAINTEST = 0.2  # a peak below it is not looked at
-STEP = math.sqrt(2)  # between two sizes of the picture
-CLOSE_STEPS = 900  # pixels; a longer side is halved at once, since looking at large pictures takes most of the time
-LEAST_SIDE = 48  # pixels; of the smallest size that is looked at
-SMALLEST, LARGEST = 9.0, 72.0  # pixels; heights of digits that are believed in one size of the picture
+MAX_LOG_SIZE = 4.0  # the network knows no larger size
+FAINTEST = 0.2  # weaker peaks are dropped
+STEP = math.sqrt(2)  # from one scale to the next
+CLOSE_STEPS = 900  # pixels; a longer side is halved at once, because large pictures take most of the time
+LEAST_SIDE = 48  # pixels; the longer side at the smallest scale
+SMALLEST, LARGEST = 9.0, 72.0  # pixels; at one scale, digits of other heights are dropped
 BORDER = 16  # pixels around the picture, since digits touch its edges
 
 Grey = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
-Areas = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """A digit, perhaps.
+    """A place that may hold a digit.
 
     Attributes:
         left, top, right, bottom: in pixels of the picture that was given.
         scores: (10,) in [0, 1], how sure the network is that this is a 0, a 1, ...
-        looks: in how many sizes of the picture it was found.
-        alone: whether it is the one digit that a picture holds, to judge by its ink alone.
+        scales: number of scales at which it was found.
+        alone: whether it is all the ink of the picture, so that DigitNet may judge it as `Reader.predict` does.
     """
 
     left: float
@@ -54,7 +56,7 @@ class Detection:
     right: float
     bottom: float
     scores: Scores
-    looks: int = 1
+    scales: int = 1
     alone: bool = False
 
     @property
@@ -75,9 +77,10 @@ class Detection:
 
 
 def normalise_contrast(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
-    """The picture (H, W), in bytes or [0, 1], as the network sees it, in any light: about 0 for paper.
+    """The picture (H, W), in bytes or [0, 1], with its local contrast normalised, so that the light does not matter.
 
-    Ink is below 0 where it is darker than the paper, above 0 where lighter; the fewer pixels it covers, the further.
+    Paper is about 0. Ink is below 0 where it is darker than the paper, and above 0 where it is lighter; the fewer
+    pixels it covers, the further from 0.
     """
     picture = grey.astype(np.float32) / np.float32(255) if grey.dtype == np.uint8 else grey
     paper = cv2.blur(picture, (NEAR, NEAR), borderType=cv2.BORDER_REFLECT)
@@ -86,58 +89,83 @@ def normalise_contrast(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
     return np.asarray(difference / (np.sqrt(np.maximum(power, 0)) + LEAST_CONTRAST), np.float32)
 
 
-def detect(session: "onnxruntime.InferenceSession", grey: Grey, known: Sequence[Detection] = ()) -> list[Detection]:
-    """All that may be digits in a picture (H, W) in [0, 1], the likeliest first, and what is `known` of it already.
+def detect(
+    session: "onnxruntime.InferenceSession",
+    grey: Grey,
+    known: Sequence[Detection] = (),
+    is_cancelled: IsCancelled | None = None,
+) -> list[Detection]:
+    """All that may be digits in a picture (H, W) in [0, 1], the likeliest first, together with what is `known` already.
 
-    None is there twice, but some may be of the same ink, cut in another way: a reader weighs them (`line.py`).
+    Duplicates are merged. Overlapping alternatives, such as a wide 0 or two narrow digits, are kept for `lattice`.
+
+    Raises CancelledError where `is_cancelled` says True.
     """
-    looks = [list(known)]
+    found = [list(known)]
     for scale in scales(*grey.shape):
+        raise_if(is_cancelled)
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         sized = grey if scale == 1 else np.asarray(cv2.resize(grey, (width, height), interpolation=smooth), np.float32)
         detections = (_placed(detection, factor=1 / scale) for detection in detect_at_one_scale(session, sized))
-        looks.append([detection for detection in detections if _is_inside(detection, *grey.shape)])
-    return together(looks)
+        found.append([detection for detection in detections if _is_inside(detection, *grey.shape)])
+    return merged(found)
 
 
-def together(looks: Sequence[Sequence[Detection]]) -> list[Detection]:
-    """The detections of several looks at one picture; what several of them have found is there once, averaged."""
+def merged(found: Sequence[Sequence[Detection]]) -> list[Detection]:
+    """The detections of each scale together, the likeliest first; duplicates are merged into their average."""
     ordered = sorted(
-        ((detection, look) for look, detections in enumerate(looks) for detection in detections),
+        ((detection, scale) for scale, detections in enumerate(found) for detection in detections),
         key=lambda one: -one[0].score,
     )
     detections = [detection for detection, _ in ordered]
-    same = duplicates(detections, detections)
-    left = np.ones(len(detections), np.bool_)
-    merged = []
-    for index in range(len(detections)):
-        if left[index]:
-            best_of_look: dict[int, Detection] = {}
-            for other in np.flatnonzero(same[index] & left).tolist():
-                best_of_look.setdefault(ordered[other][1], detections[other])
-            merged.append(_averaged(list(best_of_look.values())))
-            left &= ~same[index]
-    return merged
-
-
-def _averaged(detections: Sequence[Detection]) -> Detection:
-    """One detection of the same digit in several looks, the surer ones counting for more."""
-    weights = np.array([detection.score for detection in detections])
-    weights /= weights.sum()
-    scores = np.clip(np.stack([detection.scores for detection in detections]), LEAST_SCORE, 1 - LEAST_SCORE).astype(
-        np.float64
+    return _averaged(
+        detections,
+        [
+            # Of each scale, its likeliest detection.
+            list({ordered[index][1]: index for index in reversed(group)}.values())
+            for group in _groups(_duplicate_pairs(detections), len(detections))
+        ],
     )
-    logits = weights @ np.log(scores / (1 - scores))
-    left, top, right, bottom = (_edges(detections) @ weights).tolist()
+
+
+def _groups(same: Pairs, count: int) -> list[list[int]]:
+    """Each of `count` detections that is in no group yet, together with its partners that are in none."""
+    is_free = [True] * count
+    groups = []
+    for index, others in enumerate(partners(same, count)):
+        if is_free[index]:
+            groups.append([index, *(other for other in others if is_free[other])])
+            for member in groups[-1]:
+                is_free[member] = False
+    return groups
+
+
+def _averaged(detections: Sequence[Detection], groups: Sequence[Sequence[int]]) -> list[Detection]:
+    """One detection for each group of detections of the same digit; the surer ones count for more."""
+    if not groups:
+        return []
+    sizes = [len(group) for group in groups]
+    starts = np.cumsum([0, *sizes[:-1]])
+    members = [detections[index] for group in groups for index in group]
+    scores = np.stack([detection.scores for detection in members])
+    weights = scores.max(1).astype(np.float64)
+    weights = (weights / np.repeat(np.add.reduceat(weights, starts), sizes))[:, np.newaxis]
+    scores = np.clip(scores, LEAST_SCORE, 1 - LEAST_SCORE).astype(np.float64)
+    logits = np.add.reduceat(weights * np.log(scores / (1 - scores)), starts)
+    boxes = np.add.reduceat(weights * edges(members), starts)
+    alone = np.logical_or.reduceat([detection.alone for detection in members], starts)
     averaged = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    return Detection(
-        left, top, right, bottom, averaged, len(detections), any(detection.alone for detection in detections)
-    )
+    return [
+        Detection(left, top, right, bottom, group_scores, size, is_alone)
+        for (left, top, right, bottom), group_scores, size, is_alone in zip(
+            boxes.tolist(), averaged, sizes, alone.tolist(), strict=True
+        )
+    ]
 
 
 def scales(height: int, width: int) -> Iterator[float]:
-    """By what to multiply the picture's sides for each look at it."""
+    """The factors for the picture's sides, one for each time that the network looks at it."""
     longest = max(height, width)
     scale = 1.0
     if longest < 2 * LARGEST:  # a small picture may hold small digits
@@ -149,15 +177,15 @@ def scales(height: int, width: int) -> Iterator[float]:
 
 
 def detect_at_one_scale(session: "onnxruntime.InferenceSession", sized: Grey) -> Iterator[Detection]:
-    """What the network detections in a picture as it is; the same digit may come more than once."""
-    (answer,) = session.run(None, {"pages": framed(normalise_contrast(sized))[np.newaxis, np.newaxis]})
+    """The network's detections in a picture as it is; the same digit may come more than once."""
+    (maps,) = session.run(None, {"pages": framed(normalise_contrast(sized))[np.newaxis, np.newaxis]})
     yield from (
-        _placed(detection, shift=-BORDER) for detection in peaks(answer[0]) if SMALLEST <= detection.height <= LARGEST
+        _placed(detection, shift=-BORDER) for detection in peaks(maps[0]) if SMALLEST <= detection.height <= LARGEST
     )
 
 
 def framed(page: Grey, height: int = 0, width: int = 0) -> Grey:
-    """An normalise_contrast picture with `BORDER` pixels of bare paper around it, so that its sides suit the network.
+    """A picture of normalised contrast with `BORDER` pixels of paper around it, so that its sides suit the network.
 
     More is added below and to the right, up to `height` and `width`.
     """
@@ -168,68 +196,63 @@ def framed(page: Grey, height: int = 0, width: int = 0) -> Grey:
     return np.pad(page, ((BORDER, below), (BORDER, beside)))
 
 
-def peaks(answer: npt.NDArray[np.float32]) -> Iterator[Detection]:
-    """The detections in the network's answer (14, h, w): cells whose best score is no lower than their neighbours'."""
-    best = answer[:CLASSES].max(0)
+def peaks(maps: npt.NDArray[np.float32]) -> Iterator[Detection]:
+    """The detections in the network's maps (14, h, w): cells whose best score is no lower than their neighbours'."""
+    best = maps[:CLASSES].max(0)
     highest = cv2.dilate(best, np.ones((3, 3), np.uint8))
     faintest = np.log(FAINTEST / (1 - FAINTEST))
     for row, column in np.argwhere((best >= highest) & (best > faintest)).tolist():
-        yield detection_at(answer, row, column)
+        yield detection_at(maps, row, column)
 
 
-def detection_at(answer: npt.NDArray[np.float32], row: int, column: int) -> Detection:
-    """What the network's answer (14, h, w) says of the digit whose centre lies in a cell."""
-    scores = (1 / (1 + np.exp(-answer[:CLASSES, row, column]))).astype(np.float32)
-    across, down, wide, tall = answer[CLASSES:, row, column].tolist()
+def detection_at(maps: npt.NDArray[np.float32], row: int, column: int) -> Detection:
+    """The digit whose centre lies in a cell of the network's maps (14, h, w)."""
+    scores = (1 / (1 + np.exp(-maps[:CLASSES, row, column]))).astype(np.float32)
+    across, down, wide, tall = maps[CLASSES:, row, column].tolist()
     x, y = (column + across) * STRIDE, (row + down) * STRIDE
     half_width, half_height = (math.exp(min(size, MAX_LOG_SIZE)) * STRIDE / 2 for size in (wide, tall))
     return Detection(x - half_width, y - half_height, x + half_width, y + half_height, scores)
 
 
-def distinct(
-    detections: Iterable[Detection], same: Callable[[Sequence[Detection], Sequence[Detection]], Flags]
-) -> list[Detection]:
-    """The detections without those that are the `same` as a likelier one (non-maximum suppression)."""
+def distinct(detections: Iterable[Detection]) -> list[Detection]:
+    """The detections without those on the same ink as a likelier one (non-maximum suppression)."""
     likeliest = sorted(detections, key=lambda detection: -detection.score)
-    are_same = same(likeliest, likeliest)
-    left = np.ones(len(likeliest), np.bool_)
-    kept = []
-    for index, detection in enumerate(likeliest):
-        if left[index]:
-            kept.append(detection)
-            left &= ~are_same[index]
-    return kept
+    return [likeliest[group[0]] for group in _groups(same_ink_pairs(likeliest), len(likeliest))]
 
 
 def same_ink(ones: Sequence[Detection], others: Sequence[Detection]) -> Flags:
-    """Whether detections are of the same ink, (N, M): they share a third of their area, or the one lies in the other."""
-    shared, areas, other_areas = _shared(ones, others)
-    within = shared > 0.7 * np.minimum(areas, other_areas)
-    return np.asarray(within | (shared > 0.35 * (areas + other_areas - shared)))
+    """Whether detections are on the same ink, (N, M): they share a third of their area, or one lies in the other."""
+    one, other = edges(ones), edges(others)
+    return _is_same_ink(shared_areas(one, other), areas(one)[:, np.newaxis], areas(other))
 
 
-def duplicates(ones: Sequence[Detection], others: Sequence[Detection]) -> Flags:
-    """Whether detections are the same digit in the same place and size, (N, M): they share most of their area."""
-    shared, areas, other_areas = _shared(ones, others)
-    return np.asarray(shared > 0.5 * (areas + other_areas - shared))
+def same_ink_pairs(detections: Sequence[Detection]) -> Pairs:
+    """The pairs of detections on the same ink (see `same_ink`)."""
+    boxes = edges(detections)
+    first, second = pairs = overlapping_pairs(boxes)
+    area = areas(boxes)
+    same = _is_same_ink(shared_by_pairs(boxes, pairs), area[first], area[second])
+    return first[same], second[same]
 
 
-def _shared(ones: Sequence[Detection], others: Sequence[Detection]) -> tuple[Areas, Areas, Areas]:
-    """The areas that detections share (N, M), and their own, (N, 1) and (1, M)."""
-    one, other = _edges(ones)[:, :, np.newaxis], _edges(others)[:, np.newaxis]
-    wide = np.minimum(one[2], other[2]) - np.maximum(one[0], other[0])
-    tall = np.minimum(one[3], other[3]) - np.maximum(one[1], other[1])
-    areas = ((edges[2] - edges[0]) * (edges[3] - edges[1]) for edges in (one, other))
-    return np.maximum(wide, 0) * np.maximum(tall, 0), *areas
+def _is_same_ink(shared: Areas, area: Areas, other_area: Areas) -> Flags:
+    within = shared > 0.7 * np.minimum(area, other_area)
+    return np.asarray(within | (shared > 0.35 * (area + other_area - shared)))
 
 
-def _edges(detections: Sequence[Detection]) -> Areas:
-    """Left, top, right and bottom, (4, N)."""
-    return (
-        np.array([(detection.left, detection.top, detection.right, detection.bottom) for detection in detections])
-        .reshape(-1, 4)
-        .T
-    )
+def _duplicate_pairs(detections: Sequence[Detection]) -> Pairs:
+    """The pairs of detections of the same digit in the same place and size: they share most of their area."""
+    boxes = edges(detections)
+    first, second = pairs = overlapping_pairs(boxes)
+    area, shared = areas(boxes), shared_by_pairs(boxes, pairs)
+    same = shared > 0.5 * (area[first] + area[second] - shared)
+    return first[same], second[same]
+
+
+def edges(detections: Sequence[Detection]) -> Boxes:
+    """Left, top, right and bottom, (N, 4)."""
+    rows = [(detection.left, detection.top, detection.right, detection.bottom) for detection in detections]
+    return np.array(rows, np.float64).reshape(-1, 4)
 
 
 def _is_inside(detection: Detection, height: int, width: int) -> bool:

@@ -1,8 +1,8 @@
-"""What the detector and DigitNet say of the same detection, weighed together: how likely it is a digit, and which.
+"""Fusion: the detector's scores and DigitNet's probabilities weighed together, for whether a digit is there and which.
 
-The weights are fitted on made pages whose digits neither network was trained on (`page_calibration.py`): a logistic
-regression (Platt, 1999) with a layer of hidden_units (Rumelhart et al., 1986) for whether a digit is there, a product of
-experts (Hinton, 2002) for which it is.
+The weights are fitted on made pages whose digits neither network was trained on (`training.fusion_calibration`): a
+logistic regression (Platt, 1999) with a layer of hidden units (Rumelhart et al., 1986) says whether a digit is there, a
+product of experts (Hinton, 2002) says which digit it is.
 """
 
 import json
@@ -12,14 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.detect import Detection, same_ink
+from digitnet.pages.boxes import Boxes, Pairs, both_ways, overlapping_pairs
+from digitnet.pages.detect import Detection, edges, same_ink_pairs
 from digitnet.pages.lattice import Candidate
 
-FEATURES = 16  # numbers that tell of a detection whether it is a digit
-LEAST = 1e-4  # of a probability; a network that is surer of an error than this is not believed
+FEATURES = 16  # numbers for each detection that say whether it is a digit
+LEAST = 1e-4  # probabilities are clipped to this and its complement, because no network is surer than that
 NEIGHBOURHOOD = 2.0  # heights of a digit between the centres of neighbours
-FAR_LARGER = 2.0  # doublings of the height
+SAME_LEVEL = 0.6  # heights of a digit; the centres of neighbours differ by less
+ALIKE = 1.3  # doublings; the heights of neighbours differ by less
+FAR_LARGER = 4.0  # times as tall
 UNRIVALLED = -4.0  # logit of the best rival where there is none; weaker detections are not looked at
 
 # What each field is called in the metadata of a detector's ONNX file: the file format keeps its first names.
@@ -38,14 +42,13 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Fusion:
-    """How to weigh the two.
+    """The weights of the two networks.
 
     Attributes:
-        exists: for each of `features` its weight in the log-odds of a digit being there.
+        exists: weight of each of the `features` in the log-odds that a digit is there.
         offset: added to these log-odds.
-        hidden_units: what a straight line cannot say: for each hidden unit the weights of the features, an offset, and what
-            the hyperbolic tangent of their sum adds to the log-odds at most.
-        detector, detector_by_size: power of the detector's scores, and what a doubling of the digit's height adds to it.
+        hidden_units: for each hidden unit (tanh) the weights of the features, its bias, and its own weight.
+        detector, detector_by_size: power of the detector's scores, and what a doubling of the height adds to it.
         digitnet, digitnet_by_size: the same for DigitNet's probabilities.
     """
 
@@ -57,35 +60,34 @@ class Fusion:
     digitnet: float = 0.5
     digitnet_by_size: float = 0.0
 
-    def candidates(self, detections: Sequence[Detection], answers: npt.NDArray[np.float32]) -> list[Candidate]:
-        """The detections, weighed; `answers` (N, 11) are DigitNet's probabilities for their close-ups."""
+    def candidates(self, detections: Sequence[Detection], probabilities: Probabilities) -> list[Candidate]:
+        """A candidate for each detection; `probabilities` (N, 11) are DigitNet's for their crops."""
         if not detections:
             return []
-        log_probabilities = self.log_probabilities(*evidence(detections, answers))
-        told = features(detections, answers, log_probabilities)
-        odds = np.clip(self.log_odds(told), -30, 30)
+        log_probabilities = self.log_probabilities(*evidence(detections, probabilities))
+        log_odds = np.clip(self.log_odds(features(detections, probabilities, log_probabilities)), -30, 30)
         return [
-            Candidate(detection, float(exists), probabilities)
-            for detection, exists, probabilities in zip(
-                detections, 1 / (1 + np.exp(-odds)), np.exp(log_probabilities), strict=True
+            Candidate(detection, exists, of_digits)
+            for detection, exists, of_digits in zip(
+                detections, (1 / (1 + np.exp(-log_odds))).tolist(), np.exp(log_probabilities), strict=True
             )
         ]
 
-    def log_odds(self, told: Numbers) -> Numbers:
+    def log_odds(self, rows: Numbers) -> Numbers:
         """(N,), of a digit being there, from `features` (N, 16)."""
-        hidden_units = np.array(self.hidden_units).reshape(-1, FEATURES + 2)
-        bent = np.tanh(told @ hidden_units[:, :FEATURES].T + hidden_units[:, FEATURES]) @ hidden_units[:, FEATURES + 1]
-        odds: Numbers = told @ np.array(self.exists) + self.offset + bent
+        units = np.array(self.hidden_units).reshape(-1, FEATURES + 2)
+        hidden = np.tanh(rows @ units[:, :FEATURES].T + units[:, FEATURES]) @ units[:, FEATURES + 1]
+        odds: Numbers = rows @ np.array(self.exists) + self.offset + hidden
         return odds
 
-    def log_probabilities(self, located: Numbers, seen: Numbers, doublings: Numbers) -> Numbers:
-        """(N, 10), of each digit, from what `evidence` gives."""
-        located_power = (self.detector + self.detector_by_size * doublings)[:, np.newaxis]
-        seen_power = (self.digitnet + self.digitnet_by_size * doublings)[:, np.newaxis]
-        joint = located_power * located + seen_power * seen
+    def log_probabilities(self, by_detector: Numbers, by_digitnet: Numbers, doublings: Numbers) -> Numbers:
+        """(N, 10), of each digit, from the `evidence`."""
+        detector_power = (self.detector + self.detector_by_size * doublings)[:, np.newaxis]
+        digitnet_power = (self.digitnet + self.digitnet_by_size * doublings)[:, np.newaxis]
+        joint = detector_power * by_detector + digitnet_power * by_digitnet
         joint = joint - joint.max(1, keepdims=True)
-        total: Numbers = joint - np.log(np.exp(joint).sum(1, keepdims=True))
-        return total
+        normalised: Numbers = joint - np.log(np.exp(joint).sum(1, keepdims=True))
+        return normalised
 
     def to_json(self) -> str:
         """The weights as they stand in a detector's metadata."""
@@ -103,78 +105,95 @@ class Fusion:
         return cls(exists=exists, hidden_units=hidden_units, **{name: float(value) for name, value in stored.items()})
 
 
-def evidence(detections: Sequence[Detection], answers: npt.NDArray[np.float32]) -> tuple[Numbers, Numbers, Numbers]:
-    """The detector's and DigitNet's log-probabilities of the digits, each (N, 10), and doublings of 32 pixels (N,)."""
-    scores = np.stack([detection.scores for detection in detections]).astype(np.float64)
-    located = np.log(np.clip(scores, LEAST, 1 - LEAST) / (1 - np.clip(scores, LEAST, 1 - LEAST)))
-    # Where DigitNet sees no digit it has no opinion on which digit it is.
-    seen = np.log(answers[:, :NOT_A_DIGIT].astype(np.float64) + answers[:, NOT_A_DIGIT:] / NOT_A_DIGIT + LEAST)
-    height = np.array([detection.height for detection in detections])
-    return located, seen - seen.max(1, keepdims=True), np.clip(np.log2(height / 32), -2, 2)
+def evidence(detections: Sequence[Detection], probabilities: Probabilities) -> tuple[Numbers, Numbers, Numbers]:
+    """The detector's logits and DigitNet's log-probabilities of the digits, each (N, 10), and doublings of 32 pixels.
 
-
-def features(detections: Sequence[Detection], answers: npt.NDArray[np.float32], log_probabilities: Numbers) -> Numbers:
-    """What tells whether a digit is there, (N, 16).
-
-    The logit of the detector's best score; DigitNet's log-odds against "not a digit"; the log-probability of the
-    likeliest digit; which part of DigitNet's belief is on that digit; the height in doublings of 32 pixels, and its
-    square; how wide it is for its height, as a logarithm; the best logit among other detections of the same ink;
-    then of its neighbours in a line, the surest on each side: the better logit of the two, the worse, and how much
-    their sizes differ from its own; in how many sizes of the picture it was found, and whether in one only;
-    whether it is all the ink there is, and then DigitNet's log-odds once more; the best logit of what is far larger.
+    The doublings (N,) tell how tall each detection is, within [-2, 2].
     """
-    located, _, doublings = evidence(detections, answers)
-    none = np.clip(answers[:, NOT_A_DIGIT].astype(np.float64), LEAST, 1 - LEAST)
-    best = log_probabilities.argmax(1)
-    ten = answers[:, :NOT_A_DIGIT].astype(np.float64)
-    agreed = ten[np.arange(len(best)), best] / np.maximum(ten.sum(1), 1e-12)
-    shape = np.log([max(detection.width, 1.0) / max(detection.height, 1.0) for detection in detections])
-    logit = located.max(1)
-    rivals = same_ink(detections, detections) & ~np.eye(len(detections), dtype=np.bool_)
-    rival = np.where(rivals, logit[np.newaxis], UNRIVALLED).max(1)
+    scores = np.stack([detection.scores for detection in detections]).astype(np.float64)
+    by_detector = np.log(np.clip(scores, LEAST, 1 - LEAST) / (1 - np.clip(scores, LEAST, 1 - LEAST)))
+    # Where DigitNet sees no digit, each digit is equally likely.
+    ten = probabilities[:, :NOT_A_DIGIT].astype(np.float64)
+    by_digitnet = np.log(ten + probabilities[:, NOT_A_DIGIT:] / NOT_A_DIGIT + LEAST)
     height = np.array([detection.height for detection in detections])
-    doublings_apart = np.log2(height / height[:, np.newaxis])
-    company = _company(detections, logit, rivals)
-    looks = np.array([detection.looks for detection in detections], np.float64)
+    return by_detector, by_digitnet - by_digitnet.max(1, keepdims=True), np.clip(np.log2(height / 32), -2, 2)
+
+
+def features(detections: Sequence[Detection], probabilities: Probabilities, log_probabilities: Numbers) -> Numbers:
+    """The numbers that say whether a digit is there, (N, 16).
+
+    0 the logit of the detector's best score; 1 DigitNet's log-odds against "not a digit"; 2 the log-probability of the
+    likeliest digit; 3 DigitNet's probability of that digit among the ten; 4 the height in doublings of 32 pixels, 5 its
+    square; 6 the logarithm of width by height; 7 the best logit among other detections on the same ink; of the surest
+    neighbours on the left and on the right 8 the better logit, 9 the worse, 10 how much their heights differ from its
+    own, in doublings; 11 the number of scales at which it was found, 12 whether it is one; 13 whether it is all the ink
+    of the picture, 14 in that case DigitNet's log-odds again; 15 the best logit among far larger detections.
+    """
+    by_detector, _, doublings = evidence(detections, probabilities)
+    best = log_probabilities.argmax(1)
+    ten = probabilities[:, :NOT_A_DIGIT].astype(np.float64)
+    agreed = ten[np.arange(len(best)), best] / np.maximum(ten.sum(1), 1e-12)
+    none = np.clip(probabilities[:, NOT_A_DIGIT].astype(np.float64), LEAST, 1 - LEAST)
+    is_digit = np.log((1 - none) / none)
+    logit = by_detector.max(1)
+    height = np.array([detection.height for detection in detections])
+    width = np.array([detection.width for detection in detections])
+    rivals = both_ways(same_ink_pairs(detections))
+    scales = np.array([detection.scales for detection in detections], np.float64)
     alone = np.array([detection.alone for detection in detections], np.float64)
-    isnt_none = np.log((1 - none) / none)
-    told = [
+    columns = [
         logit,
-        isnt_none,
+        is_digit,
         log_probabilities.max(1),
         agreed,
         doublings,
         doublings**2,
-        shape,
-        rival,
-        *company,
-        looks,
-        looks == 1,
+        np.log(np.maximum(width, 1.0) / np.maximum(height, 1.0)),
+        _best(logit, rivals),
+        *_neighbours(edges(detections), logit, rivals),
+        scales,
+        scales == 1,
         alone,
-        alone * isnt_none,
-        np.where(doublings_apart > FAR_LARGER, logit, UNRIVALLED).max(1),
+        alone * is_digit,
+        _best_far_larger(logit, height),
     ]
-    return np.stack(told, axis=1)
+    return np.stack(columns, axis=1)
 
 
-def _company(
-    detections: Sequence[Detection], logit: Numbers, rivals: npt.NDArray[np.bool_]
-) -> tuple[Numbers, Numbers, Numbers]:
+def _best(logit: Numbers, pairs: Pairs) -> Numbers:
+    """The best logit among the partners of each detection, (N,)."""
+    best = np.full(len(logit), UNRIVALLED)
+    np.maximum.at(best, pairs[0], logit[pairs[1]])
+    return best
+
+
+def _best_far_larger(logit: Numbers, height: Numbers) -> Numbers:
+    """The best logit among detections more than `FAR_LARGER` times as tall as each, (N,)."""
+    order = np.argsort(height)
+    best_from = np.append(np.maximum.accumulate(logit[order][::-1])[::-1], UNRIVALLED)
+    larger = np.searchsorted(height[order], FAR_LARGER * height, side="right")
+    return np.asarray(np.maximum(best_from[larger], UNRIVALLED))
+
+
+def _neighbours(boxes: Boxes, logit: Numbers, rivals: Pairs) -> tuple[Numbers, Numbers, Numbers]:
     """Of the surest neighbours on both sides the better logit, the worse, and how unlike in height they are, (N,)."""
-    left, top, right, bottom = np.array(
-        [(detection.left, detection.top, detection.right, detection.bottom) for detection in detections]
-    ).T
-    height, across, down = bottom - top, (left + right) / 2, (top + bottom) / 2
-    tall = np.maximum(height[:, np.newaxis], height)
-    unlike = np.abs(np.log2(height[:, np.newaxis] / height))
-    to_the_right = across - across[:, np.newaxis]  # (detection, its neighbour)
-    near = (np.abs(to_the_right) < NEIGHBOURHOOD * tall) & (np.abs(down - down[:, np.newaxis]) < 0.6 * tall)
-    near &= (unlike < 1.3) & ~rivals
-    sides, differences = [], []
+    left, top, right, bottom = boxes.T
+    height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
+    reach, level = NEIGHBOURHOOD * height, SAME_LEVEL * height
+    one, other = both_ways(overlapping_pairs(np.stack([x - reach, y - level, x + reach, y + level], axis=1)))
+    tall = np.maximum(height[one], height[other])
+    unlike = np.abs(np.log2(height[one] / height[other]))
+    to_the_right = x[other] - x[one]
+    near = (np.abs(to_the_right) < NEIGHBOURHOOD * tall) & (np.abs(y[other] - y[one]) < SAME_LEVEL * tall)
+    near &= (unlike < ALIKE) & (logit[other] > UNRIVALLED)
+    near &= ~np.isin(one * len(boxes) + other, rivals[0] * len(boxes) + rivals[1])
+    sides, differences = [], np.zeros(len(boxes))
     for side in (near & (to_the_right > 0), near & (to_the_right < 0)):
-        beside = np.where(side, logit, UNRIVALLED)
-        surest = beside.argmax(1)
-        rows = np.arange(len(detections))
-        sides.append(beside[rows, surest])
-        differences.append(np.where(side.any(1), unlike[rows, surest], 0.0))
-    return np.maximum(*sides), np.minimum(*sides), differences[0] + differences[1]
+        order = np.flatnonzero(side)
+        order = order[np.lexsort((-logit[other[order]], one[order]))]
+        owners, first = np.unique(one[order], return_index=True)
+        surest = np.full(len(boxes), UNRIVALLED)
+        surest[owners] = logit[other[order[first]]]
+        differences[owners] += unlike[order[first]]
+        sides.append(surest)
+    return np.maximum(*sides), np.minimum(*sides), differences

@@ -1,27 +1,31 @@
-"""Digits found on a page to lines in reading order, and each line to its likeliest reading.
+"""Candidates to lines in reading order, and each line to its likeliest reading.
 
-Finds overlap: a wide 0 may also be two digits, and the stem of a 4 a 1. So a line is a lattice: candidates from right
-to left, each there or not, each any of ten digits, and no two neighbours on the same ink. A reading is a way through
-the lattice. All readings that a `Constraint` allows are weighed together (forward and backward sums, Baum et al.,
-1970), and the likeliest (Viterbi, 1967) is read, each digit with the sum of all readings that agree with it.
+Detections overlap: a wide 0 may also be two digits, and the stem of a 4 a 1. Therefore a line is a lattice: candidates
+from right to left, each there or not, each any of ten digits, and no two neighbours on the same ink. A reading is a
+path through the lattice. All readings that a `Constraint` allows are weighed together (forward and backward sums, Baum
+et al., 1970). The answer is the likeliest reading (Viterbi, 1967), each digit with the sum of all readings that agree
+with it.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.pages.constraints import All, Constraint, State
-from digitnet.pages.detect import Detection, same_ink
+from digitnet.pages.boxes import Pairs, both_ways, overlapping_pairs, partners
+from digitnet.pages.constraints import ANY_NUMBER, Constraint
+from digitnet.pages.detect import Detection, edges, same_ink_pairs
 
-STEEPEST = math.tan(math.radians(24))  # of a page's lines, rows a column
-REACH = 4.0  # heights of a digit between neighbours of one line
-SIZES_ALIKE = 2.5  # times as tall as its neighbour may a digit be
-SURELY = 1 - 1e-4  # no candidate is surer than this to be there, nor surer not to be
-UNLIKELY = 1e-5  # of a digit, at least: a check digit may say that it is one all the same
-NEGLIGIBLE = 1e-30  # a reading that skips so much that is there is left out
+STEEPEST = math.tan(math.radians(24))  # slope of a page's lines, rows a column
+REACH = 4.0  # heights of a digit; neighbours in a line have no wider gap
+SIZES_ALIKE = 2.5  # a digit may be this many times as tall as its neighbour
+SURELY = 1 - 1e-4  # the probability that a candidate is there lies between this and its complement
+UNLIKELY = 1e-5  # least probability of a digit, since a check digit may ask for it all the same
+NEGLIGIBLE = 1e-30  # a reading that skips digits which are so surely there is left out
+
+Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,7 @@ class Candidate:
 
     detection: Detection
     exists: float
-    probabilities: npt.NDArray[np.float64]
+    probabilities: Numbers
     vouched: bool = False
     crop: npt.NDArray[np.float32] | None = None
 
@@ -60,7 +64,7 @@ class Reading:
     Attributes:
         digits: from left to right.
         confidence: the probability of this very reading, in [0, 1]; among those that are allowed, if any is.
-        allowed: whether a reading exists that the constraint allows; else this is the likeliest of all.
+        allowed: whether the constraint allows any reading; if not, this is the likeliest reading without it.
     """
 
     digits: tuple[ReadDigit, ...]
@@ -71,57 +75,55 @@ class Reading:
 def grouped(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     """The candidates of each line, lines from top to bottom, candidates from left to right.
 
-    Digits of one line are linked to those within `REACH` to the right that are of like size and, seen along the slope
-    of the page's lines, at one height; what is linked, however indirectly, is a line. Lines of like size that stand
-    side by side at one height are one line with a wide gap.
+    Two digits are linked if their sizes are alike, the gap between them is at most `REACH`, and they stand at one
+    height along the slope of the page's lines. Digits that are linked, even through others, make a line. Lines of like
+    size that stand side by side at one height are one line with a wide gap.
     """
     slope = _slope(candidates)
-    left = sorted(candidates, key=lambda candidate: _middle(candidate)[0])
-    parent = list(range(len(left)))
+    ordered = sorted(candidates, key=lambda candidate: _middle(candidate)[0])
+    parent = list(range(len(ordered)))
 
     def root(index: int) -> int:
         while parent[index] != index:
+            parent[index] = parent[parent[index]]
             index = parent[index]
         return index
 
-    for index, one in enumerate(left):
-        for other_index in range(index + 1, len(left)):
-            if _neighbours(one.detection, left[other_index].detection, slope):
-                parent[root(other_index)] = root(index)
+    for one, other in zip(*(ends.tolist() for ends in _neighbours(ordered, slope)), strict=True):
+        parent[root(other)] = root(one)
     lines: dict[int, list[Candidate]] = {}
-    for index, candidate in enumerate(left):
+    for index, candidate in enumerate(ordered):
         lines.setdefault(root(index), []).append(candidate)
     return _one_below_the_other(list(lines.values()), slope)
 
 
-def _neighbours(one: Detection, other: Detection, slope: float) -> bool:
-    """Whether `other`, to the right of `one`, may be the next digit of its line, or the same digit found twice."""
-    small, tall = sorted((one.height, other.height))
-    if tall > SIZES_ALIKE * small:
-        return False
-    across = (other.left + other.right - one.left - one.right) / 2
-    down = (other.top + other.bottom - one.top - one.bottom) / 2 - slope * across
-    gap = other.left - one.right
-    return gap < REACH * tall and abs(down) < 0.5 * tall
+def _neighbours(ordered: Sequence[Candidate], slope: float) -> Pairs:
+    """Pairs of candidates, `ordered` from left to right: neighbours in a line, or the same digit found twice."""
+    boxes = edges([candidate.detection for candidate in ordered])
+    left, top, right, bottom = boxes.T
+    height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
+    level = y - slope * x
+    reach, half = REACH * height, 0.5 * height
+    near = overlapping_pairs(np.stack([left - reach, level - half, right + reach, level + half], axis=1))
+    one, other = np.minimum(*near), np.maximum(*near)
+    tall, small = np.maximum(height[one], height[other]), np.minimum(height[one], height[other])
+    down = y[other] - y[one] - slope * (x[other] - x[one])
+    linked = (tall <= SIZES_ALIKE * small) & (left[other] - right[one] < REACH * tall) & (np.abs(down) < 0.5 * tall)
+    return one[linked], other[linked]
 
 
 def _slope(candidates: Sequence[Candidate]) -> float:
-    """Of the page's lines, rows a column: the median over pairs of near neighbours, 0 where there are few."""
-    slopes = []
-    for one in candidates:
-        if one.exists < 0.5:
-            continue
-        nearest = None
-        for other in candidates:
-            across = other.detection.left - one.detection.left
-            height = max(one.detection.height, other.detection.height)
-            if other is one or other.exists < 0.5 or not 0.4 * height < across < 3 * height:
-                continue
-            down = _middle(other)[1] - _middle(one)[1]
-            if abs(down) < STEEPEST * across + 0.1 * height and (nearest is None or across < nearest[0]):
-                nearest = (across, down)
-        if nearest:
-            slopes.append(nearest[1] / nearest[0])
+    """Slope of the page's lines, rows a column: the median over near neighbours, 0 where there are few."""
+    left, top, _, bottom = edges([candidate.detection for candidate in candidates if candidate.exists >= 0.5]).T
+    height, y = bottom - top, (top + bottom) / 2
+    far, high = 3 * height, (3 * STEEPEST + 0.1) * height
+    one, other = both_ways(overlapping_pairs(np.stack([left - far, y - high, left + far, y + high], axis=1)))
+    across, down, tall = left[other] - left[one], y[other] - y[one], np.maximum(height[one], height[other])
+    near = (across > 0.4 * tall) & (across < 3 * tall) & (np.abs(down) < STEEPEST * across + 0.1 * tall)
+    one, across, down = one[near], across[near], down[near]
+    order = np.lexsort((across, one))
+    _, nearest = np.unique(one[order], return_index=True)
+    slopes = (down[order] / across[order])[nearest]
     return float(np.median(slopes)) if len(slopes) >= 2 else 0.0
 
 
@@ -133,21 +135,22 @@ def _middle(candidate: Candidate) -> tuple[float, float]:
 def _one_below_the_other(lines: list[list[Candidate]], slope: float) -> list[list[Candidate]]:
     """The lines from top to bottom, those at one height joined."""
 
-    def height(line: list[Candidate]) -> float:
-        return float(np.median([candidate.detection.height for candidate in line]))
+    def measured(line: list[Candidate]) -> tuple[float, float, list[Candidate]]:
+        """Where the line stands, how tall its digits are (medians), and the line."""
+        levels = [_middle(candidate)[1] - slope * _middle(candidate)[0] for candidate in line]
+        heights = [candidate.detection.height for candidate in line]
+        return float(np.median(levels)), float(np.median(heights)), line
 
-    def level(line: list[Candidate]) -> float:
-        return float(np.median([_middle(candidate)[1] - slope * _middle(candidate)[0] for candidate in line]))
-
-    ordered: list[list[Candidate]] = []
-    for line in sorted(lines, key=level):
-        above = ordered[-1] if ordered else None
-        small, tall = sorted((height(line), height(above))) if above else (1.0, 1.0)
-        if above and tall <= SIZES_ALIKE * small and level(line) - level(above) < 0.5 * small:
-            above.extend(line)
-        else:
-            ordered.append(list(line))
-    return [sorted(line, key=lambda candidate: _middle(candidate)[0]) for line in ordered]
+    ordered: list[tuple[float, float, list[Candidate]]] = []
+    for level, height, line in sorted(map(measured, lines), key=lambda one: one[0]):
+        if ordered:
+            level_above, height_above, above = ordered[-1]
+            small, tall = sorted((height, height_above))
+            if tall <= SIZES_ALIKE * small and level - level_above < 0.5 * small:
+                ordered[-1] = measured(above + line)
+                continue
+        ordered.append((level, height, line))
+    return [sorted(line, key=lambda candidate: _middle(candidate)[0]) for _, _, line in ordered]
 
 
 def read(line: Sequence[Candidate], constraint: Constraint | None = None) -> Reading:
@@ -155,149 +158,126 @@ def read(line: Sequence[Candidate], constraint: Constraint | None = None) -> Rea
 
     Where it allows none, the likeliest of all.
     """
-    free: Constraint = All()
-    lattice = _Lattice(line, constraint or free)
-    if lattice.total > 0:
-        return lattice.best()
-    return replace(_Lattice(line, free).best(), allowed=False)
+    if constraint is not None:
+        lattice = _Lattice(line, constraint)
+        if lattice.total > 0:
+            return lattice.best()
+    return replace(_Lattice(line, ANY_NUMBER).best(), allowed=constraint is None)
 
 
 class _Lattice:
-    """All readings of a line: a way from right to left through candidates that are there, past those that are not.
+    """All readings of a line: paths from right to left through candidates that are there, past those that are not.
 
-    Candidates are numbered from the right. Weights are products of probabilities: of being there or not, and of the
-    digits.
+    Candidates are numbered from the right. The weight of a path is a product of probabilities: that each candidate is
+    there or not, and of the digits. Sums of weights are kept for each candidate and state of the constraint, (N, S).
     """
 
     def __init__(self, line: Sequence[Candidate], constraint: Constraint) -> None:
         self.candidates = list(line)[::-1]
         self.constraint = constraint
-        detections = [candidate.detection for candidate in self.candidates]
-        self.same_ink: list[list[bool]] = same_ink(detections, detections).tolist()
-        self.exists = [min(max(candidate.exists, 1 - SURELY), SURELY) for candidate in self.candidates]
-        self.digits = []
-        for candidate in self.candidates:
-            probable = np.maximum(candidate.probabilities, UNLIKELY)
-            self.digits.append((probable / probable.sum()).tolist())
-        self.arriving: list[dict[State, float]] = []  # weight of all that may be read to the right of each
-        self.reached: list[dict[State, float]] = []  # the same, with its own digit
-        for index in range(len(self.candidates)):
-            self._sum_from_the_right(index)
-        self.leaving = self._sums_to_the_left()  # weight of all that may be read to the left of each, by state
-        self.total = self._following(-1, constraint.start)
+        self.source, self.digit, self.target = np.ascontiguousarray(constraint.arrows.T)
+        count, states = len(self.candidates), len(constraint.starts)
+        exists = np.array([candidate.exists for candidate in self.candidates])
+        probable = np.array([candidate.probabilities for candidate in self.candidates]).reshape(-1, 10)
+        probable = np.maximum(probable, UNLIKELY)
+        self.exists = exists.clip(1 - SURELY, SURELY)  # (N,)
+        self.digits: Numbers = probable / probable.sum(1, keepdims=True)  # (N, 10)
+        # The weight of all candidates right of each being absent, and left of each; the first of each is one of nobody.
+        absent = 1 - self.exists
+        self.absent_before = np.concatenate([[1.0], np.cumprod(absent)])
+        self.absent_after = np.concatenate([[1.0], np.cumprod(absent[::-1])])[::-1][1:]
+        self.previous = list(self._previous(absent))
+        # Sums over all that may stand right of each candidate, the same with its own digit, and left of each.
+        self.arriving, self.reached, self.leaving = (np.zeros((count, states)) for _ in range(3))
+        self._sum_from_the_right()
+        self.total = self._sum_from_the_left()
+
+    def _previous(self, absent: Numbers) -> Iterator[tuple[slice, Numbers]]:
+        """For each candidate those that may be its right neighbour, and the weight of all between being absent.
+
+        The weight is 0 for a candidate on the same ink.
+        """
+        same = partners(same_ink_pairs([candidate.detection for candidate in self.candidates]), len(self.candidates))
+        for index, on_same_ink in enumerate(same):
+            weights = np.concatenate([[1.0], np.cumprod(absent[index - 1 : 0 : -1])])[:index]
+            weights = weights[: int((weights >= NEGLIGIBLE).sum())][::-1]
+            first = index - len(weights)
+            weights[[other - first for other in on_same_ink if first <= other < index]] = 0
+            yield slice(first, index), weights
+
+    def _sum_from_the_right(self) -> None:
+        states = len(self.constraint.starts)
+        for index, (previous, weights) in enumerate(self.previous):
+            arriving = weights @ self.reached[previous] + self.absent_before[index] * self.constraint.starts
+            steps = arriving[self.source] * self.digits[index, self.digit]
+            self.arriving[index] = arriving
+            self.reached[index] = self.exists[index] * np.bincount(self.target, steps, states)
+
+    def _sum_from_the_left(self) -> float:
+        """Fills `leaving`; gives the weight of all readings together."""
+        self.leaving += self.absent_after[:, np.newaxis] * self.constraint.accepting
+        total = self.absent_before[-1] * (self.constraint.starts & self.constraint.accepting).sum()
+        for index in range(len(self.candidates) - 1, -1, -1):
+            previous, weights = self.previous[index]
+            steps = self.digits[index, self.digit] * self.leaving[index, self.target]
+            with_own = self.exists[index] * np.bincount(self.source, steps, len(self.constraint.starts))
+            self.leaving[previous] += weights[:, np.newaxis] * with_own
+            if self.absent_before[index] >= NEGLIGIBLE:
+                total += self.absent_before[index] * with_own[self.constraint.starts].sum()
+        return float(total)
 
     def best(self) -> Reading:
         """The likeliest reading."""
+        if not self.total:  # a very long line, all of it in doubt: its weights are too small for numbers
+            return Reading((), 0.0)
         weight, path = self._likeliest()
-        digits = tuple(self._read_digit(index, digit) for index, digit in path)
-        return Reading(digits, min(1.0, weight / self.total))
+        return Reading(tuple(self._read_digit(index, digit) for index, digit in path), min(1.0, weight / self.total))
 
     def _read_digit(self, index: int, digit: int) -> ReadDigit:
         """The digit with what all readings together say of its candidate."""
-        weights = [0.0] * 10
-        for state, weight in self.arriving[index].items():
-            for possible, probability in enumerate(self.digits[index]):
-                after = self.constraint.step(state, possible)
-                if after is not None:
-                    weights[possible] += weight * probability * self.leaving[index].get(after, 0.0)
-        there = max(sum(weights), 1e-300)
-        confidence = min(1.0, self.exists[index] * weights[digit] / self.total)
-        probabilities = tuple(weight / there for weight in weights)
+        steps = self.arriving[index, self.source] * self.digits[index, self.digit] * self.leaving[index, self.target]
+        weights = np.bincount(self.digit, steps, 10)
+        confidence = min(1.0, float(self.exists[index] * weights[digit]) / self.total)
+        probabilities = tuple((weights / max(float(weights.sum()), 1e-300)).tolist())
         return ReadDigit(self.candidates[index], digit, confidence, probabilities)
 
-    def _skipping(self, indices: Iterable[int]) -> Iterator[tuple[int, float]]:
-        """Each of the candidates, with the weight of all before it not being there."""
-        weight = 1.0
-        for index in indices:
-            yield index, weight
-            weight *= 1 - self.exists[index]
-            if weight < NEGLIGIBLE:
-                return
-
-    def _absent(self, indices: Iterable[int]) -> float:
-        return math.prod(1 - self.exists[index] for index in indices)
-
-    def _apart(self, one: int, other: int) -> bool:
-        return not self.same_ink[one][other]
-
-    def _sum_from_the_right(self, index: int) -> None:
-        arriving = {self.constraint.start: self._absent(range(index))}
-        for other, skipped in self._skipping(range(index - 1, -1, -1)):
-            if self._apart(other, index):
-                for state, weight in self.reached[other].items():
-                    arriving[state] = arriving.get(state, 0.0) + weight * skipped
-        reached: dict[State, float] = {}
-        for state, weight in arriving.items():
-            for digit, probability in enumerate(self.digits[index]):
-                after = self.constraint.step(state, digit)
-                if after is not None:
-                    reached[after] = reached.get(after, 0.0) + weight * self.exists[index] * probability
-        self.arriving.append(arriving)
-        self.reached.append(reached)
-
-    def _sums_to_the_left(self) -> list[dict[State, float]]:
-        self.leaving = [{} for _ in self.candidates]
-        self.with_own: list[dict[State, float]] = [{} for _ in self.candidates]
-        for index in range(len(self.candidates) - 1, -1, -1):
-            self.leaving[index] = {state: self._following(index, state) for state in self.reached[index]}
-            for state in self.arriving[index]:
-                afters = (
-                    (self.constraint.step(state, digit), probability)
-                    for digit, probability in enumerate(self.digits[index])
-                )
-                weights = (
-                    probability * self.leaving[index].get(after, 0.0)
-                    for after, probability in afters
-                    if after is not None
-                )
-                self.with_own[index][state] = self.exists[index] * sum(weights)
-        return self.leaving
-
-    def _following(self, index: int, state: State) -> float:
-        """The weight of all readings of what stands left of a candidate, -1 for the whole line, from a state on."""
-        count = len(self.candidates)
-        total = self._absent(range(index + 1, count)) if self.constraint.accepts(state) else 0.0
-        for other, skipped in self._skipping(range(index + 1, count)):
-            if index < 0 or self._apart(index, other):
-                total += skipped * self.with_own[other].get(state, 0.0)
-        return total
-
     def _likeliest(self) -> tuple[float, list[tuple[int, int]]]:
-        """The reading to give, its candidates and digits from left to right, and its weight.
+        """The weight of the best path, and its candidates and digits from left to right.
 
-        It is the heaviest way through the lattice where each candidate's digits weigh as parts of its likeliest one:
-        a digit that is surely there is in it, however unsure which it is.
+        The best path must keep a digit that certainly exists even when its class is uncertain. Therefore each
+        candidate's digits weigh here in proportion to its likeliest digit.
         """
-        start = self.constraint.start
-        # For each candidate and state: the weight of the best way there, the candidate and state before, the digit.
-        ways: list[dict[State, tuple[float, int, State, int]]] = []
-        best: tuple[float, int, State] = (0.0, -1, start)
-        if self.constraint.accepts(start):
-            best = (self._absent(range(len(self.candidates))), -1, start)
+        ways = np.zeros((len(self.candidates), len(self.constraint.starts)))  # weight of the best way to each state
+        first = np.flatnonzero(np.diff(self.target, prepend=-1))  # arrow into each state that has any
         for index in range(len(self.candidates)):
-            before: dict[State, tuple[float, int]] = {start: (self._absent(range(index)), -1)}
-            for other, skipped in self._skipping(range(index - 1, -1, -1)):
-                if self._apart(other, index):
-                    for state, (weight, *_) in ways[other].items():
-                        if weight * skipped > before.get(state, (0.0, -1))[0]:
-                            before[state] = (weight * skipped, other)
-            here: dict[State, tuple[float, int, State, int]] = {}
-            for state, (weight, other) in before.items():
-                for digit, probability in enumerate(self.digits[index]):
-                    after = self.constraint.step(state, digit)
-                    gain = weight * self.exists[index] * probability / max(self.digits[index])
-                    if after is not None and gain > here.get(after, (0.0,))[0]:
-                        here[after] = (gain, other, state, digit)
-            ways.append(here)
-            absent = self._absent(range(index + 1, len(self.candidates)))
-            for state, (weight, *_) in here.items():
-                if self.constraint.accepts(state) and weight * absent > best[0]:
-                    best = (weight * absent, index, state)
-        heaviest, index, state = best
-        path = []
+            gains = self._gains(index, self._ways_before(index, ways).max(0))
+            ways[index, self.target[first]] = np.maximum.reduceat(gains, first)
+        ends = ways * self.absent_after[:, np.newaxis] * self.constraint.accepting
+        weight = float(self.absent_before[-1] * (self.constraint.starts & self.constraint.accepting).any())
+        path: list[tuple[int, int]] = []
+        if ends.max(initial=0.0) <= weight:
+            return weight, path
+        weight = float(ends.max())
+        index, state = divmod(int(ends.argmax()), ends.shape[1])
         while index >= 0:
-            _, other, earlier, digit = ways[index][state]
-            path.append((index, digit))
-            heaviest *= max(self.digits[index])
-            index, state = other, earlier
-        return heaviest, path
+            before = self._ways_before(index, ways)
+            into = np.flatnonzero(self.target == state)
+            arrow = into[self._gains(index, before.max(0))[into].argmax()]
+            path.append((index, int(self.digit[arrow])))
+            weight *= float(self.digits[index].max())
+            state = int(self.source[arrow])
+            behind = int(before[:, state].argmax())  # 0 is the start of the line, 1 the nearest candidate
+            index = index - behind if behind else -1
+        return weight, path
+
+    def _ways_before(self, index: int, ways: Numbers) -> Numbers:
+        """Weights of the best ways to a candidate, (1 + M, S): from the start, then from the nearest of M others."""
+        previous, weights = self.previous[index]
+        start = self.absent_before[index] * self.constraint.starts
+        return np.concatenate([start[np.newaxis], (weights[:, np.newaxis] * ways[previous])[::-1]])
+
+    def _gains(self, index: int, before: Numbers) -> Numbers:
+        """Weights of the ways along each arrow, (E,), whose best ways before have these weights, (S,)."""
+        exists, digits = self.exists[index], self.digits[index]
+        gains: Numbers = before[self.source] * exists * digits[self.digit] / digits.max()
+        return gains

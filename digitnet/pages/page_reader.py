@@ -1,4 +1,4 @@
-"""A picture of any number of digits to a `Page`: detection, look closer, weigh each line as a whole."""
+"""From a picture of any number of digits to a `Page`: detect, crop, classify, fuse, read each line as a whole."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,64 +10,64 @@ import onnxruntime
 from digitnet.errors import ModelError
 from digitnet.imaging.load import Picture
 from digitnet.imaging.normalise import SIDE, normalise
-from digitnet.inference import onnx_models as runtime
-from digitnet.inference import rejection as rejection
+from digitnet.inference import onnx_models, rejection
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT, UNREACHABLE, Rejection
-from digitnet.pages import lattice as lattice
+from digitnet.pages import lattice
+from digitnet.pages.cancellation import IsCancelled, raise_if
 from digitnet.pages.constraints import Constraint
 from digitnet.pages.crops import crops
 from digitnet.pages.detect import CONTRAST_VERSION, DEEPEST, Detection, Grey, detect, detect_at_one_scale
 from digitnet.pages.fusion import Fusion
-from digitnet.pages.lattice import Candidate, ReadDigit, grouped
+from digitnet.pages.lattice import Candidate, ReadDigit
 from digitnet.results import Box, Digit, Line, Page
 
-LEAST_LIKELY = 0.03  # a detection that is less likely to be a digit is dropped before lines are read
+LEAST_LIKELY = 0.03  # detections that are less likely digits are dropped before lines are read
 LIKELIER_NOT = 0.5  # a digit in a reading that is less likely there than this is "not a digit"
+BATCH = 128  # crops that DigitNet classifies at once; more need much memory and are no quicker
 
 NEVER_ALONE = Rejection(UNREACHABLE)
 
-Closeups = npt.NDArray[np.float32]  # (N, 28, 28) in [0, 1]
-Closer = Callable[[Closeups], Probabilities]  # to (N, 11)
+Crops = npt.NDArray[np.float32]  # (N, 28, 28) in [0, 1]
+Classify = Callable[[Crops], Probabilities]  # to (N, 11)
 
 
 @dataclass(frozen=True)
 class PageExamination:
-    """A picture of a page, what was read there, and the page's digits as DigitNet saw them, (N, 28, 28) in [0, 1]."""
+    """A page as it was read, and `crops`, (N, 28, 28) in [0, 1]: what DigitNet saw of each of `page.digits`."""
 
-    picture: Picture
     page: Page
-    seen: Closeups
+    crops: Crops
 
 
 @dataclass(frozen=True)
 class PageReader:
-    """Reads pages with a detector and, for the close-ups, DigitNet.
+    """Reads pages with a detector and, for the crops, DigitNet.
 
     Attributes:
         session: the detector.
-        answers: DigitNet's eleven probabilities (N, 11) for normalised images (N, 28, 28).
+        probabilities: DigitNet's eleven probabilities (N, 11) for normalised images (N, 28, 28).
         fusion: how to weigh the two.
-        rejection: how sure of a digit to be.
-        alone: how sure DigitNet is to be of the one digit of a picture, to answer it without asking the detector.
+        rejection: which digits are answered.
+        alone: for which probabilities DigitNet answers the one digit of a picture without the detector.
     """
 
     session: onnxruntime.InferenceSession
-    probabilities: Closer
+    probabilities: Classify
     fusion: Fusion
     rejection: Rejection
     alone: Rejection = NEVER_ALONE
 
     @classmethod
     def from_onnx(
-        cls, content: bytes, name: str, answers: Closer, max_error: float | None, alone: Rejection
+        cls, content: bytes, name: str, probabilities: Classify, max_error: float | None, alone: Rejection
     ) -> "PageReader":
-        """Reads with the detector in `content`, doubting as `rejection.rejection_for` says for `max_error`.
+        """Reads with the detector in `content`; rejects as `rejection.rejection_for` says for `max_error`.
 
-        Raises ModelError, calling it `name`, where it is no detector of this version.
+        Raises ModelError, which calls the detector `name`, where `content` is no detector of this version.
         """
         try:
-            session = runtime.session(content)
+            session = onnx_models.session(content)
             metadata = session.get_modelmeta().custom_metadata_map
             fusion = Fusion.from_json(metadata["digitnet.fusion"])
             risks = rejection.risks_from_json(metadata["digitnet.risks"])
@@ -79,101 +79,116 @@ class PageReader:
             ) from error
         if not of_this_version:
             raise ModelError(
-                f"{name}: made for another version of DigitNet; make it anew: digitnet export detector.pth"
+                f"{name}: made for another version of DigitNet; make it again with: digitnet export detector.pth"
             )
-        return cls(session, answers, fusion, rejection.rejection_for(risks, max_error), alone)
-
-    def candidates(self, grey: Grey) -> list[Candidate]:
-        """All that may be a digit in a picture (H, W) in [0, 1]."""
-        detections, images, answers = self.looks(grey)
-        candidates = self.fusion.candidates(detections, answers)
-        return [
-            replace(self._vouched(candidate, answer), crop=image)
-            for candidate, image, answer in zip(candidates, images, answers, strict=True)
-            if candidate.exists > LEAST_LIKELY
-        ]
-
-    def _vouched(self, candidate: Candidate, answer: Probabilities) -> Candidate:
-        """The candidate; if it is alone in its picture and likely a digit, as DigitNet sees it where that is sure.
-
-        A picture of one digit is what DigitNet was made for.
-        """
-        likely_alone = candidate.detection.alone and candidate.exists >= LIKELIER_NOT
-        if not likely_alone or not self.alone.accepts(answer[np.newaxis])[0]:
-            return candidate
-        ten = answer[:NOT_A_DIGIT].astype(np.float64)
-        exists = max(candidate.exists, 1 - float(answer[NOT_A_DIGIT]))
-        return replace(candidate, exists=exists, probabilities=ten / ten.sum(), vouched=True)
-
-    def looks(self, grey: Grey) -> tuple[list[Detection], Closeups, Probabilities]:
-        """What may be a digit in a picture (H, W) in [0, 1], its close-ups (N, 28, 28), what DigitNet says of them.
-
-        One detection may be of all the ink that there is, found and judged as `Reader.predict` does it.
-        """
-        known = []
-        seen = normalise(grey)
-        if seen is not None and not seen.several:
-            answer = self.probabilities(seen.image[np.newaxis])[0]
-            box = seen.box
-            known = [Detection(box.x, box.y, box.x + box.width, box.y + box.height, answer[:NOT_A_DIGIT], alone=True)]
-        detections = detect(self.session, grey, known)
-        if not detections:
-            return [], np.zeros((0, SIDE, SIDE), np.float32), np.zeros((0, NOT_A_DIGIT + 1), np.float32)
-        images = crops(grey, detections)
-        if seen is not None:
-            images[[detection.alone for detection in detections]] = seen.image
-        return detections, images, self.probabilities(images)
+        return cls(session, probabilities, fusion, rejection.rejection_for(risks, max_error), alone)
 
     def examine(
         self,
         picture: Picture,
         constraint: Constraint | None = None,
         lines: int | None = None,
-        is_cancelled: Callable[[], bool] | None = None,
+        is_cancelled: IsCancelled | None = None,
     ) -> PageExamination:
-        """The page in a picture, together with what led to it.
+        """The page in a picture, together with the crops of its digits.
 
         Args:
-            constraint: what each line is to be.
+            constraint: which numbers each line may be.
             lines: how many lines to keep at most, the likeliest.
+            is_cancelled: asked now and then whether to stop.
+
+        Raises CancelledError where `is_cancelled` says True.
         """
-        candidates = self.candidates(picture.grey)
-        read = [self._line(line, constraint, picture) for line in grouped(candidates)]
-        found = [line for line in read if line]
+        found: list[tuple[Line, list[Candidate]]] = []
+        for group in lattice.grouped(self.candidates(picture.grey, is_cancelled)):
+            raise_if(is_cancelled)
+            line, members = self._line(group, constraint, picture)
+            if line:
+                found.append((line, members))
         note = None
         if lines is not None and len(found) != lines:
             note = f"{len(found)} of {lines} lines found"
             if len(found) > lines:
                 note = f"{len(found)} lines found, the likeliest {lines} kept"
-                surest = sorted(found, key=lambda line: -sum(digit.confidence for digit in line.digits))[:lines]
-                found = [line for line in found if line in surest]
-        page = Page(picture.width, picture.height, tuple(found), note)
-        images = {_box(one.detection, picture): one.crop for one in candidates if one.crop is not None}
-        seen = [images[digit.box] for digit in page.digits if digit.box]
-        return PageExamination(picture, page, np.stack(seen) if seen else np.zeros((0, SIDE, SIDE), np.float32))
+                likelihoods = [sum(digit.confidence for digit in line.digits) for line, _ in found]
+                kept = sorted(range(len(found)), key=lambda index: -likelihoods[index])[:lines]
+                found = [found[index] for index in sorted(kept)]
+        images = [member.crop for _, members in found for member in members if member.crop is not None]
+        page = Page(picture.width, picture.height, tuple(line for line, _ in found), note)
+        return PageExamination(page, np.stack(images) if images else np.zeros((0, SIDE, SIDE), np.float32))
 
-    def _line(self, candidates: Sequence[Candidate], constraint: Constraint | None, picture: Picture) -> Line | None:
-        """The line that the candidates are, with what the constraint did; None if there is nothing to read."""
-        free = self._as_line(lattice.read(candidates), picture)
-        if constraint is None:
-            return free
-        reading = lattice.read(candidates, constraint)
-        if reading.allowed:
-            bound = self._as_line(reading, picture)
-            without = free.text if free else "nothing"
-            changed = bound and bound.text != without
-            return bound and replace(bound, note=f"{constraint.name}{f'; without it {without}' if changed else ''}")
-        reason = f"no reading has {constraint.name}"
-        return free and replace(
-            free,
-            digits=tuple(replace(digit, digit=None, reason=reason) for digit in free.digits),
-            confidence=0.0,
-            note=f"{reason}; without it {free.text}",
-        )
+    def candidates(self, grey: Grey, is_cancelled: IsCancelled | None = None) -> list[Candidate]:
+        """All that may be a digit in a picture (H, W) in [0, 1]."""
+        detections, images, probabilities = self.classified(grey, is_cancelled)
+        candidates = self.fusion.candidates(detections, probabilities)
+        return [
+            replace(self._vouched(candidate, eleven), crop=image)
+            for candidate, image, eleven in zip(candidates, images, probabilities, strict=True)
+            if candidate.exists > LEAST_LIKELY
+        ]
+
+    def classified(
+        self, grey: Grey, is_cancelled: IsCancelled | None = None
+    ) -> tuple[list[Detection], Crops, Probabilities]:
+        """The detections in a picture (H, W) in [0, 1], their crops (N, 28, 28), DigitNet's probabilities (N, 11).
+
+        If all the ink may be one digit, there is a detection for it, found and classified as `Reader.predict` does it.
+        """
+        whole = normalise(grey)
+        known = []
+        if whole is not None and not whole.several:
+            scores = self.probabilities(whole.image[np.newaxis])[0, :NOT_A_DIGIT]
+            box = whole.box
+            known = [Detection(box.x, box.y, box.x + box.width, box.y + box.height, scores, alone=True)]
+        detections = detect(self.session, grey, known, is_cancelled)
+        images = crops(grey, detections, is_cancelled)
+        if whole is not None:
+            images[[detection.alone for detection in detections]] = whole.image
+        probabilities = np.zeros((len(images), NOT_A_DIGIT + 1), np.float32)
+        for start in range(0, len(images), BATCH):
+            raise_if(is_cancelled)
+            probabilities[start : start + BATCH] = self.probabilities(images[start : start + BATCH])
+        return detections, images, probabilities
+
+    def _vouched(self, candidate: Candidate, probabilities: Probabilities) -> Candidate:
+        """The candidate; where it is alone in its picture and likely a digit, with DigitNet's own probabilities (11,).
+
+        DigitNet was made for pictures of one digit, so its answer counts where it is sure.
+        """
+        likely_alone = candidate.detection.alone and candidate.exists >= LIKELIER_NOT
+        if not likely_alone or not self.alone.accepts(probabilities[np.newaxis])[0]:
+            return candidate
+        ten = probabilities[:NOT_A_DIGIT].astype(np.float64)
+        exists = max(candidate.exists, 1 - float(probabilities[NOT_A_DIGIT]))
+        return replace(candidate, exists=exists, probabilities=ten / ten.sum(), vouched=True)
+
+    def _line(
+        self, group: Sequence[Candidate], constraint: Constraint | None, picture: Picture
+    ) -> tuple[Line | None, list[Candidate]]:
+        """The line that a group of candidates makes, None if there is nothing to read; and its digits' candidates.
+
+        The line's note says what the constraint did.
+        """
+        reading = lattice.read(group)
+        free = line = self._as_line(reading, picture)
+        if constraint is not None:
+            bound = lattice.read(group, constraint)
+            if bound.allowed:
+                reading, line = bound, self._as_line(bound, picture)
+                without = free.text if free else "nothing"
+                is_changed = line and line.text != without
+                line = line and replace(
+                    line, note=f"{constraint.name}{f'; without it {without}' if is_changed else ''}"
+                )
+            elif free:
+                reason = f"no reading has {constraint.name}"
+                rejected = tuple(replace(digit, digit=None, reason=reason) for digit in free.digits)
+                line = replace(free, digits=rejected, confidence=0.0, note=f"{reason}; without it {free.text}")
+        return line, [digit.candidate for digit in reading.digits]
 
     def _as_line(self, reading: lattice.Reading, picture: Picture) -> Line | None:
         """The line in a reading; None if nothing in it is likelier to be a digit than not."""
-        if not any(_there(digit) >= LIKELIER_NOT for digit in reading.digits):
+        if not any(_exists(digit) >= LIKELIER_NOT for digit in reading.digits):
             return None
         digits = tuple(self._as_digit(digit, picture) for digit in reading.digits)
         boxes = [digit.box for digit in digits if digit.box]
@@ -187,24 +202,13 @@ class PageReader:
         if read.confidence < self.rejection.threshold and not vouched:
             likeliest = sorted(range(10), key=lambda digit: -read.probabilities[digit])
             other = next(digit for digit in likeliest if digit != read.digit)
-            reason = "not a digit" if _there(read) < LIKELIER_NOT else f"unsure: {read.digit} or {other}"
+            reason = "not a digit" if _exists(read) < LIKELIER_NOT else f"unsure: {read.digit} or {other}"
         digit = None if reason else read.digit
-        return Digit(
-            digit, read.confidence, reason, read.digit, read.probabilities, _box(read.candidate.detection, picture)
-        )
+        place = read.candidate.detection
+        box = picture.box_as_given(place.left, place.top, place.right, place.bottom)
+        return Digit(digit, read.confidence, reason, read.digit, read.probabilities, box)
 
 
-def _there(read: ReadDigit) -> float:
+def _exists(read: ReadDigit) -> float:
     """The probability that there is a digit, whichever it is."""
     return read.confidence / max(read.probabilities[read.digit], 1e-9)
-
-
-def _box(detection: Detection, picture: Picture) -> Box:
-    """Where the detection lies in the picture as it was given."""
-    scale = picture.scale
-    left, top = max(0, round(detection.left * scale)), max(0, round(detection.top * scale))
-    right, bottom = (
-        min(picture.width, round(detection.right * scale)),
-        min(picture.height, round(detection.bottom * scale)),
-    )
-    return Box(left, top, max(1, right - left), max(1, bottom - top))

@@ -116,7 +116,7 @@ def add(
             told = {"file": upload.name, **examination.page.to_dict()}
             if seen:
                 digits = (digit for line in told["lines"] for digit in line["digits"])
-                for digit, image in zip(digits, examination.seen, strict=True):
+                for digit, image in zip(digits, examination.crops, strict=True):
                     digit["seen"] = _data_url(image)
             return told
 

@@ -235,7 +235,7 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
             written = list(true_detections(heat, centres))
             found = [
                 detection
-                for detection in distinct(peaks(maps), same_ink)
+                for detection in distinct(peaks(maps))
                 if detection.score >= CONFIDENT and _counts(detection, counted)
             ]
             named = np.array([[one.digit == detection.digit for detection in found] for one in written], np.bool_)

@@ -25,7 +25,7 @@ from digitnet.pages.boxes import Boxes, intersection_over_union
 from digitnet.pages.detect import Detection, Grey
 from digitnet.pages.fusion import FEATURES, Fusion, evidence, features
 from digitnet.pages.lattice import grouped, read
-from digitnet.pages.page_reader import Closer, PageReader
+from digitnet.pages.page_reader import Classify, PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
 from digitnet.training.calibration import minimise, risk_table
 from digitnet.training.detector_run import SMALLEST, held_out_pools, moved, page_maker
@@ -59,7 +59,7 @@ class PageCalibration:
 
 
 def calibrate_pages(
-    session: onnxruntime.InferenceSession, probabilities: Closer, data: str | Path | None = None, pages: int = PAGES
+    session: onnxruntime.InferenceSession, probabilities: Classify, data: str | Path | None = None, pages: int = PAGES
 ) -> PageCalibration:
     """Calibrates the detector in `session` and a DigitNet, which gives `probabilities`, on made pages.
 
@@ -120,7 +120,7 @@ def fitted(reader: PageReader, pages: Sequence[MadePage]) -> Fusion:
     examined = [
         (detections, probabilities, _labels(detections, page))
         for page in pages
-        for detections, _, probabilities in [reader.looks(_grey(page))]
+        for detections, _, probabilities in [reader.classified(_grey(page))]
         if detections
     ]
     labels = torch.tensor([label for *_, page_labels in examined for label in page_labels])

@@ -1,7 +1,12 @@
+import itertools
+import re
+
+import numpy as np
 import pytest
+from helpers import satisfies
 
 from digitnet.errors import UsageError
-from digitnet.pages.constraints import CHECKS, constrained, satisfies
+from digitnet.pages.constraints import ANY_NUMBER, CHECKS, LONGEST, MAX_STATES, constrained
 
 
 def digits(text):
@@ -68,8 +73,9 @@ def test_several_constraints_must_all_be_met():
 
 
 def test_nothing_known_allows_any_number():
-    assert allows("")
-    assert allows("007")
+    assert constrained() is None
+    assert satisfies(ANY_NUMBER, [])
+    assert satisfies(ANY_NUMBER, [0, 0, 7])
 
 
 @pytest.mark.parametrize(
@@ -87,4 +93,72 @@ def test_other_nonsense_is_refused_too(known):
 
 
 def test_each_check_says_in_its_name_what_it_is():
-    assert all(one.name == f"check {name}" for name, ones in CHECKS.items() for one in ones)
+    assert all(constrained(check=name).name == f"check {name}" for name in CHECKS)
+    assert constrained(8, r"\d+", "luhn").name == r"length 8, pattern \d+, check luhn"
+
+
+@pytest.mark.parametrize("count", [5, 10, 11, 20, 40])
+def test_a_choice_far_from_either_end_needs_few_states(count):
+    """Read from the wrong end, these patterns need 2^count states."""
+    for pattern in (rf"\d{{{count}}}[0-4]\d*", rf"\d*[0-4]\d{{{count}}}"):
+        assert len(constrained(pattern=pattern).starts) <= count + 2
+        assert len(constrained(length=24, pattern=pattern, check="luhn").starts) <= MAX_STATES
+    ones = "1" * count
+    assert allows(f"{ones}49", pattern=rf"\d{{{count}}}[0-4]\d*")
+    assert not allows(f"{ones}94", pattern=rf"\d{{{count}}}[0-4]\d*")
+    assert allows(f"94{ones}", pattern=rf"\d*[0-4]\d{{{count}}}")
+
+
+@pytest.mark.parametrize("pattern", [r"\d*[0-4]\d{20}[0-4]\d*", r"\d*[0-4]\d{12}[5-9]\d{9}\d*", r"\d{1280}" * 5])
+def test_a_pattern_that_needs_too_many_states_is_refused_with_what_to_do(pattern):
+    with pytest.raises(UsageError, match=re.escape(repr(pattern)[:20])) as error:
+        constrained(pattern=pattern)
+    assert "instead of *, + or {m,n}" in str(error.value)
+
+
+def test_constraints_that_need_too_many_states_together_are_refused_by_name():
+    with pytest.raises(UsageError, match="length 1000, check mod97: too much"):
+        constrained(length=1000, check="mod97")
+
+
+def test_numbers_longer_than_any_line_are_understood():
+    for known in ({"length": 10**9}, {"pattern": r"\d{999999999}"}):
+        assert len(constrained(**known).starts) == LONGEST + 1
+    assert not allows("1" * 30, length=10**9)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"pattern": r"\d*1\d*"},
+        {"pattern": r"[0-3]?\d[01]?\d?"},
+        {"pattern": r"\d{1,3}[^5]*\d?5?"},
+        {"pattern": r"\d{1}[0-4]\d*", "check": "luhn"},
+        {"pattern": r"1?1?1*", "length": 3},
+        {"check": "mod97"},
+        {"check": "isbn"},
+    ],
+)
+def test_each_allowed_number_has_one_path_so_that_sums_count_it_once(known):
+    """Ambiguous patterns too: else the sums over paths would be no probabilities."""
+    constraint = constrained(**known)
+    for length in range(5):
+        for number in itertools.product((0, 1, 5, 9), repeat=length):
+            paths = constraint.starts.astype(int)
+            for digit in number[::-1]:
+                arrows = constraint.arrows[constraint.arrows[:, 1] == digit]
+                paths = np.bincount(arrows[:, 2], paths[arrows[:, 0]], len(paths))
+            assert paths[constraint.accepting].sum() == satisfies(constraint, number)
+
+
+def test_patterns_agree_with_regular_expressions():
+    rng = np.random.default_rng(7)
+    pieces = [r"\d", "[0-4]", "[^1]", "1", "[19]"]
+    times = ["", "", "?", "*", "+", "{2}", "{0,2}", "{1,}"]
+    for _ in range(60):
+        pattern = "".join(rng.choice(pieces) + rng.choice(times) for _ in range(rng.integers(1, 5)))
+        constraint = constrained(pattern=pattern)
+        for length in range(5):
+            for number in itertools.product((1, 9), repeat=length):
+                expected = re.fullmatch(pattern, "".join(map(str, number))) is not None
+                assert satisfies(constraint, number) == expected, (pattern, number)

@@ -6,7 +6,7 @@ from digitnet.pages.crops import crops
 from digitnet.pages.detect import Detection
 
 
-def finds_at(boxes, spare=0):
+def detections_at(boxes, spare=0):
     return [
         Detection(x - spare, y - spare, x + width + spare, y + height + spare, np.zeros(10, np.float32))
         for x, y, width, height in boxes
@@ -17,21 +17,21 @@ def finds_at(boxes, spare=0):
 def test_digits_cut_out_of_a_page_are_read(reader, mnist_digits, dark_ink):
     text = "0123456789"
     grey, boxes = page_of(mnist_digits, [text])
-    images = crops(grey if dark_ink else 1 - grey, finds_at(boxes))
+    images = crops(grey if dark_ink else 1 - grey, detections_at(boxes))
     assert images.shape == (10, 28, 28)
     assert (images.min(), images.max()) == (0, 1)
     assert "".join(str(digit.best_guess) for digit in reader.predict_normalised(images)) == text
 
 
-def test_a_close_up_has_no_neighbour_in_it(mnist_digits):
+def test_a_crop_has_no_neighbour_in_it(mnist_digits):
     alone, (box,) = page_of(mnist_digits, ["8"])
     beside, boxes = page_of(mnist_digits, ["18"])
-    (one,), (other,) = crops(alone, finds_at([box])), crops(beside, finds_at(boxes[1:], spare=3))
+    (one,), (other,) = crops(alone, detections_at([box])), crops(beside, detections_at(boxes[1:], spare=3))
     assert np.abs(one - other).mean() < 0.03
 
 
-def test_where_there_is_no_ink_a_close_up_is_empty_and_edges_do_no_harm():
+def test_where_there_is_no_ink_a_crop_is_empty_and_edges_do_no_harm():
     paper = np.full((50, 80), 0.8, np.float32)
     boxes = [(10, 10, 20, 30), (-8, -8, 20, 30), (70, 40, 30, 40), (79, 49, 1, 1)]
-    assert not crops(paper, finds_at(boxes)).any()
+    assert not crops(paper, detections_at(boxes)).any()
     assert crops(paper, []).shape == (0, 28, 28)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from digitnet.pages import detect as detect
+from digitnet.pages import detect
 from digitnet.pages.detect import Detection
 
 STRIDE = detect.STRIDE
@@ -42,7 +42,7 @@ def page_with_square(height, width, top, left, side):
     return grey
 
 
-def test_a_peak_is_a_find_with_its_place_and_size():
+def test_a_peak_is_a_detection_with_its_place_and_size():
     (detection,) = detect.peaks(answer(20, 30, (4, 5.5, 7.5, 40, 2.0)))
     assert (detection.digit, round(detection.score, 3)) == (4, 0.881)
     assert (detection.left + detection.right) / 2 == pytest.approx(7.5 * STRIDE)
@@ -50,14 +50,14 @@ def test_a_peak_is_a_find_with_its_place_and_size():
     assert (detection.width, detection.height) == (pytest.approx(20), pytest.approx(40))
 
 
-def test_only_peaks_are_finds_not_their_slopes_nor_what_is_faint():
+def test_only_peaks_are_detections_not_their_slopes_nor_what_is_faint():
     detections = list(
         detect.peaks(answer(20, 30, (4, 5, 7, 40, 2.0), (4, 5, 8, 40, 1.0), (9, 6, 7, 40, 0.5), (1, 15, 20, 40, -4.0)))
     )
     assert [detection.digit for detection in detections] == [4]
 
 
-def test_of_finds_on_the_same_ink_the_likeliest_is_kept_and_neighbours_stay():
+def test_of_detections_on_the_same_ink_the_likeliest_is_kept_and_neighbours_stay():
     def detection(left, score, digit=3, width=20.0):
         scores = np.full(10, 0.01, np.float32)
         scores[digit] = score
@@ -70,11 +70,11 @@ def test_of_finds_on_the_same_ink_the_likeliest_is_kept_and_neighbours_stay():
         detection(40, 0.3, 1, 6),
         detection(39, 0.6, 0, 24),
     ]
-    kept = detect.distinct(detections, detect.same_ink)
+    kept = detect.distinct(detections)
     assert [(one.left, round(one.score, 1)) for one in kept] == [(3, 0.9), (18, 0.8), (39, 0.6)]
-    # A stroke of a digit may be a digit of its own: a reader is to weigh the two.
-    kept = detect.distinct(detections, detect.duplicates)
-    assert [(one.left, round(one.score, 1)) for one in kept] == [(3, 0.9), (18, 0.8), (39, 0.6), (40, 0.3)]
+    # A stroke of a digit may be a digit of its own: the lattice weighs the two.
+    kept = detect.merged([detections])
+    assert [(round(one.left), round(one.score, 1)) for one in kept] == [(3, 0.9), (18, 0.8), (39, 0.6), (40, 0.3)]
 
 
 @pytest.mark.parametrize("light", [0.3, 1.0])
@@ -105,51 +105,51 @@ def test_a_digit_of_any_size_is_found_once_and_where_it_is(size, side):
     assert detection.height == pytest.approx(side, rel=0.25)
 
 
-def test_an_empty_page_has_no_finds():
+def test_an_empty_page_has_no_detections():
     assert detect.detect(FakeSession(), np.full((400, 300), 0.7, np.float32)) == []
 
 
-def test_what_several_looks_have_found_is_there_once_with_their_average():
+def test_what_several_scales_have_found_is_there_once_with_their_average():
     def detection(left, score, digit=3, other=0.01):
         scores = np.full(10, 0.01, np.float32)
         scores[digit], scores[9] = score, other
         return Detection(left, 0, left + 20, 30, scores)
 
-    looks = [
+    scales = [
         [detection(0, 0.9, other=0.6), detection(100, 0.5)],
         [detection(4, 0.3), detection(30, 0.8, 5)],
         [detection(0, 0.9)],
     ]
-    one, other, alone = sorted(detect.together(looks), key=lambda detection: detection.left)
-    assert (one.looks, other.looks, alone.looks) == (3, 1, 1)
+    one, other, alone = sorted(detect.merged(scales), key=lambda detection: detection.left)
+    assert (one.scales, other.scales, alone.scales) == (3, 1, 1)
     assert (one.digit, other.digit, alone.digit) == (3, 5, 3)
     assert one.left == pytest.approx(4 * 0.3 / 2.1)
     assert 0.3 < one.score < 0.9
     assert 0.05 < one.scores[9] < 0.5
 
 
-def test_two_finds_of_one_look_are_two_digits_or_one_is_left_out():
+def test_two_detections_of_one_scale_are_two_digits_or_one_is_left_out():
     scores = np.full(10, 0.01, np.float32)
     near, apart = Detection(2, 0, 22, 30, scores), Detection(30, 0, 50, 30, scores)
-    (one, other) = detect.together([[Detection(0, 0, 20, 30, scores + 0.5), near, apart]])
-    assert (one.left, one.looks, other.left) == (0, 1, 30)
+    (one, other) = detect.merged([[Detection(0, 0, 20, 30, scores + 0.5), near, apart]])
+    assert (one.left, one.scales, other.left) == (0, 1, 30)
 
 
-def test_what_is_known_already_counts_as_one_more_look():
+def test_what_is_known_already_counts_as_one_more_scale():
     grey = page_with_square(300, 500, 100, 200, 30)
     (found,) = detect.detect(FakeSession(), grey)
     scores = np.full(10, 0.01, np.float32)
     scores[7] = 0.999
     known = Detection(found.left, found.top, found.right, found.bottom, scores, alone=True)
     (both,) = detect.detect(FakeSession(), grey, [known])
-    assert both.looks == found.looks + 1
+    assert both.scales == found.scales + 1
     assert both.alone
     assert not found.alone
     assert found.score < both.score < 0.999
     (elsewhere, _) = sorted(
         detect.detect(FakeSession(), grey, [Detection(5, 5, 40, 60, scores)]), key=lambda detection: detection.left
     )
-    assert (elsewhere.left, elsewhere.looks) == (5, 1)
+    assert (elsewhere.left, elsewhere.scales) == (5, 1)
 
 
 @pytest.mark.parametrize("shape", [(100, 70), (96, 96), (33, 210)])

@@ -47,7 +47,7 @@ def test_the_odds_of_a_digit_are_a_weighted_sum_of_what_tells_of_it():
     assert np.log(candidate.exists / (1 - candidate.exists)) == pytest.approx(told @ np.array(weights) + 0.3)
 
 
-def test_bends_add_what_the_hyperbolic_tangent_of_their_sum_says():
+def test_hidden_units_add_what_the_hyperbolic_tangent_of_their_sum_says():
     detections, answers = [detection(d4=0.9)], answer(4, 0.9)
     straight = Fusion()
     told = features(detections, answers, straight.log_probabilities(*evidence(detections, answers)))
@@ -70,7 +70,7 @@ def test_what_is_alone_or_beside_something_far_larger_is_told():
     assert told(detection(d4=0.5), detection(900, 256, d9=0.9))[2] == pytest.approx(np.log(9), abs=1e-3)
 
 
-def test_a_surer_find_of_the_same_ink_is_a_rival_and_a_neighbour_is_not():
+def test_a_surer_detection_of_the_same_ink_is_a_rival_and_a_neighbour_is_not():
     def rival(other):
         detections = [detection(d4=0.5), other]
         answers = np.repeat(answer(4, 0.9), 2, 0)
@@ -80,7 +80,7 @@ def test_a_surer_find_of_the_same_ink_is_a_rival_and_a_neighbour_is_not():
     assert rival(detection(60, d9=0.9)) == rival(detection(90, d9=0.2)) < np.log(0.01 / 0.99) + 1
 
 
-def test_no_finds_are_no_candidates():
+def test_no_detections_are_no_candidates():
     assert Fusion().candidates([], np.zeros((0, 11), np.float32)) == []
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,12 +12,12 @@ from PIL import Image
 
 import digitnet
 from digitnet import Reader
-from digitnet.errors import ImageError, ModelError, UsageError
+from digitnet.errors import CancelledError, ImageError, ModelError, UsageError
 from digitnet.imaging.load import Picture
 from digitnet.inference.rejection import Rejection
-from digitnet.pages import lattice as lattice
+from digitnet.pages import lattice
 from digitnet.pages.constraints import constrained
-from digitnet.pages.detect import Detection
+from digitnet.pages.detect import Detection, merged
 from digitnet.pages.fusion import Fusion
 from digitnet.pages.page_reader import PageReader
 from digitnet.results import Page
@@ -24,7 +25,7 @@ from digitnet.results import Page
 STRIDE = 4
 
 
-class MadeUpLocator:
+class MadeUpDetector:
     """Sees digits where it is told: (x, y, {digit: logit}) each, 40 pixels tall and 24 wide, at full size alone."""
 
     def __init__(self, size, *digits):
@@ -51,7 +52,7 @@ def says_nothing(images):
 
 def made_up(*digits, threshold=0.6):
     size = (300, 500)
-    reader = PageReader(MadeUpLocator(size, *digits), says_nothing, Fusion(), Rejection(threshold))
+    reader = PageReader(MadeUpDetector(size, *digits), says_nothing, Fusion(), Rejection(threshold))
     return reader, Picture("made up", np.full(size, 0.9, np.float32), size[1], size[0])
 
 
@@ -112,7 +113,7 @@ def test_a_clear_page_of_made_up_digits_reads_as_they_are():
     assert line.confidence == pytest.approx(math.prod(digit.confidence for digit in line.digits), rel=1e-3)
 
 
-def test_a_digit_that_may_be_two_is_withheld_alone_with_both():
+def test_a_digit_that_may_be_two_is_rejected_alone_with_both():
     reader, picture = made_up(*SURE_314[:2], (180, 100, {4: 3.0, 9: 2.9}))
     (line,) = reader.examine(picture).page.lines
     assert line.text == "31?"
@@ -141,7 +142,7 @@ def test_a_constraint_can_leave_out_what_is_not_surely_a_digit():
     assert line.note.startswith("length 3; without it 314")
 
 
-def test_where_no_reading_fits_every_digit_is_withheld_and_the_note_says_what_stands_there():
+def test_where_no_reading_fits_every_digit_is_rejected_and_the_note_says_what_stands_there():
     reader, picture = made_up(*SURE_314)
     (line,) = reader.examine(picture, constrained(length=5)).page.lines
     assert (line.text, line.confidence) == ("???", 0.0)
@@ -195,7 +196,7 @@ def test_the_module_reads_too(mnist_digits):
 
 
 @pytest.mark.parametrize("content", [b"", b"no onnx", None])
-def test_another_file_is_no_locator(tmp_path, content):
+def test_another_file_is_no_detector(tmp_path, content):
     path = tmp_path / "detector.onnx"
     if content is not None:
         path.write_bytes(content)
@@ -203,7 +204,7 @@ def test_another_file_is_no_locator(tmp_path, content):
         Reader(detector=path)
 
 
-def test_a_digitnet_is_no_locator():
+def test_a_digitnet_is_no_detector():
     from digitnet.inference.onnx_models import PACKAGED_MODEL
 
     with pytest.raises(ModelError, match="not a detector"):
@@ -211,7 +212,7 @@ def test_a_digitnet_is_no_locator():
 
 
 @pytest.mark.parametrize("side", [60, 400, 1200])
-def test_one_digit_alone_is_read_in_any_size_and_seen_even_where_the_locator_is_blind(
+def test_one_digit_alone_is_read_in_any_size_and_seen_even_where_the_detector_is_blind(
     reader, mnist_digits, side, monkeypatch
 ):
     images, labels = mnist_digits
@@ -222,18 +223,18 @@ def test_one_digit_alone_is_read_in_any_size_and_seen_even_where_the_locator_is_
     assert seen.best_guess == 3
     assert seen.box.height == pytest.approx(0.75 * side, rel=0.15)
     monkeypatch.setattr("digitnet.pages.detect.detect_at_one_scale", lambda session, sized: iter(()))
-    ((detection,), _, _) = reader._pages.looks(picture.astype(np.float32) / 255)
+    ((detection,), _, _) = reader._pages.classified(picture.astype(np.float32) / 255)
     assert (detection.digit, detection.alone) == (3, True)
 
 
 def test_where_there_are_several_digits_none_is_alone(reader, mnist_digits):
     grey, _ = page_of(mnist_digits, ["314"])
-    detections, _, _ = reader._pages.looks(grey)
+    detections, _, _ = reader._pages.classified(grey)
     assert detections
     assert not any(detection.alone for detection in detections)
 
 
-def test_the_one_digit_of_a_picture_is_answered_where_digitnet_is_sure_and_withheld_where_it_is_not(reader):
+def test_the_one_digit_of_a_picture_is_answered_where_digitnet_is_sure_and_rejected_where_it_is_not(reader):
     sure, unsure = np.full((2, 11), 0.001, np.float32)
     sure[7], unsure[7], unsure[1] = 0.99, 0.6, 0.39
     scores = np.full(10, 0.01, np.float32)
@@ -255,9 +256,62 @@ def test_a_pattern_may_still_overrule_what_digitnet_vouches_for(reader):
     scores[7] = 0.9
     page = PageReader(None, says_nothing, Fusion(), Rejection(0.9), Rejection(0.95))
     (candidate,) = page.fusion.candidates([Detection(10, 10, 40, 60, scores, alone=True)], answer[np.newaxis])
-    line = page._line(
+    line, _ = page._line(
         [page._vouched(candidate, answer)],
         constrained(pattern="[0-3]"),
         Picture("made up", np.zeros((100, 100), np.float32), 100, 100),
     )
     assert (line.digits[0].digit, line.digits[0].best_guess) == (None, 1)
+
+
+def test_crops_belong_to_the_pages_digits_in_their_order(reader, mnist_digits):
+    grey, _ = page_of(mnist_digits, ["0123", "4589"])
+    examination = reader.examine_page(grey)
+    assert examination.crops.shape == (len(examination.page.digits), 28, 28)
+    seen = reader.predict_normalised(examination.crops)
+    assert [digit.best_guess for digit in seen] == [digit.best_guess for digit in examination.page.digits]
+    kept = reader.examine_page(grey, lines=1)
+    assert len(kept.crops) == len(kept.page.digits) == 4
+    assert reader.examine_page(np.ones((60, 60))).crops.shape == (0, 28, 28)
+
+
+def test_reading_stops_wherever_it_is_when_its_caller_no_longer_waits(reader, mnist_digits):
+    grey, _ = page_of(mnist_digits, ["0123", "4589", "1234"])
+    asked = 0
+
+    def after(calls):
+        def is_cancelled():
+            nonlocal asked
+            asked += 1
+            return asked > calls
+
+        return is_cancelled
+
+    assert len(reader.examine_page(grey, is_cancelled=after(10**6)).page.lines) == 3
+    often, asked = asked, 0
+    assert often >= 6  # between scales, crops and lines
+    for calls in range(often):
+        asked = 0
+        with pytest.raises(CancelledError, match="no longer waits"):
+            reader.examine_page(grey, is_cancelled=after(calls))
+
+
+def test_memory_grows_with_the_digits_and_not_with_their_square():
+    def peak(side):
+        rng = np.random.default_rng(0)
+        scores = np.full(10, 0.01, np.float32)
+        scores[3] = 0.9
+        places = [(20.0 * (n % side), 20.0 * (n // side)) for n in range(side * side)]
+        places = [(x + rng.uniform(0, 2), y + rng.uniform(0, 2)) for x, y in places]
+        found = [Detection(x, y, x + 12, y + 16, scores) for x, y in places]
+        probabilities = np.full((len(found), 11), 1 / 11, np.float32)
+        tracemalloc.start()
+        candidates = Fusion().candidates(merged([found]), probabilities)
+        lines = lattice.grouped(candidates)
+        read = [lattice.read(line) for line in lines]
+        memory = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert sum(len(reading.digits) for reading in read) == side * side
+        return memory
+
+    assert peak(44) < 6 * peak(22)
