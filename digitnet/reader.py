@@ -3,7 +3,7 @@
 import functools
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,13 +145,16 @@ class Reader:
         lines: int | None = None,
         pattern: str | None = None,
         check: str | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> PageExamination:
         """The page together with its picture; arguments and errors are those of `read`."""
         if lines is not None and lines < 1:
             raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
         known = constrained(length, pattern, check)
         loaded = load(source, name, side=PAGE_SIDE)
-        examination = self._pages.examine(loaded, known if known.constraints else None, lines)
+        examination = self._pages.examine(
+            loaded, known if known.constraints else None, lines, is_cancelled
+        )
         return replace(examination, page=replace(examination.page, artist=functools.partial(_drawing, loaded)))
 
     @functools.cached_property

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from digitnet.errors import ModelError
+from digitnet.errors import CancelledError, ModelError
 from digitnet.imaging.load import Picture
 from digitnet.imaging.normalise import SIDE, normalise
 from digitnet.inference import onnx_models as runtime
@@ -37,7 +37,7 @@ class PageExamination:
 
     picture: Picture
     page: Page
-    seen: Closeups
+    crops: Closeups
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,11 @@ class PageReader:
         return detections, images, self.probabilities(images)
 
     def examine(
-        self, picture: Picture, constraint: Constraint | None = None, lines: int | None = None
+        self,
+        picture: Picture,
+        constraint: Constraint | None = None,
+        lines: int | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> PageExamination:
         """The page in a picture, together with what led to it.
 
@@ -134,6 +138,8 @@ class PageReader:
             lines: how many lines to keep at most, the likeliest.
         """
         candidates = self.candidates(picture.grey)
+        if is_cancelled and is_cancelled():
+            raise CancelledError("cancelled")
         read = [self._line(line, constraint, picture) for line in grouped(candidates)]
         found = [line for line in read if line]
         note = None
