@@ -219,14 +219,14 @@ def test_the_manual_needs_nothing_from_elsewhere(server):
     assert "<script" not in manual
     assert "style=" not in manual
     assert not re.search(r'(src|href)="(?!/)', manual)
-    assert server.ask("GET", "/web/manual.css").status == 200
+    assert server.ask("GET", "/web/docs.css").status == 200
 
 
 # What it does not do
 
 
 def test_every_answer_has_safe_headers(server):
-    for path in ("/", "/web/manual.css", "/nowhere", "/healthz"):
+    for path in ("/", "/web/docs.css", "/nowhere", "/healthz"):
         headers = server.ask("GET", path).headers
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
         assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
@@ -703,8 +703,8 @@ def test_what_cannot_be_served_is_wrong_usage(option):
 
 def test_serving_never_loads_torch():
     script = (
-        "import sys\nfrom digitnet import server\nfrom digitnet.reader import Reader\n"
-        "reader = Reader()\nserver._warm(reader)\nserver.application(reader)\n"
+        "import sys\nfrom digitnet.serving import server\nfrom digitnet.reader import Reader\n"
+        "reader = Reader()\nserver._warm_up(reader)\nserver.application(reader)\n"
         "assert not {'torch', 'torchvision', 'onnx'} & set(sys.modules)"
     )
     finished = run_python("-c", script)
