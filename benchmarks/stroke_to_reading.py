@@ -70,8 +70,8 @@ def main() -> None:
 
 def milliseconds(page: Page, before: list[list[tuple[float, float]]], stroke: list[tuple[float, float]]) -> float:
     """From the end of `stroke` to its reading, on a sheet with nothing but what was written `before`."""
-    if page.detector("#clear").is_enabled():
-        page.detector("#clear").click()
+    if page.locator("#clear").is_enabled():
+        page.locator("#clear").click()
     for points in [*before, stroke]:
         page.evaluate("() => { window.shownAfter = null; }")
         write(page, points)
@@ -80,7 +80,7 @@ def milliseconds(page: Page, before: list[list[tuple[float, float]]], stroke: li
 
 
 def write(page: Page, points: list[tuple[float, float]]) -> None:
-    box = page.detector("#sheet").bounding_box()
+    box = page.locator("#sheet").bounding_box()
     assert box is not None
     places = [(box["x"] + x * box["width"], box["y"] + y * box["width"]) for x, y in points]
     page.mouse.move(*places[0])
