@@ -21,9 +21,8 @@ import torch
 
 from digitnet import Reader, train
 from digitnet.dataset import HOLD_OUT, get_data_loaders, get_validation_loader
-from digitnet.errors import UsageError
 from digitnet.evaluation.labelled import folder
-from digitnet.evaluation.metrics import compute_metrics
+from digitnet.evaluation.metrics import LabelledPredictions, compute_metrics
 from digitnet.model import DigitNet
 from digitnet.test import evaluate
 from digitnet.training import augment
@@ -88,12 +87,11 @@ def on_folders(model: torch.nn.Module, pictures: Path) -> dict[str, float]:
         torch.save(model.state_dict(), weights)
         reader = Reader(export(weights), max_error=None)
     for path in sorted(path.parent for path in pictures.glob("*/labels.csv")):
-        try:
-            right = compute_metrics(folder(reader, path)).accuracy.fraction
-        except UsageError:
-            continue  # a folder of numbers, not of digits
-        if right is not None:
-            figures[path.name] = 100 * right
+        predictions = folder(reader, path)
+        if isinstance(predictions, LabelledPredictions):  # not pages
+            right = compute_metrics(predictions).accuracy.fraction
+            if right is not None:
+                figures[path.name] = 100 * right
     return figures
 
 

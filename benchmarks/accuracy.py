@@ -1,7 +1,8 @@
-"""What the package's model reads and what it withholds: MNIST's test set, and folders of other people's pictures.
+"""How well the package's model reads MNIST's test set and folders of other people's pictures, and when it abstains.
 
-Each folder holds pictures of one digit and a labels.csv with the columns file and label; one without a labels.csv
-holds pictures of no digit at all. Folders whose names begin alike, as far as a `_`, are also measured together.
+Each folder holds pictures of one digit and a labels.csv (see digitnet/evaluation/labelled.py). Pictures of no digit at
+all need no labels.csv. Folders of pages are left out. Folders whose names begin with the same word, up to a `_`, are
+also scored together.
 
     python benchmarks/accuracy.py DIR [--model MODEL] [--max-error E]      DIR holds such folders
 """
@@ -15,8 +16,7 @@ import record
 
 from digitnet import Reader
 from digitnet.cli import PICTURE_SUFFIXES
-from digitnet.errors import UsageError
-from digitnet.evaluation.labelled import folder, mnist_test_set
+from digitnet.evaluation.labelled import TABLE, folder, mnist_test_set
 from digitnet.evaluation.metrics import LabelledPredictions, Metrics, Share, compute_metrics
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 
@@ -30,17 +30,16 @@ def main() -> None:
     reader = Reader(arguments.model, max_error=arguments.max_error)
     sets = [mnist_test_set(reader)]
     for path in sorted(path for path in arguments.folder.iterdir() if path.is_dir()):
-        try:
-            sets.append(folder(reader, path) if (path / "labels.csv").exists() else no_digits(reader, path))
-        except UsageError:
-            continue  # a folder of numbers, not of digits
-    for _, alike in itertools.groupby(sets[1:], key=lambda answers: answers.name.split("_")[0]):
+        predictions = folder(reader, path) if (path / TABLE).exists() else no_digits(reader, path)
+        if isinstance(predictions, LabelledPredictions):  # not pages
+            sets.append(predictions)
+    for _, alike in itertools.groupby(sets[1:], key=lambda predictions: predictions.name.split("_")[0]):
         if len(group := list(alike)) > 1:
             sets.append(together(group))
     figures = {}
-    for answers in sets:
-        figures[answers.name] = summary(compute_metrics(answers))
-        print(answers.name, figures[answers.name], flush=True)
+    for predictions in sets:
+        figures[predictions.name] = summary(compute_metrics(predictions))
+        print(predictions.name, figures[predictions.name], flush=True)
     name = "accuracy" if arguments.model is None else f"accuracy_{Path(arguments.model).stem}"
     record.write(name, {"model": reader.about, "max_error": arguments.max_error, "sets": figures})
 
@@ -53,13 +52,13 @@ def no_digits(reader: Reader, path: Path) -> LabelledPredictions:
 def together(sets: list[LabelledPredictions]) -> LabelledPredictions:
     return LabelledPredictions(
         f"{sets[0].name.split('_')[0]}_* together",
-        [int(label) for answers in sets for label in answers.labels],
-        [digit for answers in sets for digit in answers.digits],
+        [int(label) for predictions in sets for label in predictions.labels],
+        [digit for predictions in sets for digit in predictions.digits],
     )
 
 
 def summary(metrics: Metrics) -> dict[str, Any]:
-    """Percentages; of what a set does not hold, None."""
+    """Percentages; None for a kind of picture that the set does not hold."""
     return {
         "n": metrics.accuracy.total,
         "percent": percent(metrics.accuracy),

@@ -1,11 +1,10 @@
-"""Pages read by DigitNet and by RapidOCR, a general OCR engine, picture by picture in one run.
+"""DigitNet and RapidOCR, a general OCR engine, read the same pages, picture by picture in one run.
 
 pip install rapidocr
-python benchmarks/against_rapidocr.py MULTI SINGLE      folders as pages.py takes them; of SINGLE, 30 are taken
+python benchmarks/against_rapidocr.py MULTI SINGLE      folders as for pages.py; 30 pictures of SINGLE are read
 """
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Callable
@@ -16,9 +15,11 @@ from typing import Any
 import record
 
 from digitnet import Reader
+from digitnet.evaluation.labelled import labels
+from digitnet.evaluation.page_metrics import only_digits
 
-SINGLES = 30  # spread over the folder
-REPEATS = 3  # of each picture, of which the median counts
+SINGLES = 30  # pictures, spread over the folder
+REPEATS = 3  # of each picture; the median counts
 
 
 def main() -> None:
@@ -48,10 +49,8 @@ def main() -> None:
 
 
 def labelled(folder: Path) -> list[tuple[Path, str]]:
-    with open(folder / "labels.csv", newline="") as file:
-        return [
-            (folder / row["file"], "".join((row.get("text") or row["label"]).split())) for row in csv.DictReader(file)
-        ]
+    """The pictures of a folder and the digits that are written there, without blanks."""
+    return [(folder / file, only_digits(str(label))) for file, label in labels(folder)]
 
 
 def compare(rows: list[tuple[Path, str]], *engines: Callable[[Path], str]) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""Errors on MNIST's test digits spoiled in 15 ways: noise, blur, shifts, lines and weather that no training has seen.
+"""Errors on MNIST's test digits with 15 corruptions: noise, blur, shifts, lines and weather, never used in training.
 
-Re-creates the corruptions of MNIST-C (Mu and Gilmer, 2019, "MNIST-C: A Robustness Benchmark for Computer Vision") at
-the strengths of the published set, which are the defaults of corruptions.py in google-research/mnist-c. That program
-draws on scikit-image and ImageMagick as they were in 2019; where their ways show in the pictures, they are followed
-and named below. The chance is ours, so these are pictures of the same kind, not the published ones: a figure made here
-stands beside published ones, but is not one of them.
+The corruptions are those of MNIST-C (Mu and Gilmer, 2019, "MNIST-C: A Robustness Benchmark for Computer Vision"), made
+again at the strengths of the published set, which are the defaults of corruptions.py in google-research/mnist-c. That
+program uses scikit-image and ImageMagick in their versions of 2019. Where these show in the pictures, this program
+does the same and says so below. The random numbers are our own, so the pictures are of the same kind as the published
+ones, but not the same. A figure made here can be compared with published ones only roughly.
 
-For this benchmark only: nothing here may be used for training.
+Only this benchmark may use the corruptions: nothing here may be used for training.
 
     python benchmarks/corruptions.py [--model FILE] [--show FILE.png]      a few minutes
 """
@@ -27,9 +27,9 @@ from digitnet.results import Digit
 
 SEED = 0
 SIDE = 28
-BATCH = 250  # images corrupted at once, which bounds the memory; another number draws other pictures
+BATCH = 250  # images corrupted at once, to limit the memory; another number gives other random pictures
 AXIS = np.arange(SIDE)
-MIDDLE = (SIDE - 1) / 2  # of the grid, about which digits are turned and scaled
+MIDDLE = (SIDE - 1) / 2  # of the grid; digits are turned and scaled about it
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -57,10 +57,10 @@ def main() -> None:
 
 
 def errors(reader: Reader, images: Images, labels: npt.NDArray[np.int64]) -> dict[str, float]:
-    """Percent of `images` read wrong: as they are, as the network's input; and as pictures, through the normalisation.
+    """Percent of `images` read wrong: as the network's input without changes, and as pictures with normalisation.
 
-    The first is what others report. The second is what a user meets who has such a picture: it may be better, where a
-    shift is taken back, or worse, where a line is taken for the digit.
+    Other work reports the first figure. A user who has such a picture gets the second. It can be better, where
+    normalisation undoes a shift, or worse, where a line is mistaken for the digit.
     """
     return {
         "error_percent": _wrong_percent(reader.predict_normalised(images.astype(np.float32) / np.float32(255)), labels),
@@ -74,7 +74,7 @@ def _wrong_percent(digits: list[Digit], labels: npt.NDArray[np.int64]) -> float:
 
 
 def corrupted(name: str, images: Images, seed: int = SEED) -> Images:
-    """`images` (N, 28, 28), bright ink on black, spoiled by the corruption `name`; the same for the same seed."""
+    """`images` (N, 28, 28), bright ink on black, with the corruption `name`; a seed always gives the same."""
     rng = np.random.default_rng([seed, list(CORRUPTIONS).index(name)])
     starts = range(0, len(images), BATCH)
     return np.concatenate([CORRUPTIONS[name](images[start : start + BATCH], rng) for start in starts])
@@ -84,12 +84,12 @@ def corrupted(name: str, images: Images, seed: int = SEED) -> Images:
 
 
 def shot_noise(images: Images, rng: Generator) -> Images:
-    """Photons counted, of which the brightest pixel gives three on average."""
+    """Counted photons; the brightest pixel gives three on average."""
     return _to_bytes(rng.poisson(images / 255 * 3) / 3)
 
 
 def impulse_noise(images: Images, rng: Generator) -> Images:
-    """17 % of the pixels black or white, whichever they were."""
+    """17 % of the pixels become black or white, whatever they were."""
     chance = rng.random(images.shape)
     return np.where(chance < 0.17, np.where(chance < 0.085, 0, 255), images).astype(np.uint8)
 
@@ -98,10 +98,10 @@ def impulse_noise(images: Images, rng: Generator) -> Images:
 
 
 def glass_blur(images: Images, rng: Generator) -> Images:
-    """Blurred, half of the pixels swapped with one up, left or both, twice over, and blurred again; sigma 0.7.
+    """Blur, swap half of the pixels with the one above, left or both, twice, and blur again; sigma 0.7.
 
-    The blur runs down the columns only: the published program asks scikit-image for a blur that leaves colour channels
-    alone, and a grey picture's columns are taken for these.
+    The blur runs down the columns only. The published program asks scikit-image for a blur that does not mix colour
+    channels, and scikit-image takes a grey picture's columns for channels.
     """
     blur = _filter(_gaussian(0.7))
     shuffled = (blur @ (images / 255) * 255).astype(np.uint8)
@@ -119,8 +119,8 @@ def glass_blur(images: Images, rng: Generator) -> Images:
 
 
 def motion_blur(images: Images, rng: Generator) -> Images:
-    """A trail of 21 pixels to the left at up to 45 degrees, half a Gaussian of sigma 3, in whole pixels, as ImageMagick
-    draws it for radius 10.
+    """A trail of 21 pixels to the left at up to 45 degrees, half a Gaussian of sigma 3, in whole pixels. ImageMagick
+    draws it in this way for radius 10.
     """
     angles = np.deg2rad(rng.uniform(-45, 45, (len(images), 1)))
     weights = np.exp(-0.5 * (np.arange(21) / 3) ** 2)
@@ -136,15 +136,15 @@ def motion_blur(images: Images, rng: Generator) -> Images:
 
 
 def shear(images: Images, rng: Generator) -> Images:
-    """Slanted by 0.4 radians to either side and stretched to match, as scikit-image did then: the columns' axis turns
-    and the rows' stays.
+    """Slanted by 0.4 radians to either side and stretched to match, as in scikit-image of 2019: the axis of the columns
+    turns and that of the rows stays.
     """
     angles = 0.4 * _signs(len(images), rng)
     return _warped(images, [([[1, -np.sin(angle)], [0, np.cos(angle)]], (0, 0)) for angle in angles])
 
 
 def scale(images: Images, rng: Generator) -> Images:
-    """Shrunk to 0.7 of its size; nothing is left to chance."""
+    """Shrunk to 0.7 of its size; not random."""
     return _warped(images, [([[1 / 0.7, 0], [0, 1 / 0.7]], (0, 0))] * len(images))
 
 
@@ -164,17 +164,17 @@ def translate(images: Images, rng: Generator) -> Images:
 
 
 def brightness(images: Images, rng: Generator) -> Images:
-    """Half of the whole range brighter, so that black is grey; nothing is left to chance."""
+    """Brighter by half of the range, so black becomes grey; not random."""
     return _to_bytes(images / 255 + 0.5)
 
 
 def stripe(images: Images, rng: Generator) -> Images:
-    """The left and the right quarter in negative; nothing is left to chance."""
+    """The left and the right quarter in negative; not random."""
     return np.where((AXIS < 7) | (AXIS >= 21), 255 - images, images).astype(np.uint8)
 
 
 def fog(images: Images, rng: Generator) -> Images:
-    """A corner of a cloud, three times as strong as the ink, and the sum dimmed to the ink's brightness."""
+    """A corner of a cloud, three times as strong as the ink; the sum is dimmed to the brightness of the ink."""
     ink = images / 255
     peak = ink.max(axis=(1, 2), keepdims=True)
     clouds = _clouds(len(images), rng)[:, :SIDE, :SIDE]
@@ -182,7 +182,7 @@ def fog(images: Images, rng: Generator) -> Images:
 
 
 def spatter(images: Images, rng: Generator) -> Images:
-    """Mud of brightness 63 in blots that cover the ink: where noise blurred by sigma 1 is above 0.65."""
+    """Mud of brightness 63 in blots that cover the ink, where noise blurred with sigma 1 is above 0.65."""
     wet = _blurred(rng.normal(0.65, 0.3, images.shape), 1) > 0.65
     mud = _blurred(wet.astype(np.float64), 1.5)
     mud[mud < 0.8] = 0
@@ -200,7 +200,7 @@ def dotted_line(images: Images, rng: Generator) -> Images:
 
 
 def zigzag(images: Images, rng: Generator) -> Images:
-    """A zigzag along a line from column 2 to 25 that rises or falls by up to 5: four pixels wide, a tooth each four."""
+    """A zigzag along a line from column 2 to 25 that rises or falls by up to 5; four pixels wide, a tooth each four."""
     start, rise = rng.integers(0, SIDE - 1, len(images)), rng.integers(-5, 5, len(images))
     length = np.hypot(23, rise)
     cos, sin = 23 / length, rise / length
@@ -217,7 +217,7 @@ def zigzag(images: Images, rng: Generator) -> Images:
 def canny_edges(images: Images, rng: Generator) -> Images:
     """White edges on black, by Canny's method with scikit-image's defaults: sigma 1, thresholds 0.1 and 0.2.
 
-    cv2.Canny is not it: there the neighbours along the gradient are whole pixels, here they are interpolated.
+    cv2.Canny gives other edges: its neighbours along the gradient are whole pixels, here they are interpolated.
     """
     smooth = _blurred(images / 255, 1)
     average, difference = _filter(np.array([1, 2, 1])), _filter(np.array([-1, 0, 1]))
@@ -227,7 +227,7 @@ def canny_edges(images: Images, rng: Generator) -> Images:
     larger = np.maximum(abs(down), abs(right))
     slant = np.divide(np.minimum(abs(down), abs(right)), larger, out=np.zeros_like(larger), where=larger > 0)
     ridge = strength > 0
-    ridge[:, [0, -1]] = ridge[:, :, [0, -1]] = False  # what lies beyond the border nobody knows
+    ridge[:, [0, -1]] = ridge[:, :, [0, -1]] = False  # their neighbours beyond the border are unknown
     for way in (1, -1):
         rows = np.clip(AXIS[:, None] + way * np.sign(down).astype(int), 0, SIDE - 1)  # (N, 28, 28)
         columns = np.clip(AXIS + way * np.sign(right).astype(int), 0, SIDE - 1)
@@ -235,9 +235,9 @@ def canny_edges(images: Images, rng: Generator) -> Images:
         ridge &= straight * (1 - slant) + _pixels(strength, rows, columns) * slant <= strength
     edges = np.zeros_like(images)
     for edge, weak, strong in zip(edges, ridge & (strength >= 0.1), ridge & (strength >= 0.2), strict=True):
-        count, parts = cv2.connectedComponents(weak.astype(np.uint8), connectivity=8)
-        kept = np.isin(np.arange(count), parts[strong])  # the weak count where they lead to a strong one
-        edge[kept[parts]] = 255
+        count, components = cv2.connectedComponents(weak.astype(np.uint8), connectivity=8)
+        kept = np.isin(np.arange(count), components[strong])  # weak edges are kept if they touch a strong one
+        edge[kept[components]] = 255
     return edges
 
 
@@ -264,12 +264,12 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def _to_bytes(values: Floats) -> Images:
-    """[0, 1], and what lies beyond cut off, to the nearest of 0 to 255."""
+    """`values`, clipped to [0, 1], as the nearest of 0 to 255."""
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 def _pixels(images: Images | Floats, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> Floats:
-    """Of each of `images` (N, 28, 28), the pixels at its `rows` and `columns`, which broadcast to (N, 28, 28)."""
+    """The pixels of each of `images` (N, 28, 28) at its `rows` and `columns`, which broadcast to (N, 28, 28)."""
     return images[np.arange(len(images))[:, None, None], rows, columns].astype(np.float64)
 
 
@@ -279,7 +279,7 @@ def _signs(count: int, rng: Generator) -> npt.NDArray[np.int_]:
 
 
 def _gaussian(sigma: float) -> Floats:
-    """A kernel up to four sigmas to each side, which is where scikit-image cuts it off."""
+    """A kernel of four sigmas to each side, as in scikit-image."""
     reach = int(4 * sigma + 0.5)
     return np.asarray(cv2.getGaussianKernel(2 * reach + 1, sigma), np.float64)[:, 0]
 
@@ -300,8 +300,8 @@ def _blurred(values: Floats, sigma: float) -> Floats:
 
 
 def _warped(images: Images, maps: list[tuple[list[list[float]], tuple[float, float]]]) -> Images:
-    """Each image through its map: the linear part, about the middle, then the shift (right, down), say where in the
-    old image a pixel of the new one comes from.
+    """Each image through its map: a linear part, about the middle, then a shift (right, down). The map leads from a
+    pixel of the new image to its place in the old image.
     """
     warped = np.zeros_like(images)
     for index, (linear, shift) in enumerate(maps):
@@ -315,7 +315,7 @@ def _warped(images: Images, maps: list[tuple[list[list[float]], tuple[float, flo
 def _lines(x0: Floats, y0: Floats, x1: Floats, y1: Floats) -> Floats:
     """A line (N, 28, 28) in [0, 1] for each image, from one point to another further right; all arguments (N,).
 
-    At the distance d straight above or below the line, it is as bright as 1 + ln(1 - d / 2.3).
+    The brightness at the distance d straight above or below the line is 1 + ln(1 - d / 2.3).
     """
     slope = (y1 - y0) / (x1 - x0)
     height = y0[:, None] + slope[:, None] * (AXIS - x0[:, None])  # (N, 28)
@@ -326,9 +326,9 @@ def _lines(x0: Floats, y0: Floats, x1: Floats, y1: Floats) -> Floats:
 
 
 def _clouds(count: int, rng: Generator) -> npt.NDArray[np.float32]:
-    """(count, 256, 256) in [0, 1] by the diamond-square method, on a torus and from a corner of height 0.
+    """(count, 256, 256) in [0, 1] by the diamond-square method, on a torus, starting from a corner of height 0.
 
-    Each halving of the step divides the roughness by 1.4, and its square bounds what chance adds.
+    Each time the step is halved, the roughness is divided by 1.4; its square limits the random part.
     """
     heights = np.zeros((count, 256, 256), np.float32)
     step, roughness = 256, 100.0
@@ -352,7 +352,7 @@ def _clouds(count: int, rng: Generator) -> npt.NDArray[np.float32]:
 
 
 def sheet(images: Images) -> Images:
-    """A row of `images` (N, 28, 28) as they are and below it one for each corruption, named; three times as large."""
+    """A row of `images` (N, 28, 28) and below it a named row for each corruption; three times as large."""
     rows = []
     for name in ("clean", *CORRUPTIONS):
         row = images if name == "clean" else corrupted(name, images)

@@ -1,4 +1,4 @@
-"""How fast pictures are read: warm, in bulk, and by a fresh process, next to a script that loads PyTorch.
+"""How fast pictures are read: warm, in bulk, and by a new process, compared with a script that loads PyTorch.
 
 python benchmarks/latency.py
 """
@@ -7,20 +7,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import record
 import torch
 from PIL import Image
-from scenes import Scene, render
 
 from digitnet import Reader
 from digitnet.dataset import MNIST, find_mnist
 from digitnet.model import DigitNet
 
-BULK = 10_000
-PROCESSES = 9
+sys.path.insert(0, str(record.ROOT / "samples"))
+from scenes import Scene, render
+
+BULK = 10_000  # pictures
+PROCESSES = 9  # of each kind
 TORCH_SCRIPT = """
 import sys, torch
 from PIL import Image
@@ -53,23 +57,25 @@ def main() -> None:
     record.write("latency", figures)
 
 
-def warm(reader: Reader, pictures: object) -> list[float]:
+def warm(reader: Reader, pictures: Iterable[Any]) -> list[float]:
+    """Seconds for each picture."""
     seconds = []
-    for picture in pictures:  # type: ignore[attr-defined]
+    for picture in pictures:
         started = time.perf_counter()
         reader.predict(picture)
         seconds.append(time.perf_counter() - started)
     return seconds
 
 
-def bulk(reader: Reader, digits: object) -> float:
+def bulk(reader: Reader, digits: Iterable[Any]) -> float:
+    """Seconds for all digits (N, 28, 28) together."""
     started = time.perf_counter()
-    reader.predict_many(digits)  # type: ignore[arg-type]
+    reader.predict_many(digits)
     return time.perf_counter() - started
 
 
 def cold(small: Path, large: Path, weights: Path) -> dict[str, object]:
-    """Whole processes, in turn, so that a slow moment of the machine meets all of them."""
+    """Seconds of whole processes. The kinds take turns, so that a slow moment of the machine slows all of them."""
     digitnet = str(Path(sys.executable).with_name("digitnet"))
     commands = {
         "small": [digitnet, "predict", str(small)],
@@ -81,7 +87,7 @@ def cold(small: Path, large: Path, weights: Path) -> dict[str, object]:
         for name, command in commands.items():
             started = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True, cwd=record.ROOT)
-            if turn:  # the first turn warms the disk's cache
+            if turn:  # the first turn only fills the disk's cache
                 seconds[name].append(time.perf_counter() - started)
     ratios = [torch_s / small_s for torch_s, small_s in zip(seconds["torch"], seconds["small"], strict=True)]
     return {

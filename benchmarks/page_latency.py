@@ -1,4 +1,4 @@
-"""How fast a page is read from a 12-megapixel photo and an empty one, warm, and how much memory that takes at most.
+"""Time to read a page in a 12-megapixel photo, and an empty photo, after the first read; and the peak memory.
 
 python benchmarks/page_latency.py
 """
@@ -17,7 +17,7 @@ import record
 from digitnet.training.detector_run import page_maker
 
 WIDTH, HEIGHT = 4000, 3000  # pixels
-ENLARGED = 5  # times as large as it is made is the page
+ENLARGED = 5  # the page is made small and enlarged this many times
 REPEATS = 15
 SCRIPT = """
 import json, sys, time
@@ -29,7 +29,7 @@ for _ in range(int(sys.argv[2])):
     page = reader.read(sys.argv[1])
     seconds.append(time.perf_counter() - started)
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
-peak = int(status["VmHWM"].split()[0]) / 1024  # not ru_maxrss, which counts what this process was forked from
+peak = int(status["VmHWM"].split()[0]) / 1024  # not ru_maxrss, which includes the parent process
 print(json.dumps({"digits": len(page.digits), "seconds": seconds[1:], "peak_mb": peak}))
 """
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def a_note() -> npt.NDArray[np.uint8]:
-    """Five lines of eight digits, with what is around them, on a page that is `ENLARGED` times too small."""
+    """A page of five lines of eight digits, `ENLARGED` times smaller than the photo."""
     rng = np.random.default_rng(7)
     note = page_maker().text(rng, "\n".join("".join(map(str, rng.integers(0, 10, 8))) for _ in range(5))).picture
     return np.asarray(cv2.resize(note, (WIDTH // ENLARGED, HEIGHT // ENLARGED), interpolation=cv2.INTER_CUBIC))

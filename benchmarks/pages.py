@@ -1,15 +1,13 @@
 """How well whole pages are read: folders of other people's pictures, and made pages of MNIST's test digits.
 
-Each folder holds pictures and a labels.csv with the columns file and text, a line a text line, or file and label. One
-whose labels are no digits, or without a labels.csv, holds pictures without any digit. Made pages are written with
-MNIST's test digits, as they are, on papers that no other page was made of. `--baseline` reads them the easy way
-instead: one threshold, connected parts, each of them classified.
+Each folder holds pictures and a labels.csv (see digitnet/evaluation/labelled.py). Pictures without any digit have no
+labels.csv, or words as labels. Made pages show MNIST's test digits without changes, on papers that no other made page
+uses. `--baseline` reads the pages in the simplest way: one threshold, then each connected component is classified.
 
     python benchmarks/pages.py FOLDER... [--baseline] [--max-error E]
 """
 
 import argparse
-import csv
 import functools
 import math
 from collections.abc import Callable
@@ -24,6 +22,8 @@ from numpy.random import Generator
 from digitnet import Reader
 from digitnet.cli import PICTURE_SUFFIXES
 from digitnet.dataset import MNIST, find_mnist
+from digitnet.evaluation.labelled import TABLE, labels
+from digitnet.evaluation.page_metrics import LabelledPages, compute_page_metrics, only_digits
 from digitnet.files import checksum
 from digitnet.imaging.load import Source, load
 from digitnet.inference.onnx_models import PACKAGED_DETECTOR
@@ -36,7 +36,7 @@ NUMBERS = 50  # made for each length, touching and not
 LETTER_PAGES = 200
 SEED = 20261123
 
-Read = Callable[[Source], tuple[str, str]]  # the text with "?" for what is withheld, and the best guesses
+Read = Callable[[Source], tuple[str, str]]  # the text with "?" for each abstained digit, and the best guesses
 
 
 def main() -> None:
@@ -49,13 +49,13 @@ def main() -> None:
 
     def read_page(picture: Source) -> tuple[str, str]:
         page = reader.read(picture)
-        return "".join(page.text.split()), "".join(str(digit.best_guess) for digit in page.digits)
+        return only_digits(page.text), "".join(str(digit.best_guess) for digit in page.digits)
 
     read: Read = functools.partial(read_simply, reader) if arguments.baseline else read_page
     figures: dict[str, Any] = {}
     for folder in arguments.folders:
         rows = labelled(folder)
-        if any(text.isdigit() for _, text in rows):
+        if any(text for _, text in rows):
             figures[folder.name] = score([(*read(path), text) for path, text in rows])
         else:
             figures[folder.name] = empty([read(path) for path, _ in rows])
@@ -68,45 +68,34 @@ def main() -> None:
 
 
 def labelled(folder: Path) -> list[tuple[Path, str]]:
-    """The pictures of a folder and what is written there, without blanks."""
-    if not (folder / "labels.csv").exists():
+    """The pictures of a folder and the digits that are written there, without blanks."""
+    if not (folder / TABLE).exists():
         return [(file, "") for file in sorted(folder.iterdir()) if file.suffix.lower() in PICTURE_SUFFIXES]
-    with open(folder / "labels.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [(folder / row["file"], "".join((row.get("text") or row["label"]).split())) for row in rows]
+    rows = labels(folder)
+    return [(folder / file, "" if label == NOT_A_DIGIT else only_digits(str(label))) for file, label in rows]
 
 
-def score(answers: list[tuple[str, str, str]]) -> dict[str, Any]:
-    """Of (text, best guesses, truth) each."""
-    answered = [(text, truth) for text, _, truth in answers if text and "?" not in text]
-    digits = sum(len(truth) for _, _, truth in answers)
+def score(readings: list[tuple[str, str, str]]) -> dict[str, Any]:
+    """Metrics in percent of (text, best guesses, truth) of each page."""
+    texts, best_guesses, truths = zip(*readings, strict=True)
+    metrics = compute_page_metrics(LabelledPages("pages", truths, texts, best_guesses))
     return {
-        "n": len(answers),
-        "digits": digits,
-        "exact_percent": 100 * sum(best == truth for _, best, truth in answers) / len(answers),
-        "digit_error_percent": 100 * sum(edits(best, truth) for _, best, truth in answers) / digits,
-        "answered_whole_percent": 100 * len(answered) / len(answers),
-        "wrong_of_answered_percent": 100 * sum(text != truth for text, truth in answered) / max(len(answered), 1),
+        "n": len(readings),
+        "digits": metrics.digits,
+        "exact_percent": 100 * (metrics.accuracy.fraction or 0),
+        "digit_error_percent": 100 * (metrics.digit_error_rate or 0),
+        "answered_whole_percent": 100 * (metrics.answered.fraction or 0),
+        "wrong_of_answered_percent": 100 * (metrics.wrong_answers.fraction or 0),
     }
 
 
-def empty(answers: list[tuple[str, str]]) -> dict[str, Any]:
-    """Of (text, best guesses) each, of pictures without a digit."""
+def empty(readings: list[tuple[str, str]]) -> dict[str, Any]:
+    """How many pictures without a digit have one in their (text, best guesses), and how many have one or a "?"."""
     return {
-        "n": len(answers),
-        "with_a_digit_percent": 100 * sum(any(map(str.isdigit, text)) for text, _ in answers) / len(answers),
-        "with_a_doubtful_one_percent": 100 * sum(bool(text) for text, _ in answers) / len(answers),
+        "n": len(readings),
+        "with_a_digit_percent": 100 * sum(any(map(str.isdigit, text)) for text, _ in readings) / len(readings),
+        "with_a_doubtful_one_percent": 100 * sum(bool(text) for text, _ in readings) / len(readings),
     }
-
-
-def edits(one: str, other: str) -> int:
-    """How many digits to insert, drop or change to make the one from the other (Levenshtein, 1966)."""
-    row = list(range(len(other) + 1))
-    for index, a in enumerate(one, 1):
-        before, row = row, [index]
-        for column, b in enumerate(other, 1):
-            row.append(min(before[column] + 1, row[-1] + 1, before[column - 1] + (a != b)))
-    return row[-1]
 
 
 def made_numbers(read: Read) -> dict[str, Any]:
@@ -117,19 +106,19 @@ def made_numbers(read: Read) -> dict[str, Any]:
     for touching in (False, True):
         everything = []
         for length in range(1 + touching, 11):
-            answers = []
+            readings = []
             for number in range(NUMBERS):
                 page = maker.number(np.random.default_rng([SEED, length, touching, number]), length, touching=touching)
-                answers.append((*read(page.picture), "".join(page.text.split())))
-            table[f"{length} {'touching' if touching else 'apart'}"] = score(answers)
-            everything += answers
+                readings.append((*read(page.picture), only_digits(page.text)))
+            table[f"{length} {'touching' if touching else 'apart'}"] = score(readings)
+            everything += readings
         table["touching" if touching else "apart"] = score(everything)
         print("touching" if touching else "apart", table["touching" if touching else "apart"], flush=True)
     return table
 
 
 def letter_pages(read: Read) -> dict[str, Any]:
-    """Pages written like those of numbers, but with letters that no network was trained on."""
+    """Pages like those of numbers, but of letters that no network was trained on."""
     glyphs, labels = held_out_glyphs()
     letters = glyphs[labels == NOT_A_DIGIT, 0].numpy()
     maker = PageMaker(letters, np.zeros(len(letters), np.int64), letters, PAPERS)
@@ -138,7 +127,7 @@ def letter_pages(read: Read) -> dict[str, Any]:
 
 
 def read_simply(reader: Reader, picture: Source) -> tuple[str, str]:
-    """One threshold (Otsu, 1979), connected parts, each of them classified, from left to right."""
+    """One threshold (Otsu, 1979), then each connected component is classified, from left to right."""
     grey = load(picture).grey
     _, mask = cv2.threshold((grey * 255).astype(np.uint8), 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
     if mask.mean() > 0.5:
@@ -180,13 +169,13 @@ def recycled(height: int, width: int, rng: Generator) -> Array:
 
 
 def wood(height: int, width: int, rng: Generator) -> Array:
-    """Long grain, as a desk or a board has it."""
+    """Long grain, as on a desk or a board."""
     grain = enlarged(rng.standard_normal((max(2, height // 3), max(2, width // 60))), (height, width))
     return plain(height, width, rng) * (1 + rng.uniform(0.03, 0.1) * grain)
 
 
 def stained(height: int, width: int, rng: Generator) -> Array:
-    """Rings of cups, and what was spilled."""
+    """Rings of cups, and spilled drops."""
     paper = plain(height, width, rng)
     for _ in range(int(rng.integers(1, 4))):
         centre = (int(rng.integers(width)), int(rng.integers(height)))

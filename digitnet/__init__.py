@@ -4,34 +4,35 @@
     >>> digitnet.predict("seven.jpg").digit
     7
 
-Importing the package costs nothing; each name is loaded when it is first used.
+Importing the package costs nothing: each name is loaded when it is first used.
 """
 
 from typing import TYPE_CHECKING, Any
+
+from digitnet.version import __version__
 
 if TYPE_CHECKING:
     from digitnet.imaging.load import Source
     from digitnet.reader import Reader
     from digitnet.results import Digit, Page
 
-__version__ = "0.1.0"
-__all__ = ["Reader", "predict", "read"]
+__all__ = ["Reader", "__version__", "predict", "read"]
 
 _reader: "Reader | None" = None
 
 
 def predict(picture: "Source") -> "Digit":
-    """The one digit in `picture`, read with the package's own model (see `Reader.predict`)."""
+    """The one digit in `picture`, read with the model in the package (see `Reader.predict`)."""
     return _packaged_reader().predict(picture)
 
 
-def read(picture: "Source", **known: Any) -> "Page":
-    """All digits in `picture`, line by line, read with the package's own models (see `Reader.read`)."""
-    return _packaged_reader().read(picture, **known)
+def read(picture: "Source", **constraints: Any) -> "Page":
+    """All digits in `picture`, line by line, read with the models in the package (see `Reader.read`)."""
+    return _packaged_reader().read(picture, **constraints)
 
 
 def _packaged_reader() -> "Reader":
-    global _reader  # made at the first call and kept, since loading the network takes longer than reading
+    global _reader  # made once and kept, since loading the network takes longer than reading a digit
     if _reader is None:
         from digitnet.reader import Reader
 

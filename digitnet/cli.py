@@ -4,6 +4,7 @@
 """
 
 import argparse
+import contextlib
 import csv
 import functools
 import glob
@@ -16,22 +17,23 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from digitnet import __version__
 from digitnet import main as training
-from digitnet.errors import DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
+from digitnet.errors import DataError, DigitNetError, ImageError, MissingExtraError, UsageError
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR
 from digitnet.pages.constraints import CHECKS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from digitnet.evaluation.metrics import Metrics
+    from digitnet.evaluation.comparison import Labelled
+    from digitnet.inference.drawing import Sheets
     from digitnet.reader import Examination, Reader
     from digitnet.results import Digit, Page
 
-Seen = TypeVar("Seen")
+Result = TypeVar("Result")
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 STANDARD_INPUT = "-"
@@ -40,7 +42,14 @@ MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's larger
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name may hold bytes that the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if "run" not in options:
+        parser.print_help(sys.stderr)
+        return UsageError.exit_code
     try:
         return int(options.run(options))
     except DigitNetError as error:
@@ -49,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return training.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough; do not complain when Python flushes what is left.
+        # The program that reads our output has stopped. Python must not complain when it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -62,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"digitnet {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     predict = commands.add_parser("predict", help="read one digit a picture")
     predict.set_defaults(run=_predict)
@@ -80,46 +89,53 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument(
         "--show", type=Path, metavar="FILE", help="draw boxes and readings over the picture, into this file"
     )
-    read.add_argument("--length", type=int, metavar="N", help="each line has so many digits")
-    read.add_argument("--lines", type=int, metavar="N", help="there are so many lines; of more, the likeliest are kept")
-    read.add_argument("--pattern", metavar="P", help=r"what each line is like, such as '\d{3}-\d{4}' or '[0-3]\d/1?\d'")
-    read.add_argument("--check", choices=CHECKS, help="what each line's check digit obeys")
-    read.add_argument("--detector", metavar="DETECTOR", help="your own network that detections digits, .onnx")
+    read.add_argument("--length", type=int, metavar="N", help="each line has N digits")
+    read.add_argument(
+        "--lines", type=int, metavar="N", help="there are N lines; if more are found, the likeliest are kept"
+    )
+    read.add_argument(
+        "--pattern", metavar="P", help=r"what each line looks like, such as '\d{3}-\d{4}' or '[0-3]\d/1?\d'"
+    )
+    read.add_argument("--check", choices=CHECKS, help="the rule for each line's check digit")
+    _add_detector_argument(read)
     _add_reader_arguments(read)
 
     serve = commands.add_parser("serve", help="a web page and an HTTP API (needs the extra 'serve')")
     serve.set_defaults(run=_serve)
     _add_server_arguments(serve)
-    serve.add_argument("--detector", metavar="DETECTOR", help="your own network that detections digits, .onnx")
+    _add_detector_argument(serve)
     _add_reader_arguments(serve)
 
-    test = commands.add_parser("test", help="how well a model reads MNIST's test set and your own labelled pictures")
+    test = commands.add_parser("test", help="score a model on MNIST's test set and on your own labelled pictures")
     test.set_defaults(run=_test)
     _add_reader_arguments(test)
-    test.add_argument("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders with a labels.csv")
+    _add_detector_argument(test)
+    _add_data_argument(test)
     test.add_argument("--report", type=Path, metavar="DIR", help="write a page, metrics.json and MODEL_CARD.md there")
 
-    compare = commands.add_parser("compare", help="two models on the same pictures, with a paired test")
+    compare = commands.add_parser("compare", help="compare two models on the same pictures, with a paired test")
     compare.set_defaults(run=_compare)
     compare.add_argument("models", nargs=2, metavar="MODEL", help=f"two models; {MODEL_HELP}")
-    compare.add_argument("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders with a labels.csv")
+    _add_data_argument(compare)
 
     train = commands.add_parser("train", help="train on MNIST until interrupted (needs the extra 'train')")
     train.set_defaults(run=training.run)
     training.add_arguments(train)
 
     synth = commands.add_parser(
-        "synth", help="make pages of numbers in MNIST's training digits (needs the extra 'train')"
+        "synth", help="make pages of numbers from MNIST's training digits (needs the extra 'train')"
     )
     synth.set_defaults(run=_synth)
     synth.add_argument(
-        "folder", type=Path, metavar="DIR", help="a new folder for page-0000.png, ..., labels.csv, pages.jsonl"
+        "folder", type=Path, metavar="DIR", help="a new folder for page-0000.png, ..., labels.csv and pages.jsonl"
     )
-    synth.add_argument("--pages", type=int, default=100, metavar="N", help="how many (default: 100)")
-    synth.add_argument("--width", type=int, default=640, metavar="W", help="in pixels (default: 640)")
-    synth.add_argument("--height", type=int, default=480, metavar="H", help="in pixels (default: 480)")
+    synth.add_argument("--pages", type=int, default=100, metavar="N", help="how many pages (default: 100)")
+    synth.add_argument("--width", type=int, default=640, metavar="W", help="of a page in pixels (default: 640)")
+    synth.add_argument("--height", type=int, default=480, metavar="H", help="of a page in pixels (default: 480)")
     synth.add_argument("--seed", type=int, default=0, help="the same seed makes the same pages (default: 0)")
-    synth.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
+    synth.add_argument(
+        "--data", type=Path, metavar="DIR", help="a folder with MNIST/raw (default: the project's copy, or a download)"
+    )
 
     export = commands.add_parser("export", help="write a model.pth as ONNX (needs the extra 'train')")
     export.set_defaults(run=_export)
@@ -156,17 +172,34 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_detector_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--detector", "--locator", metavar="FILE", help="your own network that finds digits, an .onnx file"
+    )
+
+
+def _add_data_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders with a labels.csv: columns file and label (a digit, or the word none), or file and text (pages)",
+    )
+
+
 def _add_reader_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
-    rejection = parser.add_mutually_exclusive_group()
-    rejection.add_argument(
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
         "--max-error",
         type=float,
         default=DEFAULT_MAX_ERROR,
         metavar="E",
-        help=f"answer as much as possible with at most this part of the answers wrong (default: {DEFAULT_MAX_ERROR})",
+        help="the fraction of answers that may be wrong; fewer errors mean fewer answers (default: %(default)s)",
     )
-    rejection.add_argument("--always", action="store_true", help="answer whatever holds ink, however unsure")
+    group.add_argument("--always", action="store_true", help="answer every picture that holds ink")
 
 
 def _reader(options: argparse.Namespace) -> "Reader":
@@ -177,25 +210,21 @@ def _reader(options: argparse.Namespace) -> "Reader":
 
 
 def _predict(options: argparse.Namespace) -> int:
-    def drawn(seen: "Examination") -> "Image.Image":
-        from digitnet.inference.drawing import draw  # here, since most runs draw nothing and need not wait for it
+    def told(name: str, examination: "Examination") -> str:
+        digit = examination.digit
+        return json.dumps({"file": name, **digit.to_dict()}) if options.json else _sentence(name, digit)
 
-        return draw(seen)
+    def drawn(examination: "Examination") -> "Image.Image":
+        from digitnet.inference.drawing import draw  # imported here, since most runs draw nothing
 
-    reader = _reader(options)
-    return _for_each_picture(
-        options,
-        reader.examine,
-        lambda name, seen: (
-            json.dumps({"file": name, **seen.digit.to_dict()}) if options.json else _sentence(name, seen.digit)
-        ),
-        drawn,
-    )
+        return draw(examination.picture, examination.normalised, examination.digit)
+
+    return _for_each_picture(options, _reader(options).examine, told, drawn)
 
 
 def _read(options: argparse.Namespace) -> int:
     reader = _reader(options)
-    known = {"length": options.length, "lines": options.lines, "pattern": options.pattern, "check": options.check}
+    constraints = {name: getattr(options, name) for name in ("length", "lines", "pattern", "check")}
     if options.csv:
         print("file,line,text,confidence,x,y,width,height,note")
     one = len(options.pictures) == 1 and (options.pictures[0] == STANDARD_INPUT or os.path.isfile(options.pictures[0]))
@@ -211,33 +240,51 @@ def _read(options: argparse.Namespace) -> int:
             print(f"digitnet: {name}: no digits found", file=sys.stderr)
         return "\n".join(line.text if one else f"{name}: {line.text}" for line in page.lines)
 
-    return _for_each_picture(options, functools.partial(reader.read, **known), told, lambda page: page.draw())
+    return _for_each_picture(options, functools.partial(reader.read, **constraints), told, lambda page: page.draw())
 
 
 def _for_each_picture(
     options: argparse.Namespace,
-    look: Callable[..., Seen],
-    told: Callable[[str, Seen], str],
-    drawn: Callable[[Seen], "Image.Image"],
+    read: Callable[..., Result],
+    told: Callable[[str, Result], str],
+    drawn: Callable[[Result], "Image.Image"],
 ) -> int:
-    """Looks at the pictures of the command line, prints what there is to tell of each, and draws it for --show."""
-    show = _checked_drawing_path(options.show)
-    drawings: list[Image.Image] = []
+    """Reads the pictures of the command line, prints the text for each result, and draws it for --show."""
+    sheets = _sheets(options.show)
+    names = list(_expanded(options.pictures))
     failed = False
-    for name in _expanded(options.pictures):
-        try:
-            seen = look(sys.stdin.buffer if name == STANDARD_INPUT else name, name=name)
-        except ImageError as error:
-            failed = True
-            _print_error(name, error, options.json)
-        else:
-            if text := told(name, seen):
-                print(text, flush=True)
-            if show:
-                drawings.append(drawn(seen))
-    if show and drawings:
-        _save_drawing(drawings, show)
+    with _progress(len(names)) as (advance, write):
+        for name in names:
+            try:
+                result = read(sys.stdin.buffer if name == STANDARD_INPUT else name, name=name)
+            except ImageError as error:
+                failed = True
+                if options.json:
+                    write(json.dumps({"file": name, "error": str(error)}), sys.stdout)
+                write(f"digitnet: {error}", sys.stderr)
+            else:
+                if text := told(name, result):
+                    write(text, sys.stdout)
+                if sheets:
+                    sheets.add(drawn(result))
+            advance()
+    if sheets:
+        sheets.save()
+        if len(sheets.paths) > 1:
+            print(f"digitnet: the drawings are in {sheets.paths[0]} to {sheets.paths[-1]}", file=sys.stderr)
     return ImageError.exit_code if failed else 0
+
+
+@contextlib.contextmanager
+def _progress(count: int) -> Iterator[tuple[Callable[[], object], Callable[[str, IO[str]], object]]]:
+    """A progress bar on a terminal: what moves it on, and what prints a line without breaking it."""
+    if count < 2 or not sys.stderr.isatty():
+        yield (lambda: None), (lambda text, stream: print(text, file=stream, flush=True))
+        return
+    from tqdm import tqdm  # imported here, since one picture does not need it
+
+    with tqdm(total=count, unit=" pictures", leave=False, dynamic_ncols=True) as bar:
+        yield bar.update, (lambda text, stream: bar.write(text, file=stream))
 
 
 def _table(name: str, page: "Page") -> str:
@@ -290,93 +337,110 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _test(options: argparse.Namespace) -> int:
-    from digitnet.evaluation import labelled, report
-    from digitnet.evaluation.metrics import compute_metrics
+    from digitnet.evaluation.summary import describe
     from digitnet.reader import LARGE
 
     reader = _reader(options)
-    sets = [labelled.mnist_test_set(reader), *(labelled.folder(reader, path) for path in options.data)]
-    for answers in sets:
-        print(_figures(compute_metrics(answers)), flush=True)
+    sets = [of for (of,) in _labelled([reader], options.data)]
+    for of in sets:
+        print(describe(of), flush=True)
     if options.report:
+        from digitnet.evaluation import report  # here, since most runs write none and need not wait for Jinja2
+
         own = {"training data": "Not recorded in the model.", "protocol": "Not recorded in the model."}
         report.write(options.report, sets, reader.about | ({} if options.model in (None, LARGE) else own))
         print(f"The report is in {options.report / 'index.html'}", file=sys.stderr)
-    return 0
+    return _exit_code(sets)
 
 
-def _figures(metrics: "Metrics") -> str:
-    """One set's figures in a line."""
-    parts = []
-    if metrics.accuracy.fraction is not None:
-        accuracy, answered, wrong = metrics.accuracy, metrics.answered, metrics.wrong_answers
-        parts = [
-            f"{accuracy.fraction:.2%} right (95 % interval {accuracy.low:.2%} to {accuracy.high:.2%})",
-            f"{answered.fraction:.2%} answered",
-            f"{wrong.fraction or 0:.2%} of the answers wrong",
-            f"calibration error {metrics.calibration.error or 0:.2%}",
-        ]
-    if metrics.rejected.fraction is not None:
-        parts.append(f"{metrics.rejected.fraction:.2%} of {metrics.rejected.total:,} non-digits rejected")
-    return f"{metrics.name}: {', '.join(parts) or 'no pictures'}"
+def _labelled(readers: "list[Reader]", folders: list[Path]) -> "list[list[Labelled]]":
+    """Each set as each reader reads it: MNIST's test set, then the folders. With folders, MNIST may be missing."""
+    from tqdm import tqdm
+
+    from digitnet.evaluation import labelled
+
+    def told(error: ImageError) -> None:
+        tqdm.write(f"digitnet: {error}", file=sys.stderr)
+
+    for path in folders:
+        labelled.labels(path)  # a mistake in any table should be found before the long work begins
+    # The same pictures are unreadable for every reader, so only the first one reports them.
+    sets = [
+        [labelled.folder(reader, path, told if reader is readers[0] else lambda _: None) for reader in readers]
+        for path in folders
+    ]
+    try:
+        return [[labelled.mnist_test_set(reader) for reader in readers], *sets]
+    except (DataError, MissingExtraError) as error:
+        if not folders:
+            raise
+        print(f"digitnet: MNIST's test set was left out: {error}", file=sys.stderr)
+        return sets
+
+
+def _exit_code(sets: "Iterable[Labelled]") -> int:
+    """1 where pictures could not be read; says how many."""
+    failed = sum(of.unreadable for of in sets)
+    if failed:
+        print(f"digitnet: {failed:,} {'picture' if failed == 1 else 'pictures'} could not be read", file=sys.stderr)
+    return ImageError.exit_code if failed else 0
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from digitnet.evaluation import labelled, report
+    from digitnet.evaluation.summary import compare
     from digitnet.reader import Reader
 
-    readers = [Reader(model, max_error=None) for model in options.models]
-    sets = [[labelled.mnist_test_set(reader) for reader in readers]]
-    sets += [[labelled.folder(reader, path) for reader in readers] for path in options.data]
-    for one, other in sets:
-        print(f"{one.name}:")
-        print(report.compare(replace(one, name=options.models[0]), replace(other, name=options.models[1])), flush=True)
-    return 0
+    sets = _labelled([Reader(model, max_error=None) for model in options.models], options.data)
+    for of_models in sets:
+        print(f"{of_models[0].name}:")
+        print(
+            compare(*(replace(of, name=name) for of, name in zip(of_models, options.models, strict=True))), flush=True
+        )
+    return _exit_code(of for of, _ in sets)
 
 
 def _sentence(name: str, digit: "Digit") -> str:
     return f"{name}: {digit.reason if digit.digit is None else f'{digit.digit} ({digit.confidence:.1%})'}"
 
 
-def _print_error(name: str, error: ImageError, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"file": name, "error": str(error)}), flush=True)
-    print(f"digitnet: {error}", file=sys.stderr)
-
-
 def _expanded(names: Iterable[str]) -> Iterator[str]:
-    """The pictures that the arguments stand for; a name that matches nothing is kept, to fail under its own name."""
+    """The pictures that the arguments name: files, the pictures in folders, and the matches of patterns.
+
+    A name that matches nothing is kept, so that its error names it.
+
+    Raises UsageError for a folder without pictures.
+    """
     for name in names:
         if name == STANDARD_INPUT or os.path.isfile(name):
             yield name
         elif os.path.isdir(name):
-            inside = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+            inside = _pictures_in(name)
             if not inside:
                 raise UsageError(
                     f"{name}: no pictures in this folder; give one with {', '.join(sorted(PICTURE_SUFFIXES))}"
                 )
-            yield from map(str, inside)
+            yield from inside
         else:
-            yield from sorted(glob.glob(name, recursive=True)) or [name]
+            for match in sorted(glob.glob(name, recursive=True)) or [name]:
+                yield from _pictures_in(match) if os.path.isdir(match) else [match]
 
 
-def _checked_drawing_path(path: Path | None) -> Path | None:
-    if path is not None and path.suffix.lower() not in PICTURE_SUFFIXES:
+def _pictures_in(folder: str) -> list[str]:
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _sheets(path: Path | None) -> "Sheets | None":
+    if path is None:
+        return None
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(f"--show {path}: name a picture file, such as {path.with_suffix('.png')}")
-    return path
+    from digitnet.inference.drawing import Sheets
 
-
-def _save_drawing(drawings: list["Image.Image"], path: Path) -> None:
-    from digitnet.inference.drawing import stack
-
-    try:
-        stack(drawings).save(path)
-    except OSError as error:
-        raise SaveError(f"{path}: cannot be saved ({error.strerror or error}); choose another file") from error
+    return Sheets(path)
 
 
 def _synth(options: argparse.Namespace) -> int:
-    from digitnet.synthesis.pages import check_request, write_pages
+    from digitnet.synthesis.folders import check_request, write_pages
 
     size = options.pages, options.height, options.width
     check_request(options.folder, *size, options.seed)

@@ -1,4 +1,4 @@
-"""Everything that DigitNet raises on purpose.
+"""All errors that DigitNet raises on purpose.
 
     DigitNetError                  exit code   HTTP status
     ├── UsageError                     2           400       an argument that makes no sense
@@ -11,13 +11,13 @@
     ├── CancelledError                 1           503       work that its caller no longer waits for
     └── MissingExtraError              1           500       an optional dependency that is not installed
 
-Each message names the thing, what was found and what to do. The command line and the server translate these in one
-place each; any other exception is a bug and keeps its traceback.
+Each message names the thing, what was found and what to do. The command line translates an error to its exit code and
+the server to its HTTP status, each in one place. Any other exception is a bug and keeps its traceback.
 """
 
 
 class DigitNetError(Exception):
-    """The root of the tree."""
+    """The base class of all others."""
 
     exit_code = 1
     http_status = 500
@@ -59,6 +59,6 @@ class CancelledError(DigitNetError):
 class MissingExtraError(DigitNetError):
     @classmethod
     def of(cls, error: ModuleNotFoundError, work: str, extra: str) -> "MissingExtraError":
-        """For `work` that needs the package's `extra`, where an import of it failed."""
+        """The error for a failed import of a package that `work` needs and that `extra` installs."""
         package = (error.name or "").partition(".")[0]
         return cls(f"{package} is not installed; {work} needs: pip install 'digitnet[{extra}]'")

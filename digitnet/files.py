@@ -1,4 +1,4 @@
-"""Files that survive a crash: atomic replacement, checksums, and a lock between processes."""
+"""Files that survive a crash: replacement in one step, checksums, and a lock between processes."""
 
 import contextlib
 import hashlib
@@ -13,12 +13,12 @@ TEMPORARY_SUFFIX = ".partial"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces `path` by `content`, so that a reader sees the old file or the new one and never a part.
+    """Replaces the file at `path`. Other processes see the old file or the new one, never a part.
 
-    The content is written beside the target, flushed to the disk, then moved over the target in one step; a crash
-    at any moment leaves the old file whole (and perhaps a `.partial` file, see `remove_leftovers`).
+    The content is written beside the target, flushed to the disk, then moved over the target in one step. A crash at
+    any moment leaves the old file whole, and perhaps a `.partial` file (see `remove_leftovers`).
 
-    Raises SaveError, with the old file untouched, where the disk is full or the folder cannot be written.
+    Raises SaveError where the disk is full or the folder cannot be written. The old file is then untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
@@ -38,7 +38,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Removes the half-written files that killed runs left beside `path`; call it only while holding its lock."""
+    """Removes half-written files of killed runs beside `path`. The caller must hold the lock of `path`."""
     for leftover in path.parent.glob(f".{path.name}.*{TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):
             leftover.unlink()
@@ -58,10 +58,12 @@ def md5(content: bytes) -> str:
 def locked(path: Path) -> Iterator[None]:
     """Holds the lock that belongs to `path` while the block runs.
 
-    The operating system drops the lock with the process, however it ends, so no stale lock is ever left; the empty
-    file `.NAME.lock` stays, since removing it would let two processes lock two different files.
+    The operating system drops the lock when the process ends, in whatever way. The empty file `.NAME.lock` stays,
+    because removing it would let two processes lock two different files.
 
-    Raises BusyError where another process holds it, SaveError where the folder cannot be written.
+    Raises:
+        BusyError: another process holds the lock.
+        SaveError: the folder cannot be written.
     """
     lock_path = path.with_name(f".{path.name}.lock")
     try:
@@ -85,7 +87,7 @@ if os.name == "nt":
         return True
 
     def _flush_folder(folder: Path) -> None:
-        """Windows has no way to flush a folder; its file system journals the move."""
+        """Windows cannot flush a folder. Its file system keeps a journal of the move."""
 
 else:
     import fcntl

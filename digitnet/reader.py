@@ -1,27 +1,26 @@
-"""`Reader`: pictures in, digits and pages out. ONNX Runtime does the arithmetic; PyTorch is not needed."""
+"""`Reader`: pictures in, digits and pages out. ONNX Runtime runs the networks; PyTorch is not needed."""
 
 import functools
-import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from digitnet import __version__
 from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
-from digitnet.imaging.ink import SMALL_SIDE
 from digitnet.imaging.load import Picture, Source, load
-from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
-from digitnet.inference import rejection as rejection
-from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet, Probabilities
-from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT
+from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise_pictures
+from digitnet.imaging.png import jpeg
+from digitnet.inference.classifier import BATCH, Classifier
+from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet
+from digitnet.inference.rejection import DEFAULT_MAX_ERROR, rejection_for
 from digitnet.pages.constraints import constrained
 from digitnet.pages.page_reader import PageExamination, PageReader
 from digitnet.results import Box, Digit, Page
+from digitnet.version import __version__
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,16 +28,14 @@ if TYPE_CHECKING:
 LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
 PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
-ALONE = 1 / 3  # of `max_error` is asked of a page's one digit: a page may as well hold one letter, or a picture
-BATCH = 128  # pictures that go through the network at once in bulk
-
-NO_PROBABILITIES = (0.1,) * 10
-TINY = 1e-30  # keeps ten probabilities that are all 0 from dividing by 0
+# A page may well hold a letter or a drawing instead of a digit. So the one digit of a page is answered without the
+# detector only where DigitNet keeps to this fraction of `max_error`.
+ALONE = 1 / 3
 
 
 @dataclass(frozen=True)
 class Examination:
-    """A picture, what was taken from it, and the answer; `normalised` is None for a blank picture."""
+    """A picture, the digit found in it (None in a blank picture), and the answer."""
 
     picture: Picture
     normalised: NormalisedDigit | None
@@ -46,20 +43,22 @@ class Examination:
 
 
 class Reader:
-    """Reads handwritten digits. Making one loads the network once; it may be shared between threads.
+    """Reads handwritten digits.
+
+    Making a reader loads the network once. Threads may share it, and it can be pickled for worker processes.
 
     Attributes:
         about: facts about the model, by name: what it is called, the checksum of its weights, its calibration.
 
     Args:
-        model: an .onnx file from `digitnet export`, or a model.pth, which is exported on the fly where PyTorch is
-            installed. Without it, the model that the package carries; "large" is the larger one that taught it.
-        max_error: how many of the answers may be wrong, as a fraction; what would make them more is withheld. None
-            answers whatever holds ink.
-        detector: for `read`, another network that detections digits, an .onnx file from `digitnet export detector.pth`.
+        model: an .onnx file from `digitnet export`, or a model.pth, which is exported first; this needs PyTorch. None
+            takes the model in the package, "large" the package's larger one.
+        max_error: the fraction of answers that may be wrong, in [0, 1]. The reader abstains where it expects more.
+            None answers every picture that holds ink.
+        detector: for `read`, another network that finds digits: an .onnx file from `digitnet export detector.pth`.
 
     Raises:
-        ModelError: the file is missing, damaged or not a DigitNet of this version.
+        ModelError: the file is missing, damaged or not a network of this version.
         UsageError: `max_error` is outside [0, 1].
         MissingExtraError: a .pth was given and PyTorch is not installed.
     """
@@ -72,19 +71,23 @@ class Reader:
         detector: str | os.PathLike[str] | None = None,
     ) -> None:
         name, content = _model_bytes(model)
-        self._network = OnnxDigitNet(content, name)
-        self._rejection = rejection.rejection_for(self._network.risks, max_error)
+        network = OnnxDigitNet(content, name)
+        self._classifier = Classifier(network, rejection_for(network.risks, max_error))
         self._max_error = max_error
         self._detector = Path(PACKAGED_DETECTOR if detector is None else detector)
         if detector is not None:
-            self._pages  # noqa: B018  a wrong file is to fail here, not at the first page
-        self.about = {"model": name, "version": __version__} | self._network.metadata
+            self._pages  # noqa: B018  a wrong file fails here, not at the first page
+        self.about = {"model": name, "version": __version__} | network.metadata
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_pages"}
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
-        """The one digit in `picture`: a path, bytes, a binary stream, a PIL image or an array (see `picture.load`).
+        """The one digit in `picture`: a path, bytes, a binary stream, a PIL image, an array or a tensor.
 
         Args:
-            name: what to call the picture in an error, if it has no path.
+            picture: see `imaging.load.load` for formats, shapes and ranges.
+            name: what an error calls the picture, if it has no path.
 
         Raises:
             ImageError: the picture cannot be read.
@@ -95,18 +98,55 @@ class Reader:
         """One digit a picture, in order, on all cores.
 
         Raises:
-            ImageError: a picture cannot be read; it names the picture by its path or its place in the list.
+            ImageError: a picture cannot be read. The error names its path or its place in the list.
         """
         sources = list(pictures)
+
+        def predicted(start: int) -> list[Digit]:
+            batch = sources[start : start + BATCH]
+            loaded = (load(source, _name(source, place)) for place, source in enumerate(batch, start))
+            return self._classifier.digits(list(normalise_pictures(loaded)))
+
         starts = range(0, len(sources), BATCH)
         workers = min(len(starts), os.cpu_count() or 1)
         if workers <= 1:
-            return [digit for start in starts for digit in self._predict_batch(sources, start)]
-        from concurrent.futures import ThreadPoolExecutor  # here, since reading one picture need not wait for it
+            return [digit for start in starts for digit in predicted(start)]
+        from concurrent.futures import ThreadPoolExecutor  # imported here, since one picture does not need it
 
         with ThreadPoolExecutor(workers) as pool:
-            batches = pool.map(lambda start: self._predict_batch(sources, start), starts)
-            return [digit for batch in batches for digit in batch]
+            return [digit for digits in pool.map(predicted, starts) for digit in digits]
+
+    def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
+        """One digit an image, for `images` (N, 28, 28) in [0, 1] as in MNIST: centred, bright ink on dark."""
+        whole = Box(0, 0, SIDE, SIDE)
+        return self._classifier.digits([NormalisedDigit(image, whole, strength=1.0, several=False) for image in images])
+
+    def examine(self, source: Source, *, name: str | None = None) -> Examination:
+        """The digit together with what led to it. Arguments and errors are those of `predict`."""
+        picture = load(source, name)
+        normalised = next(normalise_pictures([picture]))
+        return Examination(picture, normalised, self._classifier.digits([normalised])[0])
+
+    def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> list[Examination | ImageError]:
+        """`examine` for small pictures together, which is quicker than one by one.
+
+        A picture that cannot be read has an ImageError in its place.
+
+        Args:
+            names: what the errors call the pictures.
+        """
+        loaded = [_loaded(source, name) for source, name in zip(sources, names, strict=True)]
+        pictures = [picture for picture in loaded if isinstance(picture, Picture)]
+        found = list(normalise_pictures(pictures))
+        examinations = map(Examination, pictures, found, self._classifier.digits(found))
+        return [next(examinations) if isinstance(picture, Picture) else picture for picture in loaded]
+
+    def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
+        """A drawing of what the reader saw: the picture with a box, the 28x28, the probabilities as bars."""
+        from digitnet.inference.drawing import draw
+
+        examination = self.examine(picture, name=name)
+        return draw(examination.picture, examination.normalised, examination.digit)
 
     def read(
         self,
@@ -118,21 +158,21 @@ class Reader:
         pattern: str | None = None,
         check: str | None = None,
     ) -> Page:
-        r"""All digits in `picture` (see `picture.load`), line by line.
+        r"""All digits in `picture` (see `imaging.load.load`), line by line.
 
-        What is known of the numbers picks among their likely readings (see `constraint.constrained`); each line's
-        `note` says what it did.
+        `length`, `pattern` and `check` are constraints: they re-rank the readings of each line (see
+        `pages.constraints.constrained`). Each line's `note` says what they did.
 
         Args:
-            name: what to call the picture in an error, if it has no path.
-            length: of each line, in digits.
-            lines: how many there are; of more, the likeliest are kept.
-            pattern: of each line's digits, as in r"\d{3}-\d{4}".
-            check: "luhn", "ean", "isbn" or "mod97", what each line's check digit obeys.
+            name: what an error calls the picture, if it has no path.
+            length: digits in each line.
+            lines: how many lines there are. If more are found, the likeliest are kept.
+            pattern: of each line's digits, for example r"\d{3}-\d{4}".
+            check: the rule for each line's check digit: "luhn", "ean", "isbn" or "mod97".
 
         Raises:
             ImageError: the picture cannot be read.
-            UsageError: what is asked for cannot be.
+            UsageError: a constraint makes no sense.
         """
         return self.examine_page(picture, name=name, length=length, lines=lines, pattern=pattern, check=check).page
 
@@ -147,106 +187,27 @@ class Reader:
         check: str | None = None,
         is_cancelled: Callable[[], bool] | None = None,
     ) -> PageExamination:
-        """The page together with its picture; arguments and errors are those of `read`."""
+        """The page together with what the network saw of each digit. Arguments and errors are those of `read`.
+
+        Args:
+            is_cancelled: asked between the steps of the work. Where it says True, CancelledError is raised.
+        """
         if lines is not None and lines < 1:
             raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
-        known = constrained(length, pattern, check)
-        loaded = load(source, name, side=PAGE_SIDE)
-        examination = self._pages.examine(
-            loaded, known if known.constraints else None, lines, is_cancelled
-        )
-        return replace(examination, page=replace(examination.page, artist=functools.partial(_drawing, loaded)))
+        constraint = constrained(length, pattern, check)
+        picture = load(source, name, side=PAGE_SIDE)
+        examination = self._pages.examine(picture, constraint if constraint.constraints else None, lines, is_cancelled)
+        # The page keeps a small file of its picture, not the array, so that thousands of pages fit into memory.
+        artist = functools.partial(_drawing, jpeg(picture.grey))
+        return replace(examination, page=replace(examination.page, artist=artist))
 
     @functools.cached_property
     def _pages(self) -> PageReader:
         """Made when the first page is read, since loading its network takes longer than reading a digit."""
+        network = self._classifier.network
+        alone = rejection_for(network.risks, None if self._max_error is None else self._max_error * ALONE)
         content, name = _content(self._detector), str(self._detector)
-        max_error = self._max_error
-        alone = rejection.rejection_for(self._network.risks, None if max_error is None else max_error * ALONE)
-        return PageReader.from_onnx(content, name, self._network.probabilities, max_error, alone)
-
-    def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
-        """A drawing of what the reader saw: the picture with the ink's box, the 28x28, the probabilities as bars."""
-        from digitnet.inference.drawing import draw
-
-        return draw(self.examine(picture, name=name))
-
-    def examine(self, source: Source, *, name: str | None = None) -> "Examination":
-        """The digit together with what led to it; arguments and errors are those of `predict`."""
-        picture = load(source, name)
-        normalised = _normalised_as_given(picture)
-        return Examination(picture, normalised, self._digits([normalised])[0])
-
-    def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> "list[Examination | ImageError]":
-        """Small pictures together, which is quicker than one by one; an error in the place of one that cannot be read.
-
-        Args:
-            names: what to call them in an error.
-        """
-        loaded = [_loaded(source, name) for source, name in zip(sources, names, strict=True)]
-        pictures = [picture for picture in loaded if isinstance(picture, Picture)]
-        found = list(_normalised(pictures))
-        read = map(Examination, pictures, found, self._digits(found))
-        return [next(read) if isinstance(picture, Picture) else picture for picture in loaded]
-
-    def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
-        """One digit an image, for `images` (N, 28, 28) in [0, 1] that are as MNIST's are, ink bright on dark."""
-        whole = Box(0, 0, SIDE, SIDE)
-        return self._digits([NormalisedDigit(image, whole, strength=1.0, several=False) for image in images])
-
-    def _predict_batch(self, sources: Sequence[Source], start: int) -> list[Digit]:
-        places = range(start, min(start + BATCH, len(sources)))
-        pictures = (load(sources[place], _name(sources[place], place)) for place in places)
-        return self._digits(list(_normalised(pictures)))
-
-    def _digits(self, found: Sequence[NormalisedDigit | None]) -> list[Digit]:
-        """One digit for each normalised one, blank for None; all arithmetic on whole batches, for speed."""
-        inked = [normalised for normalised in found if normalised is not None]
-        read: list[Digit] = []
-        for start in range(0, len(inked), BATCH):
-            batch = inked[start : start + BATCH]
-            answers = self._network.probabilities(np.stack([normalised.image for normalised in batch]))
-            ten = answers[:, :NOT_A_DIGIT]
-            probabilities = (ten / np.maximum(ten.sum(1, keepdims=True), TINY)).tolist()
-            sure = self._rejection.accepts(answers)
-            rows = zip(batch, answers, ten.argmax(1).tolist(), ten.max(1).tolist(), probabilities, sure, strict=True)
-            for normalised, eleven, best, confidence, probability, accepts in rows:
-                clear = accepts and (not normalised.several or self._rejection.never)
-                reason = None if clear else self._reason(eleven, normalised)
-                digit = None if reason else best
-                read.append(Digit(digit, confidence, reason, best, tuple(probability), normalised.box))
-        answered = iter(read)
-        return [_blank() if normalised is None else next(answered) for normalised in found]
-
-    def _reason(self, answers: Probabilities, normalised: NormalisedDigit) -> str:
-        """Why the digit is withheld whose eleven probabilities these are."""
-        if normalised.several or self._several(normalised):
-            return "more than one digit"
-        return rejection.reason(answers, normalised.strength)
-
-    def _several(self, normalised: NormalisedDigit) -> bool:
-        """Whether what is no digit as a whole is digits side by side."""
-        parts = side_by_side(normalised.image)
-        return len(parts) > 1 and bool((self._network.probabilities(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
-
-
-def _normalised(pictures: Iterable[Picture]) -> Iterator[NormalisedDigit | None]:
-    """Each picture's digit, its box in pixels of the picture as it was given.
-
-    Small neighbours of one size go together; a large picture is let go before the next one is loaded.
-    """
-    for shape, group in itertools.groupby(pictures, key=lambda picture: picture.grey.shape):
-        if max(shape) <= SMALL_SIDE:
-            yield from normalise_stack(np.stack([picture.grey for picture in group]))
-        else:
-            yield from (_normalised_as_given(picture) for picture in group)
-
-
-def _normalised_as_given(picture: Picture) -> NormalisedDigit | None:
-    normalised = normalise(picture.grey)
-    if normalised is None or picture.scale == 1:
-        return normalised
-    return replace(normalised, box=_box_as_given(normalised.box, picture))
+        return PageReader.from_onnx(content, name, network.probabilities, self._max_error, alone)
 
 
 def _loaded(source: Source, name: str) -> Picture | ImageError:
@@ -260,21 +221,14 @@ def _name(source: Source, place: int) -> str | None:
     return None if isinstance(source, (str, os.PathLike)) else f"picture {place}"
 
 
-def _blank() -> Digit:
-    return Digit(digit=None, confidence=0.0, reason="blank", best_guess=None, probabilities=NO_PROBABILITIES)
+def _drawing(jpeg: bytes, page: Page) -> "Image.Image":
+    from digitnet.inference.drawing import draw_page
 
-
-def _box_as_given(box: Box, picture: Picture) -> Box:
-    """The box in pixels of the picture as it was given, before it was reduced."""
-    scale = picture.scale
-    left, top = int(box.x * scale), int(box.y * scale)
-    right = min(picture.width, round((box.x + box.width) * scale))
-    bottom = min(picture.height, round((box.y + box.height) * scale))
-    return Box(left, top, right - left, bottom - top)
+    return draw_page(jpeg, page)
 
 
 def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
-    """What to call the model, and its ONNX content."""
+    """What messages call the model, and its ONNX content."""
     if model is None:
         return "the package's model", PACKAGED_MODEL.read_bytes()
     if os.fspath(model) == LARGE:
@@ -299,9 +253,3 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-
-
-def _drawing(picture: Picture, page: Page) -> "Image.Image":
-    from digitnet.inference.drawing import draw_page
-
-    return draw_page(picture, page)

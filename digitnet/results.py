@@ -1,4 +1,4 @@
-"""What DigitNet answers: frozen dataclasses without behaviour beyond facts derived from their fields."""
+"""What DigitNet answers: frozen dataclasses. Their methods only derive facts from their fields."""
 
 import itertools
 from collections.abc import Callable
@@ -20,16 +20,16 @@ class Box:
 
 @dataclass(frozen=True)
 class Digit:
-    """One digit, read or withheld.
+    """The answer for one digit: a digit, or a reason why there is none.
 
     Attributes:
-        digit: 0 to 9, or None where the reader does not vouch for an answer; `reason` then says why.
+        digit: 0 to 9, or None where the reader abstains. Then `reason` says why.
         confidence: in [0, 1], the probability that `best_guess` is right; 0.0 for a blank picture.
-        reason: None with a digit; else why it is withheld: "blank", "too faint", "not a digit", "more than one digit",
-            or "unsure: 4 or 9" with the two likeliest.
-        best_guess: the likeliest digit even where `digit` is withheld; None only for a blank picture.
-        probabilities: ten numbers that add up to 1, for the digits 0 to 9, given that it is one of them; all equal for
-            a blank picture.
+        reason: None where there is a digit. Otherwise "blank", "too faint", "not a digit", "more than one digit", or
+            "unsure: 4 or 9" with the two likeliest digits.
+        best_guess: the likeliest digit, also where the reader abstains; None only for a blank picture.
+        probabilities: ten numbers for the digits 0 to 9 that add up to 1: how likely each is if the picture shows a
+            digit. All are equal for a blank picture.
         box: where the ink was found; None for a blank picture.
     """
 
@@ -53,13 +53,13 @@ class Digit:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of digits on a page, read together.
+    """A line of digits on a page.
 
     Attributes:
         digits: from left to right.
-        confidence: in [0, 1], the probability that every digit's `best_guess` is right and none is missing.
-        box: around all of its digits.
-        note: what a constraint did, such as "length 8: 0?22 without it"; None without a constraint.
+        confidence: in [0, 1], the probability that every digit's `best_guess` is right and no digit is missing.
+        box: around all digits of the line.
+        note: what the constraints did, for example "length 8; without it 0?22"; None where there are none.
     """
 
     digits: tuple[Digit, ...]
@@ -69,7 +69,7 @@ class Line:
 
     @property
     def text(self) -> str:
-        """The digits, "?" for each one that is withheld, a blank where the gap is wide."""
+        """The digits, with "?" for each one without an answer and a blank where the gap is wide."""
         marks = ["?" if digit.digit is None else str(digit.digit) for digit in self.digits]
         boxes = [digit.box for digit in self.digits]
         return "".join(
@@ -110,10 +110,9 @@ class Page:
 
     Attributes:
         width, height: of the upright picture as it was given, in pixels.
-        lines: from top to bottom; none where there is nothing to read.
-        note: what asking for a number of lines did, such as "5 lines found, the likeliest 3 kept"; None where it did
-            nothing.
-        artist: draws a page, for `draw`.
+        lines: from top to bottom; empty where there is nothing to read.
+        note: what the wanted number of lines changed, for example "5 lines found, the likeliest 3 kept"; else None.
+        artist: draws the page, for `draw`.
     """
 
     width: int
@@ -124,18 +123,18 @@ class Page:
 
     @property
     def text(self) -> str:
-        """The lines' texts, one below the other."""
+        """The texts of the lines, with a line break between each two."""
         return "\n".join(line.text for line in self.lines)
 
     @property
     def digits(self) -> tuple[Digit, ...]:
-        """Of all lines, in reading order."""
+        """The digits of all lines, in reading order."""
         return tuple(itertools.chain.from_iterable(line.digits for line in self.lines))
 
     def draw(self) -> Any:
-        """A PIL image: the picture with each digit's box and what was read there.
+        """A PIL image: the picture with a box around each digit and what was read there.
 
-        Raises ValueError for a page that no reader made, which has no picture.
+        Raises ValueError for a page that was not made by a reader: it has no picture.
         """
         if self.artist is None:
             raise ValueError("this page has no picture to draw on; only pages from Reader.read have one")
@@ -153,11 +152,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a model did on a labelled set.
+    """How well a model reads a labelled set.
 
     Attributes:
         correct: how many images were read right.
-        total: how many there were.
+        total: how many images there are.
         loss: the mean cross-entropy, in nats.
     """
 
@@ -167,5 +166,5 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """The fraction read right, in [0, 1]."""
+        """The fraction of images that were read right, in [0, 1]."""
         return self.correct / self.total if self.total else 0.0

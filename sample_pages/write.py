@@ -1,4 +1,4 @@
-"""Makes the pictures in this folder: numbers in MNIST test digits, each on another paper.
+"""Makes the pictures in this folder: numbers written with MNIST test digits, each on a different paper.
 
 python sample_pages/write.py
 """
@@ -26,10 +26,10 @@ PAGES = {  # file, text, paper, seed
 def main() -> None:
     """Writes the pictures and labels.csv."""
     mnist = MNIST(find_mnist(), train=False)
-    none = np.zeros((0, 28, 28), np.uint8)
+    no_negatives = np.zeros((0, 28, 28), np.uint8)
     rows = []
     for name, (text, paper, seed) in PAGES.items():
-        maker = PageMaker(mnist.data.numpy(), mnist.targets.numpy(), none, {paper: PAPERS[paper]})
+        maker = PageMaker(mnist.data.numpy(), mnist.targets.numpy(), no_negatives, {paper: PAPERS[paper]})
         page = maker.text(np.random.default_rng(seed), text)
         Image.fromarray(page.picture).save(FOLDER / name, quality=85)
         rows.append({"file": name, "text": text})

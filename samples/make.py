@@ -1,4 +1,4 @@
-"""Makes the pictures in this folder: MNIST test digits on synthetic paper, one for each scene of digitnet.scene.
+"""Makes the pictures in this folder: MNIST test digits, one in each of the scenes of scenes.py.
 
 python samples/make.py
 """
@@ -27,7 +27,7 @@ def main() -> None:
         label = number % 10
         digit = images[rng.choice(np.nonzero(labels == label)[0])]
         picture = Image.fromarray(render(digit, scene, rng))
-        drawn = scene.noise == 0
+        drawn = scene.noise == 0  # on a screen, not photographed
         path = FOLDER / f"{name}-{label}.{'png' if drawn else 'jpg'}"
         picture.save(path, **({"optimize": True} if drawn else {"quality": 85}))
         rows.append({"file": path.name, "label": label, "source": "MNIST test", "kind": name})

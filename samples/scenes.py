@@ -1,7 +1,8 @@
-"""Pictures of handwriting, made: an MNIST digit on procedural paper, in procedural light, with a procedural pen.
+"""Pictures that look like photos of handwriting: an MNIST digit, drawn by a pen on paper, in some light.
 
-They stand in for photographs where real ones cannot be shipped: as samples, and as test pictures whose answer is
-known. A `Scene` says what to draw; `render` draws it, the same for the same random generator.
+They replace real photos, which cannot be shipped, as samples and as test pictures with a known answer. A `Scene` says
+what to draw, and `render` draws it: always the same picture for the same seed. Paper, printed lines and shadows come
+from `digitnet.synthesis.paper`; colours, the place of the digit, and the camera are made here.
 """
 
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from digitnet.synthesis.paper import Array, enlarged, printed_lines, shadow
 from digitnet.synthesis.skeleton import skeletons
 
-Array = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 WHITE: Colour = (0.96, 0.96, 0.94)
@@ -27,20 +28,20 @@ class Scene:
 
     Attributes:
         width, height: of the picture, in pixels.
-        digit_height: of the digit, as a fraction of the picture's shorter side.
-        off_centre: how far the digit may lie from the middle, as a fraction of the room it has.
+        digit_height: of the digit, as a fraction of the shorter side of the picture.
+        off_centre: how far the digit may be from the middle, as a fraction of the free space.
         paper, pen: their colours.
-        pen_weight: grows (or thins, below 0) the digit's strokes by this fraction of its height.
-        one_pixel: draws the digit as the mouse of a paint program does, in lines one pixel wide.
+        pen_weight: how much thicker the strokes are (thinner, below 0), as a fraction of the digit's height.
+        one_pixel: draw the digit in lines one pixel wide, like the mouse in a paint program.
         opacity: of the ink, in [0, 1]; a faint pencil has 0.3.
         texture: how unevenly the pen covers the paper, in [0, 1].
         grain: standard deviation of the paper's own pattern, as a fraction of its brightness.
         lines: printed lines on the paper, "ruled", "squared" or None.
         line_strength: their opacity, in [0, 1].
-        frame: a printed frame around the digit, as a form has.
+        frame: a printed frame around the digit, like on a form.
         table: a dark table beside the paper.
         light: how much darker the darkest corner is, in [0, 1].
-        shadow: how much darker a shadow with an edge makes its side, in [0, 1].
+        shadow: how much darker the paper is in a shadow, in [0, 1].
         blur: of the lens, in pixels (standard deviation of a Gaussian).
         noise: of the sensor, standard deviation in [0, 1].
     """
@@ -108,7 +109,7 @@ def render(digit: Array, scene: Scene, rng: np.random.Generator) -> npt.NDArray[
 
 
 def _written(digit: Array, scene: Scene) -> Array:
-    """The digit at its size in the picture, cut out, with sharp edges, (h, w) in [0, 1]."""
+    """The digit, cropped, at its size in the picture and with sharp edges, (h, w) in [0, 1]."""
     size = round(scene.digit_height * min(scene.width, scene.height))
     rows, columns = np.nonzero(digit > 0.3)
     tight = digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
@@ -129,6 +130,7 @@ def _written(digit: Array, scene: Scene) -> Array:
 
 
 def _place(written: Array, scene: Scene, rng: np.random.Generator) -> Array:
+    """The ink of the whole picture, (H, W) in [0, 1]: the digit at a random place."""
     height, width = written.shape
     canvas = np.zeros((scene.height, scene.width), np.float32)
     room_y, room_x = scene.height - height, scene.width - width
@@ -139,24 +141,23 @@ def _place(written: Array, scene: Scene, rng: np.random.Generator) -> Array:
 
 
 def _clouds(shape: tuple[int, ...], cell: int, rng: np.random.Generator) -> Array:
-    """Smooth noise with mean 0 and deviation about 1, its features `cell` pixels wide, and finer ones on top."""
+    """Noise with mean 0 and deviation about 1: smooth spots `cell` pixels wide, with finer ones on top."""
     height, width = shape
     coarse = rng.standard_normal((height // cell + 2, width // cell + 2), dtype=np.float32)
-    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(0.8 * smooth + 0.4 * rng.standard_normal(shape, dtype=np.float32), np.float32)
+    return 0.8 * enlarged(coarse, shape) + 0.4 * rng.standard_normal(shape, dtype=np.float32)
 
 
 def _print_lines(paper: Array, scene: Scene, rng: np.random.Generator) -> Array:
+    """The paper (H, W, 3) with the scene's lines and frame printed on it in blue."""
     height, width = paper.shape[:2]
     printed = np.zeros((height, width), np.float32)
     short = min(height, width)
     if scene.lines:
         pitch = short * (rng.uniform(0.18, 0.26) if scene.lines == "ruled" else rng.uniform(0.09, 0.13))
-        tilt = rng.uniform(-0.02, 0.02) * height
-        for y in np.arange(rng.uniform(0, pitch), height, pitch):
-            cv2.line(printed, (0, round(y)), (width, round(y + tilt)), scene.line_strength, 1, cv2.LINE_AA)
-        for x in np.arange(rng.uniform(0, pitch), width, pitch) if scene.lines == "squared" else ():
-            cv2.line(printed, (round(x), 0), (round(x - tilt), height), scene.line_strength, 1, cv2.LINE_AA)
+        tilt = rng.uniform(-0.02, 0.02)
+        rows = np.arange(rng.uniform(0, pitch), height, pitch)
+        columns = np.arange(rng.uniform(0, pitch), width, pitch) if scene.lines == "squared" else ()
+        printed = printed_lines((height, width), rows, columns, tilt, scene.line_strength)
     if scene.frame:
         inset = round(short * rng.uniform(0.08, 0.14))
         cv2.rectangle(printed, (inset, inset), (width - inset, height - inset), 0.9, max(2, short // 100))
@@ -165,6 +166,7 @@ def _print_lines(paper: Array, scene: Scene, rng: np.random.Generator) -> Array:
 
 
 def _lay_on_table(picture: Array, rng: np.random.Generator) -> Array:
+    """The picture (H, W, 3) with a strip of wood along its left edge."""
     height, width = picture.shape[:2]
     edge = rng.uniform(0.08, 0.16) * width
     slope = rng.uniform(-0.1, 0.1)
@@ -175,13 +177,17 @@ def _lay_on_table(picture: Array, rng: np.random.Generator) -> Array:
 
 
 def _light(scene: Scene, rng: np.random.Generator) -> Array:
-    """What part of the light reaches each pixel, (H, W) in (0, 1]."""
+    """The factor by which light changes each pixel, (H, W) in (0, 1]: darker to one side, at times with a shadow."""
     rows, columns = np.mgrid[: scene.height, : scene.width].astype(np.float32)
     across, down = columns / scene.width - 0.5, rows / scene.height - 0.5
-    angle = rng.uniform(0, 2 * np.pi)
-    light: Any = 1 - scene.light * np.clip(0.5 + across * np.cos(angle) + down * np.sin(angle), 0, 1)
-    if scene.shadow:
+
+    def distance() -> Any:
+        """How far each pixel is from the middle in a random direction, as a fraction of its sides: (H, W) float64."""
         angle = rng.uniform(0, 2 * np.pi)
-        distance = across * np.cos(angle) + down * np.sin(angle) - rng.uniform(-0.2, 0.2)
-        light = light * (1 - scene.shadow / (1 + np.exp(-distance / rng.uniform(0.01, 0.05))))
+        return across * np.cos(angle) + down * np.sin(angle)
+
+    light = 1 - scene.light * np.clip(0.5 + distance(), 0, 1)
+    if scene.shadow:
+        edge = distance() - rng.uniform(-0.2, 0.2)
+        light = light * shadow(edge, scene.shadow, softness=rng.uniform(0.01, 0.05))
     return np.asarray(light, np.float32)

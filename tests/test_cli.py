@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from helpers import ROOT, environment, page_of, run_python
 from PIL import Image, ImageDraw
 
-from digitnet import cli
+from digitnet import Reader, cli
+from digitnet.inference import drawing
 
 SAMPLES = ROOT / "samples"
 
@@ -64,6 +66,50 @@ def test_standard_input_a_folder_and_a_pattern_are_read(tmp_path, capsys):
         assert sorted(files) == sorted(str(tmp_path / name) for name in names)
 
 
+def test_a_pattern_that_matches_a_folder_reads_the_pictures_in_it(tmp_path, capsys):
+    (tmp_path / "scans" / "one").mkdir(parents=True)
+    (tmp_path / "scans" / "empty").mkdir()
+    for name in ("scans/a.jpg", "scans/one/b.jpg"):
+        (tmp_path / name).write_bytes((SAMPLES / "marker-2.jpg").read_bytes())
+    assert cli.main(["predict", "--json", str(tmp_path / "scans" / "*")]) == 0
+    files = [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+    assert files == [str(tmp_path / "scans" / "a.jpg"), str(tmp_path / "scans" / "one" / "b.jpg")]
+
+
+def test_a_file_name_that_is_no_text_is_read_and_shown_on_any_terminal(tmp_path):
+    name = os.fsencode(tmp_path) + b"/\xff\xe9.jpg"
+    with open(name, "wb") as file:
+        file.write((SAMPLES / "marker-2.jpg").read_bytes())
+    for encoding in ("utf-8", "ascii"):
+        for form in ([], ["--json"]):
+            finished = subprocess.run(
+                [sys.executable, "-m", "digitnet", "predict", *form, name, b"/no/\xff.png"],
+                capture_output=True,
+                env={**environment(), "PYTHONIOENCODING": f"{encoding}:strict"},
+            )
+            assert finished.returncode == 1
+            assert rb"\udcff" in finished.stdout
+            assert rb"\udcff.png: cannot be opened" in finished.stderr
+
+
+def test_the_command_alone_shows_its_help(capsys):
+    assert cli.main([]) == 2
+    assert "predict" in capsys.readouterr().err
+
+
+def test_many_pictures_have_a_progress_bar_on_a_terminal_and_none_elsewhere(capfd, monkeypatch):
+    names = [str(SAMPLES / "marker-2.jpg")] * 3
+    assert cli.main(["predict", *names]) == 0
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert cli.main(["predict", *names]) == 0
+    captured = capfd.readouterr()
+    assert "3/3" in captured.err or "2/3" in captured.err
+    assert len(captured.out.splitlines()) == 3
+    assert cli.main(["predict", names[0]]) == 0
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -103,30 +149,6 @@ def test_the_user_sets_the_trade_between_answers_and_errors(tmp_path, capsys):
     assert answers[2]["digit"] == answers[0]["best_guess"]
 
 
-def test_test_says_how_well_a_model_reads_and_writes_the_report(tmp_path, capsys):
-    assert cli.main(["test", "--data", str(SAMPLES), "--report", str(tmp_path / "report")]) == 0
-    captured = capsys.readouterr()
-    mnist, samples = captured.out.splitlines()
-    assert mnist.startswith("MNIST test set: 99.")
-    assert samples.startswith("samples: 100.00% right")
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
-        "MODEL_CARD.md",
-        "index.html",
-        "metrics.json",
-    ]
-    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
-    assert [measured["name"] for measured in metrics["sets"]] == ["MNIST test set", "samples"]
-    assert "weights" in metrics["about"]
-
-
-def test_compare_pairs_two_models_on_the_same_pictures(capsys):
-    packaged = str(ROOT / "digitnet" / "weights" / "digitnet.onnx")
-    assert cli.main(["compare", packaged, packaged, "--data", str(SAMPLES)]) == 0
-    output = capsys.readouterr().out
-    assert output.count("difference") == 2
-    assert output.count("p = 1 ") == 2
-
-
 def test_synth_writes_pages_the_same_for_the_same_seed(tmp_path):
     for name in ("one", "two"):
         folder = tmp_path / "new" / name
@@ -154,6 +176,33 @@ def test_show_draws_every_picture_that_was_read(tmp_path, capsys):
         assert cli.main(["predict", "--show", str(target), names[0]]) == 0
         with Image.open(target) as one:
             assert two.size == (one.width, 2 * one.height)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".jpg", ".gif"])
+def test_more_drawings_than_one_file_holds_go_on_in_a_second_one(suffix, tmp_path, capsys, monkeypatch):
+    Image.new("L", (30, 30), 255).save(tmp_path / "blank.png")
+    target = tmp_path / f"out{suffix}"
+    assert cli.main(["predict", "--show", str(target), *[str(tmp_path / "blank.png")] * 60]) == 0
+    with Image.open(target) as first, Image.open(tmp_path / f"out-2{suffix}") as second:
+        assert first.height <= drawing.SHEET_HEIGHT
+        assert first.height + second.height == 60 * Reader().explain(np.ones((30, 30))).height
+    assert "out-2" in capsys.readouterr().err
+
+
+def test_a_drawing_that_cannot_be_saved_leaves_the_one_before_whole(tmp_path, capsys, monkeypatch):
+    target = tmp_path / "out.png"
+    arguments = ["predict", "--show", str(target), str(SAMPLES / "marker-2.jpg")]
+    assert cli.main(arguments) == 0
+    before = target.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("digitnet.files.os.fsync", full)
+    assert cli.main(arguments) == 1
+    assert target.read_bytes() == before
+    assert "No space left" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_show_into_a_folder_that_is_not_there_is_an_error_after_the_answers(tmp_path, capsys):

@@ -1,6 +1,7 @@
-"""The import table of docs/design.md, and what the bare install must do without."""
+"""Imports go down only, reading never needs PyTorch, and the bare install reads."""
 
 import ast
+import graphlib
 import re
 import sys
 import tomllib
@@ -9,44 +10,37 @@ import pytest
 from helpers import ROOT, run_python
 
 PACKAGE = ROOT / "digitnet"
-WORDS = {"errors", "results", "files"}
-PICTURES = {"picture", "parts", "ink", "normalise", "skeleton", "scene", "paper", "synth", "detect", "crop"}
-LEARNING = {"recipe", "model", "dataset", "augment", "others", "calibration", "checkpoint", "detector", "locating"}
-TRAINING_WORK = {"train", "test", "page_calibration", "export"}
-READING_WORK = {"rejection", "constraint", "line", "fusion", "runtime", "page", "reader", "explanation"}
-MEASURING_WORK = {"metrics", "labelled", "report"}
-SERVING_WORK = {
-    "problem",
-    "guard",
-    "connection",
-    "workers",
-    "upload",
-    "corrections",
-    "schemas",
-    "manual",
-    "api",
-    "server",
+# From the top floor down. A module may import from its own folder and from what stands further down.
+FLOORS = [
+    "__main__",
+    "cli",
+    "main",
+    "serving",
+    "evaluation",
+    "__init__",
+    "reader",
+    "train",
+    "training",
+    "test",
+    "dataset",
+    "model",
+    "synthesis",
+    "pages",
+    "inference",
+    "imaging",
+    "results",
+    "files",
+    "errors",
+    "version",
+]
+FIVE_FILES = {"main", "model", "dataset", "train", "test"}
+NEEDS_TORCH = FIVE_FILES | {"training"}
+TORCH = {"torch", "torchvision", "onnx", "onnxscript"}
+READING_LIBRARIES = set(sys.stdlib_module_names) | {"numpy", "PIL", "cv2", "onnxruntime", "jinja2", "tqdm"}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
 }
-FACES = {"main", "cli", "__init__", "__main__"}
-BELOW = {
-    **dict.fromkeys(WORDS, WORDS),
-    **dict.fromkeys(PICTURES, WORDS | PICTURES),
-    **dict.fromkeys(LEARNING, WORDS | LEARNING | {"train", "ink", "normalise", "synth", "detect", "rejection"}),
-    **dict.fromkeys(TRAINING_WORK, WORDS | LEARNING | TRAINING_WORK | PICTURES | READING_WORK - {"reader"}),
-    **dict.fromkeys(READING_WORK, WORDS | PICTURES | READING_WORK | {"export"}),
-    **dict.fromkeys(MEASURING_WORK, WORDS | MEASURING_WORK | {"reader", "dataset", "rejection"}),
-    **dict.fromkeys(SERVING_WORK, WORDS | SERVING_WORK | {"picture", "normalise", "reader", "__init__"}),
-    **dict.fromkeys(
-        FACES, WORDS | PICTURES | LEARNING | TRAINING_WORK | READING_WORK | MEASURING_WORK | SERVING_WORK | FACES
-    ),
-}
-STANDARD = set(sys.stdlib_module_names)
-READING_LIBRARIES = STANDARD | {"numpy", "PIL", "cv2", "onnxruntime"}
-ALLOWED_LIBRARIES = {
-    **dict.fromkeys(WORDS | {"recipe"}, STANDARD),
-    **dict.fromkeys(PICTURES | READING_WORK | MEASURING_WORK, READING_LIBRARIES),
-}
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 HIDDEN = [re.match(r"\w+", requirement).group() for extra in EXTRAS.values() for requirement in extra]
@@ -56,31 +50,70 @@ WITHOUT_EXTRAS = (
 )
 
 
-def imports(module):
-    """(modules of the package, libraries) that a file imports, anywhere in it."""
+def floor(module):
+    return FLOORS.index(module.split(".")[0])
+
+
+def imports(module, *, lazy=True):
+    """(modules of the package, libraries) that a file imports; `lazy` counts imports inside of functions too."""
+    tree = ast.parse(MODULES[module].read_text())
+    lazily = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_for_types(node)
+        for inner in ast.walk(node)
+    }
     inside, outside = set(), set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+    for node in ast.walk(tree):
+        if not lazy and node in lazily:
+            continue
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module == "digitnet":
-            names = [f"digitnet.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module]
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name.removeprefix("digitnet.") in MODULES else node.module for name in whole]
         for name in names:
-            top, _, rest = name.partition(".")
-            if top != "digitnet":
-                outside.add(top)
-            elif (PACKAGE / f"{rest.split('.')[0]}.py").exists():
-                inside.add(rest.split(".")[0])
-    return inside, outside
+            if name == "digitnet":
+                inside.add("__init__")
+            elif name.startswith("digitnet."):
+                inside.add(name.removeprefix("digitnet."))
+            else:
+                outside.add(name.split(".")[0])
+    return inside - {module}, outside
+
+
+def is_for_types(node):
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def test_every_file_and_folder_has_its_floor():
+    assert {module.split(".")[0] for module in MODULES} == set(FLOORS)
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down_only(module):
-    inside, outside = imports(module)
-    assert inside <= BELOW[module] - {module}
-    assert outside <= ALLOWED_LIBRARIES.get(module, outside)
+    inside, _ = imports(module)
+    assert [name for name in inside if floor(name) < floor(module)] == []
+
+
+def test_there_is_no_import_circle():
+    graphlib.TopologicalSorter({module: imports(module)[0] for module in MODULES}).prepare()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.split(".")[0] not in NEEDS_TORCH])
+def test_only_training_and_the_five_files_know_torch(module):
+    _, outside = imports(module)
+    assert not TORCH & outside
+    inside, outside = imports(module, lazy=False)
+    if module != "cli":  # it lists the options of training, which need no torch
+        assert not {name for name in inside if name.split(".")[0] in NEEDS_TORCH}
+    if not module.startswith("serving"):
+        assert outside <= READING_LIBRARIES
+
+
+def test_the_reader_asks_training_for_one_thing_only():
+    assert {name for name in imports("reader")[0] if name.split(".")[0] in NEEDS_TORCH} == {"training.export"}
 
 
 def test_reading_never_loads_torch(tmp_path):

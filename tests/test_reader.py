@@ -1,10 +1,12 @@
 import csv
+import pickle
 import threading
 
 import numpy as np
 import onnx
 import pytest
-from helpers import ROOT, run_python
+import torch
+from helpers import ROOT, page_of, run_python
 from onnx import TensorProto, helper
 from PIL import Image, ImageDraw
 
@@ -167,6 +169,33 @@ def test_threads_may_share_a_reader(reader, mnist_digits):
     for thread in threads:
         thread.join()
     assert list(found.values()) == [expected] * 4
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_a_reader_can_be_pickled_and_reads_the_same(read_before, mnist_digits):
+    reader = Reader(max_error=0.02)
+    if read_before:
+        reader.read(SAMPLES / "marker-2.jpg")
+    content = pickle.dumps(reader)
+    assert len(content) < 2**20
+    copy = pickle.loads(content)
+    assert copy.predict_many(mnist_digits[0]) == reader.predict_many(mnist_digits[0])
+    assert copy.read(SAMPLES / "marker-2.jpg") == reader.read(SAMPLES / "marker-2.jpg")
+    assert copy.about == reader.about
+
+
+def test_a_page_keeps_little_of_its_picture_and_still_draws_it(reader, mnist_digits):
+    grey, _ = page_of(mnist_digits, ["0123456789"] * 8, height=100)
+    page = reader.read(np.kron(grey, np.ones((2, 2))))
+    assert len(pickle.dumps(page)) < grey.nbytes / 4
+    assert min(page.draw().size) > 500
+
+
+def test_a_batch_of_tensors_is_read_as_its_array_is(reader, mnist_digits):
+    images = mnist_digits[0][:5]
+    tensors = torch.from_numpy(images).unsqueeze(1)
+    assert reader.predict_many(tensors) == reader.predict_many(images)
+    assert reader.predict(tensors[0]) == reader.predict(images[0])
 
 
 def test_the_explanation_shows_the_picture_the_28x28_and_the_bars(reader):

@@ -1,1 +1,1 @@
-"""What a reader answers, compared with the truth."""
+"""Scores a model on labelled pictures: metrics, comparisons of two models, and a report."""

@@ -1,26 +1,39 @@
-"""Labelled pictures, read: MNIST's test set, and folders of pictures with a labels.csv.
+"""Predictions for labelled pictures: MNIST's test set, and folders of pictures with a labels.csv.
 
-A labels.csv has the columns `file` and `label`; a label that is not one of 0 to 9 says that the picture shows no digit.
+A labels.csv has the columns `file` and `label` (one digit a picture) or `file` and `text` (pages, as `digitnet synth`
+writes them). A `label` is a digit, 0 to 9. For a picture without a digit it is the word `none`, or any other word of
+at least two letters that says what the picture shows, such as `greek_letter`. A `text` is the digits of a page, with
+blanks and line breaks as on the page. For a page without digits it is empty or such a word. Other columns are ignored.
 """
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from digitnet.errors import MissingExtraError, UsageError
-from digitnet.evaluation.metrics import LabelledPredictions
+from digitnet.errors import ImageError, MissingExtraError, UsageError
+from digitnet.evaluation.metrics import Image, LabelledPredictions
+from digitnet.evaluation.page_metrics import LabelledPages, best_guess_text
 from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.reader import Reader
+from digitnet.results import Digit, Page
 
 TABLE = "labels.csv"
+DIGITS = frozenset("0123456789")
+ALLOWED = {
+    "label": "give one digit, 0 to 9, or the word none for a picture without a digit "
+    "(pages of several digits need the column 'text' instead)",
+    "text": "give the digits of the page, with blanks and line breaks only, or the word none for a page without digits",
+}
 
 
 def mnist_test_set(reader: Reader, root: Path | None = None) -> LabelledPredictions:
-    """MNIST's 10,000 test images as they are, since they are normalised already.
+    """Predictions for MNIST's 10,000 test images, without normalisation, because they are normalised already.
 
     Raises:
-        DataError: MNIST is not to be had.
+        DataError: MNIST was not found and could not be downloaded, or it is damaged.
         MissingExtraError: the extra 'train' is not installed.
     """
     try:
@@ -34,34 +47,104 @@ def mnist_test_set(reader: Reader, root: Path | None = None) -> LabelledPredicti
     )
 
 
-def folder(reader: Reader, path: Path) -> LabelledPredictions:
-    """The pictures of a folder that its labels.csv names.
+def folder(
+    reader: Reader, path: Path, on_error: Callable[[ImageError], None] | None = None
+) -> LabelledPredictions | LabelledPages:
+    """Predictions for the pictures of a folder that its labels.csv names; a terminal shows a progress bar.
+
+    Args:
+        on_error: called for each picture that cannot be read. The picture is then left out and counted as
+            `unreadable`. Without `on_error`, the error is raised.
 
     Raises:
-        UsageError: there is no such table, or it has not the columns.
-        ImageError: a picture cannot be read.
+        UsageError: there is no such table, or it is wrong (see `labels`).
+        ImageError: a picture cannot be read, and there is no `on_error`.
     """
-    pairs = labels(path)
-    examinations = [reader.examine(path / file) for file, _ in pairs]
+    rows = labels(path)
+    digits: list[tuple[str, int, Digit, Image | None]] = []
+    pages: list[tuple[str, str, Page]] = []
+    for file, label in tqdm(rows, desc=path.name, unit=" pictures", disable=None, leave=False):
+        try:
+            if isinstance(label, str):
+                pages.append((file, label, reader.read(path / file)))
+            else:
+                seen = reader.examine(path / file)
+                digits.append((file, label, seen.digit, seen.normalised.image if seen.normalised else None))
+        except ImageError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+    unreadable = len(rows) - len(digits) - len(pages)
+    if isinstance(rows[0][1], str):
+        return LabelledPages(
+            path.name,
+            [label for _, label, _ in pages],
+            [page.text for _, _, page in pages],
+            [best_guess_text(page) for _, _, page in pages],
+            [file for file, _, _ in pages],
+            unreadable,
+        )
     return LabelledPredictions(
         path.name,
-        [label for _, label in pairs],
-        [examination.digit for examination in examinations],
-        [examination.normalised.image if examination.normalised else None for examination in examinations],
-        [file for file, _ in pairs],
+        [label for _, label, _, _ in digits],
+        [digit for _, _, digit, _ in digits],
+        [image for _, _, _, image in digits],
+        [file for file, _, _, _ in digits],
+        unreadable,
     )
 
 
-def labels(path: Path) -> list[tuple[str, int]]:
-    """File and label of each row of a folder's labels.csv; `NOT_A_DIGIT` for any label but 0 to 9.
+def labels(path: Path) -> list[tuple[str, int | str]]:
+    """The file and the label of each row of a folder's labels.csv.
 
-    Raises UsageError where there is no such table, or it has not the columns.
+    A label is a number where a picture shows one digit or, as `NOT_A_DIGIT`, none. It is a string where a picture is a
+    page: the digits written there, "" for none. A table holds labels of one kind only.
+
+    Raises UsageError where there is no such table, it lacks a column, or a row is wrong.
     """
+    table = path / TABLE
     try:
-        with open(path / TABLE, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        with open(table, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path / TABLE}: cannot be read ({error}); give a folder with such a file") from error
-    if not rows or not {"file", "label"} <= rows[0].keys():
-        raise UsageError(f"{path / TABLE}: no columns 'file' and 'label'; name a picture and its digit in each row")
-    return [(row["file"], int(row["label"]) if row["label"] in set("0123456789") else NOT_A_DIGIT) for row in rows]
+        raise UsageError(f"{table}: cannot be read ({error}); give a folder with such a file") from error
+    kind = "label" if "label" in columns else "text"
+    if not rows or not {"file", kind} <= set(columns):
+        raise UsageError(
+            f"{table}: no columns 'file' and 'label' (for pages 'file' and 'text'), or no rows; "
+            "name a picture and its digit in each row, with a comma between them"
+        )
+    found = []
+    for line, row in rows:
+        name, written = (row["file"] or "").strip(), row[kind]
+        if not name or written is None or None in row:
+            cells = [cell for cell in row.values() if cell is not None]
+            raise UsageError(
+                f"{table}, line {line}: found {cells}; give a file, its {kind}, and a cell for each column"
+            )
+        label = (_digit if kind == "label" else _text)(written.strip())
+        if label is None:
+            raise UsageError(f"{table}, line {line}: {name} has the {kind} {written!r}; {ALLOWED[kind]}")
+        found.append((name, label))
+    return found
+
+
+def _digit(label: str) -> int | None:
+    """The label as a number; None where it is neither a digit nor a word."""
+    if label in DIGITS:
+        return int(label)
+    return NOT_A_DIGIT if _is_word(label) else None
+
+
+def _text(text: str) -> str | None:
+    """The digits of a page; None where there is anything else but a word."""
+    if set(text) - {" ", "\n", "\r"} <= DIGITS:
+        return text
+    return "" if _is_word(text) else None
+
+
+def _is_word(label: str) -> bool:
+    """Whether it says what a picture without a digit shows: two letters at least, and no digit."""
+    return sum(map(str.isalpha, label)) >= 2 and not any(map(str.isdigit, label))

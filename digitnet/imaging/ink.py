@@ -1,7 +1,7 @@
-"""The ink of the one digit in a picture: paper and light taken away, then whatever is not the digit dropped.
+"""The ink of the one digit in a picture: remove paper and light, then drop whatever is not the digit.
 
-Pictures are (H, W) float32 in [0, 1], 1 is white; several of one size come as a stack (N, H, W). Ink is 1 where it is
-strongest and 0 on bare paper. Metrics are fractions of the picture's or the digit's size wherever they can be.
+Pictures are (H, W) float32 in [0, 1], where 1 is white. Several pictures of one size are a stack (N, H, W). Ink is
+0 on bare paper and at most 1. Lengths are fractions of the size of the picture or the digit wherever possible.
 """
 
 import cv2
@@ -12,23 +12,23 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
-SMALL_SIDE = 64  # pixels; a picture up to this size was cut or drawn around its digit
-STRONG = 0.3  # of the strongest ink; what is weaker is a shade of the paper
-FAINTEST = 0.04  # ink that takes away less of the paper's brightness than this is no ink
+SMALL_SIDE = 64  # pixels; a picture up to this size was cropped or drawn around its digit
+STRONG = 0.3  # of the strongest ink; anything weaker is a shade of the paper
+FAINTEST = 0.04  # of the paper's brightness; anything that differs less from the paper is no ink
 FRAME_FILL = 0.2  # a printed frame covers less of its box than this
-ALIKE = 0.6  # of the digit's height; what is smaller beside it is no second digit
+ALIKE = 0.6  # of the digit's height; anything smaller beside it is no second digit
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def small_ink(greys: Array) -> tuple[Array, Mask, Flags]:
-    """Of small pictures: ink and the digits' masks, both (N, H, W), and whether there are several digits, (N,).
+    """The ink of small pictures and the masks of their digits, both (N, H, W), and whether each has several, (N,).
 
-    A blank picture's mask is empty.
+    The mask of a blank picture is empty.
     """
     inks = small_ink_maps(greys)
     count, height, width = inks.shape
     peaks = inks.max((1, 2))
-    # All masks go through one labelling, stacked with an empty row between each two.
+    # One call labels the components of all masks. They are stacked with an empty row after each.
     stacked = np.zeros((count, height + 1, width), np.uint8)
     stacked[:, :height] = inks > (STRONG * peaks)[:, None, None]
     masks = stacked[:, :height]
@@ -36,7 +36,7 @@ def small_ink(greys: Array) -> tuple[Array, Mask, Flags]:
     x, y, w, h, area = stats[1:].T
     picture, y = np.divmod(y, height + 1)
     whole = (x > 0) & (y > 0) & (x + w < width) & (y + h < height) & (area >= FRAME_FILL * w * h)
-    # The common case needs no choice: a single part, not cut off, and no frame.
+    # In most pictures there is no choice to make: one component, which is not cut off and is no frame.
     clear = (np.bincount(picture, minlength=count) == 1) & (np.bincount(picture[whole], minlength=count) == 1)
     several = np.zeros(count, np.bool_)
     for index in np.nonzero(~clear | (peaks < FAINTEST))[0]:
@@ -46,9 +46,9 @@ def small_ink(greys: Array) -> tuple[Array, Mask, Flags]:
 
 
 def small_ink_maps(greys: Array) -> Array:
-    """How much ink lies on each pixel, (N, H, W) in [0, 1], of pictures that were cut or drawn around their digit.
+    """How much ink lies on each pixel, (N, H, W) in [0, 1], of pictures that were cropped or drawn around their digit.
 
-    Most of such a picture's border is paper, and the ink is what differs from it most.
+    Most of the border of such a picture is paper. Ink may be darker or lighter: whichever differs from it most.
     """
     count = len(greys)
     border = np.concatenate([greys[:, 0], greys[:, -1], greys[:, :, 0], greys[:, :, -1]], axis=1)
@@ -60,38 +60,38 @@ def small_ink_maps(greys: Array) -> Array:
 
 
 def large_ink(grey: Array) -> tuple[Array, Mask | None, bool]:
-    """Of a picture of paper: ink and the digit's mask, both (H, W), and whether there are several digits.
+    """The ink of a picture and the mask of its digit, both (H, W), and whether there are several digits.
 
-    None stands instead of the mask of a blank picture.
+    The mask of a blank picture is None.
     """
     ink = large_ink_map(grey)
     return ink, *digit_mask(ink)
 
 
 def large_ink_map(grey: Array) -> Array:
-    """How much ink lies on each pixel, (H, W) in [0, 1], whichever way round ink and paper are."""
+    """How much ink lies on each pixel, (H, W) in [0, 1], for dark ink on light paper and for light on dark."""
     dark = _ink_is_dark(grey)
     if not dark:
         grey = 1 - grey
     smooth: Array = np.asarray(cv2.GaussianBlur(grey, (0, 0), max(0.5, max(grey.shape) / 384)), np.float32)
     paper = _paper(smooth)
     ink = paper - smooth
-    if dark:  # ink takes away a part of the light, so the same ink shows less in a shadow
+    if dark:  # ink absorbs a fraction of the light, so the same ink differs less from the paper in a shadow
         ink /= np.maximum(paper, 0.15)
     return np.asarray(np.clip(ink - np.median(ink), 0, 1), np.float32)
 
 
 def _cubes(differences: Array) -> Array:
-    """The sum of the third powers in each row of (N, pixels): its sign is the sign of what stands out most."""
+    """The sum of the cubes in each row of (N, pixels). The largest differences decide its sign."""
     sums: Array = np.einsum("np,np,np->n", differences, differences, differences)
     return sums
 
 
 def _ink_is_dark(grey: Array) -> bool:
-    """Whether what stands out from the paper is darker than it.
+    """Whether the ink is darker than the paper.
 
-    The paper is the median of a window so wide that even a bold digit covers less than half of it, while light that
-    changes slowly across the picture changes with it. The third power lets strong differences vote.
+    The paper is the median of a wide window: even a bold digit covers less than half of it, and the median follows
+    light that changes slowly across the picture. Cubes give strong differences the greater weight.
     """
     reduction = max(1.0, max(grey.shape) / 96)
     size = (max(4, round(grey.shape[1] / reduction)), max(4, round(grey.shape[0] / reduction)))
@@ -103,10 +103,10 @@ def _ink_is_dark(grey: Array) -> bool:
 
 
 def _paper(grey: Array) -> Array:
-    """The paper under dark ink: a closing, which fills whatever is narrower than its window (Serra, 1982).
+    """The paper under dark ink: a closing, which fills everything that is narrower than its window (Serra, 1982).
 
-    The window is wider than a marker's stroke; shadows and table tops are wider still and stay what they are. The
-    picture's border is carried on, so that they need not fit inside it.
+    The window is wider than the stroke of a marker. Shadows and table tops are wider than the window, so they stay. The
+    border of the picture is repeated outwards, so shadows and table tops need not lie inside it whole.
     """
     side = max(3, max(grey.shape) // 3) | 1
     framed = cv2.copyMakeBorder(grey, side, side, side, side, cv2.BORDER_REPLICATE)
@@ -116,35 +116,35 @@ def _paper(grey: Array) -> Array:
 
 
 def digit_mask(ink: Array) -> tuple[Mask | None, bool]:
-    """The pixels of the digit, (H, W) of 0 and 1, and whether there are others like it; None where there is no ink."""
+    """The mask of the digit, (H, W) of 0 and 1, and whether there are several digits. Without ink the mask is None."""
     small = max(ink.shape) <= SMALL_SIDE
-    # Paper's grain leaves as much above the median as below it, so 60 % of all pixels lie under a quarter of its
-    # standard deviation, wherever ink covers less than a third of the picture.
+    # The grain of the paper is spread evenly around its median, which is 0 in `ink`. So where ink covers less than a
+    # third of the picture, the 60th percentile is about a quarter of the standard deviation of the grain.
     noise = 0.0 if small else float(np.percentile(ink, 60)) / 0.2533
-    best: _Parts | None = None
-    for _ in range(3):  # what is no digit may be stronger than the digit: drop it and look again
+    best: _Components | None = None
+    for _ in range(3):  # a foreign component may be stronger than the digit: drop it and look again
         peak = float((ink if small else cv2.GaussianBlur(ink, (3, 3), 0)).max())
         if peak < max(FAINTEST, 4 * noise):
             break
         strong = (ink > max(STRONG * peak, 2 * noise)).view(np.uint8)
         if not small:
             strong = without_lines(without_lines(strong).T).T
-        parts = _Parts(np.ascontiguousarray(strong))
-        if not parts.count:
+        components = _Components(np.ascontiguousarray(strong))
+        if not components.count:
             break
-        if best is None or (not parts.foreign and parts.extent > 0.25 * best.extent):
-            best = parts
-        if not parts.foreign:
+        if best is None or (not components.best_is_foreign and components.diagonal > 0.25 * best.diagonal):
+            best = components
+        if not components.best_is_foreign:
             break
-        ink = np.where(parts.labels == parts.best + 1, np.float32(0), ink)
+        ink = np.where(components.labels == components.best + 1, np.float32(0), ink)
     return best.digit() if best else (None, False)
 
 
 def without_lines(mask: Mask) -> Mask:
     """The mask without the horizontal lines that were printed on the paper.
 
-    A printed line runs straight from one side of the picture to the other, past all other ink on both sides; the bar
-    of a 7 that fills its picture does not. Strokes that cross a line are left whole.
+    A printed line runs straight from one side of the picture to the other, and further than all other ink on both
+    sides. The bar of a 7 that fills its picture does not. Strokes that cross a line stay whole.
     """
     height, width = mask.shape
     steep = cv2.dilate(mask, np.ones((3, 1), np.uint8))  # so that a slightly tilted line still counts as straight
@@ -167,8 +167,16 @@ def without_lines(mask: Mask) -> Mask:
     return rest
 
 
-class _Parts:
-    """The connected parts of a mask, and which of them make up the digit."""
+class _Components:
+    """The connected components of a mask, and which of them make up the digit.
+
+    Attributes:
+        count: of the components.
+        labels: (H, W); 0, or 1 + the number of the component that a pixel belongs to.
+        best: the number of the component that is most like a digit.
+        best_is_foreign: whether even that one looks like something other than a digit.
+        diagonal: of its box, in pixels.
+    """
 
     def __init__(self, mask: Mask) -> None:
         height, width = mask.shape
@@ -177,25 +185,25 @@ class _Parts:
         joined = mask if small else cv2.dilate(mask, NEIGHBOURS)
         total, self.labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
         self.count = total - 1
-        self.foreign = False
-        self.extent = 0.0
+        self.best_is_foreign = False
+        self.diagonal = 0.0
         if not self.count:
             return
         x, y, w, h, area = (stats[1:, index].astype(np.float32) for index in range(5))
         self.x, self.y, self.w, self.h, self.area = x, y, w, h, area
         self.touches = (x == 0) | (y == 0) | (x + w == width) | (y + h == height)
         off_centre = np.hypot((x + w / 2) / width - 0.5, (y + h / 2) / height - 0.5)
-        # A neighbour's stroke or the edge of a page is cut off by the border; a digit that fills its picture touches
-        # the border too, but lies around the middle of it. A frame's ink is spread thin along its own four sides.
+        # The border cuts off a neighbour's stroke or the edge of a page. A digit that fills its picture touches the
+        # border too, but it lies around the middle. The ink of a frame lies only along the four sides of its box.
         frame = (area < FRAME_FILL * w * h) & (np.minimum(w, h) > 0.5 * min(height, width)) & self._hollow()
         self.are_foreign = (self.touches & (off_centre > 0.25)) | frame
         score = np.hypot(w, h) * (1 - 0.7 * off_centre) * np.where(self.are_foreign, 0.3, 1.0)
         self.best = int(score.argmax())
-        self.foreign = bool(self.are_foreign[self.best])
-        self.extent = float(np.hypot(w, h)[self.best])
+        self.best_is_foreign = bool(self.are_foreign[self.best])
+        self.diagonal = float(np.hypot(w, h)[self.best])
 
-    def _hollow(self) -> npt.NDArray[np.bool_]:
-        """Whether nearly all of a part lies along the sides of its box."""
+    def _hollow(self) -> Flags:
+        """Whether nearly all pixels of a component lie along the sides of its box, for each component."""
         inner = np.zeros(self.count)
         for index in np.nonzero(np.minimum(self.w, self.h) > 0.5 * min(self.labels.shape))[0]:
             x, y, w, h = (int(v[index]) for v in (self.x, self.y, self.w, self.h))
@@ -205,7 +213,7 @@ class _Parts:
         return inner < 0.05
 
     def digit(self) -> tuple[Mask, bool]:
-        """The best part with those near it that belong to it, and whether another part is as much of a digit."""
+        """The mask of the best component and those that belong to it, and whether another one may also be a digit."""
         x, y, w, h, best = self.x, self.y, self.w, self.h, self.best
         size = max(w[best], h[best])
         shared = np.minimum(x + w, x[best] + w[best]) - np.maximum(x, x[best])

@@ -1,7 +1,7 @@
 """Any picture to upright grey pixels, safely.
 
-Bytes from anywhere may be hostile: the formats are a short list, the size is checked on the header before a pixel is
-decoded, and whatever the decoder makes of damaged data ends as an `ImageError` that names the picture.
+Bytes from anywhere may be hostile. So the list of formats is short, the size is checked in the header before a pixel
+is decoded, and whatever a decoder raises on damaged data becomes an `ImageError` that names the picture.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +19,29 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digitnet.errors import DigitNetError, ImageError, ImageTooLargeError
 from digitnet.imaging.container_limits import check_segments
+from digitnet.results import Box
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-MIN_SIDE = 8  # pixels; less does not hold a digit
+MIN_SIDE = 8  # pixels; a smaller picture does not hold a digit
 MAX_PIXELS = 64_000_000  # above the 50 megapixels of large phone photos, far below what fills a small machine
 MAX_BYTES = 512 * 2**20
-ORIENTATION = 0x0112  # the tag of EXIF
+ORIENTATION = 0x0112  # the EXIF tag
 WORKING_SIDE = 1024  # pixels; larger pictures of one digit are reduced to this before anything looks at them
+OVERSHOOT = 0.1  # resampling takes floats in [0, 1] this far outside; such values are clipped
+LEAST_PEAK = 16  # a float picture with a smaller peak above 1 is in neither of the usual ranges
+FULL_SCALES = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | npt.NDArray[Any]
 Grey = npt.NDArray[np.float32]
+
+
+class ArrayLike(Protocol):
+    """What numpy can make an array of: a tensor of PyTorch, JAX or TensorFlow, for example."""
+
+    def __array__(self) -> npt.NDArray[Any]:
+        """The values."""
+
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | npt.NDArray[Any] | ArrayLike
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,8 @@ class Picture:
     """Upright grey pixels of a picture.
 
     Attributes:
-        name: what to call it in a message.
-        grey: (H, W), float32 in [0, 1], 1 is white; the longer side at most what `load` was asked for.
+        name: what messages call it.
+        grey: (H, W), float32 in [0, 1], 1 is white. Its longer side has at most the pixels that `load` was asked for.
         width, height: of the upright picture as it was given, in pixels.
     """
 
@@ -52,61 +65,84 @@ class Picture:
         height, width = self.grey.shape
         return max(self.width / int(width), self.height / int(height))
 
+    def box_as_given(self, left: float, top: float, right: float, bottom: float) -> Box:
+        """The box with these edges, in pixels of `grey`, as a box in pixels of the picture as it was given.
+
+        Edges are rounded and clipped to the picture. Width and height are at least 1.
+        """
+        x, y = max(0, round(left * self.scale)), max(0, round(top * self.scale))
+        width = min(self.width, round(right * self.scale)) - x
+        height = min(self.height, round(bottom * self.scale)) - y
+        return Box(x, y, max(1, width), max(1, height))
+
 
 def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -> Picture:
-    """The picture in a path, bytes, a binary stream, a PIL image or an array, upright and grey.
+    """The picture in a path, bytes, a binary stream, a PIL image, an array or a tensor, upright and grey.
 
-    What has more than `side` pixels on its longer side is reduced to that.
+    A picture whose longer side has more than `side` pixels is reduced to that.
 
-    An array is (H, W), (1, H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA: boolean, floating with 1 as white, or
-    integer with the smallest of 8, 10, 12, 14 or 16 bits that holds its peak. Transparency is laid on white; where
-    the alpha channel alone carries the drawing, alpha is the ink. Of an animation, the first frame counts.
+    An array or tensor is (H, W), (1, H, W), (H, W, 1), (H, W, 3) or (3, H, W) RGB, (H, W, 4) or (4, H, W) RGBA.
+    Its values are booleans, floats in [0, 1] with 1 as white, or numbers whose full scale is the smallest of 8, 10,
+    12, 14 or 16 bits that holds their peak. Integers of 0 and 1 count as booleans. Tensors are taken through
+    `__array__` or DLPack.
+
+    Transparent pixels are laid on white. Where the alpha channel alone carries the drawing, alpha is the ink. Of an
+    animation, the first frame counts.
 
     Raises:
-        ImageError: it is not a picture of an accepted format, is damaged, or is smaller than 8x8.
-        ImageTooLargeError: more than 64 million pixels, or 512 MiB of file.
+        ImageError: not a picture of an accepted format, damaged, smaller than 8x8, or numbers outside of the ranges.
+        ImageTooLargeError: more than 64 million pixels, or a file of more than 512 MiB.
     """
-    if isinstance(source, np.ndarray):
-        name = name or "array"
-        array = _checked_array(source, name)
-        if array.ndim == 2 and max(array.shape) <= side:
-            return Picture(name, _to_255(array) / np.float32(255), array.shape[1], array.shape[0])
-        source = _image_from_array(array)
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        name = name or str(path)
+        return _decode(_file_content(path, name), name, side)
     if isinstance(source, Image.Image):
         name = name or "image"
         with decoding(name):
             _check_size(source.size, name)
             return _from_image(source, name, *source.size, side)
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        name = name or str(path)
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise ImageTooLargeError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; reduce it first")
-            content = path.read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a path with a null character
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise ImageError(f"{name}: cannot be opened ({reason})") from error
-        return _decode(content, name, side)
-    name = name or "picture"
     if isinstance(source, (bytes, bytearray, memoryview)):
-        content = bytes(source)
-    elif hasattr(source, "read"):
+        return _decode(_checked_content(bytes(source), name or "picture"), name or "picture", side)
+    if not isinstance(source, np.ndarray) and hasattr(source, "read"):
+        name = name or "picture"
         content = source.read(MAX_BYTES + 1)
         if not isinstance(content, bytes):
             raise ImageError(f"{name}: the stream gives {type(content).__name__}; open it in binary mode")
-    else:
-        raise ImageError(f"{name}: a {type(source).__name__} is no picture; give a path, bytes, a stream or an array")
+        return _decode(_checked_content(content, name), name, side)
+    name = name or "array"
+    array = _checked_array(_as_array(source, name), name)
+    if array.ndim == 2 and max(array.shape) <= side:
+        return Picture(name, _to_255(array) / np.float32(255), array.shape[1], array.shape[0])
+    image = _image_from_array(array)
+    return _from_image(image, name, *image.size, side)
+
+
+def _file_content(path: Path, name: str) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _file_too_large(name)
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ImageError(f"{name}: cannot be opened ({reason})") from error
+
+
+def _checked_content(content: bytes, name: str) -> bytes:
     if len(content) > MAX_BYTES:
-        raise ImageTooLargeError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; reduce it first")
-    return _decode(content, name, side)
+        raise _file_too_large(name)
+    return content
+
+
+def _file_too_large(name: str) -> ImageTooLargeError:
+    return ImageTooLargeError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; reduce it first")
 
 
 def size(content: bytes, name: str, pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Width and height that a picture's file announces; no pixel is decoded.
+    """Width and height that a picture's file states in its header. No pixel is decoded.
 
     Raises:
-        ImageError: it is not a picture of an accepted format, or smaller than 8x8.
+        ImageError: not a picture of an accepted format, or smaller than 8x8.
         ImageTooLargeError: more than `pixels`.
     """
     check_segments(content, name)
@@ -127,10 +163,10 @@ def _decode(content: bytes, name: str, side: int) -> Picture:
 
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Whatever a decoder stumbles on becomes an ImageError that names the picture."""
+    """Turns whatever a decoder raises into an ImageError that names the picture."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which is not ours to judge
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not change the pixels
             yield
     except DigitNetError:
         raise
@@ -138,7 +174,7 @@ def decoding(name: str) -> Iterator[None]:
         raise _too_large(name, str(error)) from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not a picture of a known format; use one of {', '.join(FORMATS)}") from error
-    # Pillow's decoders raise whatever damaged data makes them stumble on: OSError, SyntaxError, struct.error, ...
+    # On damaged data Pillow's decoders raise OSError, SyntaxError, struct.error and many others.
     except Exception as error:
         raise ImageError(f"{name}: damaged or truncated ({type(error).__name__}: {error}); save it again") from error
 
@@ -152,8 +188,11 @@ def _check_size(size: tuple[int, int], name: str, pixels: int = MAX_PIXELS) -> N
 
 
 def _from_image(image: Image.Image, name: str, width: int, height: int, side: int) -> Picture:
-    """The picture in an image, which may hold fewer than the `width` x `height` pixels that it stands for."""
-    image.load()  # which turns a TIFF upright, and no other format
+    """The picture in a PIL image.
+
+    A JPEG may be decoded smaller than it is, so `width` and `height` say how large it was given.
+    """
+    image.load()  # this turns a TIFF upright, but no other format
     orientation = image.getexif().get(ORIENTATION, 1)
     reduced = _roughly_reduced(image, side)
     upright = reduced if orientation == 1 else ImageOps.exif_transpose(reduced)  # a large picture costs much to copy
@@ -164,9 +203,9 @@ def _from_image(image: Image.Image, name: str, width: int, height: int, side: in
 
 
 def _roughly_reduced(image: Image.Image, side: int) -> Image.Image:
-    """A deep or transparent picture by a whole factor smaller, so that work on it needs little memory.
+    """A large deep or transparent picture, smaller by a whole factor, so that the next steps need little memory.
 
-    It keeps at least twice the `side`, and is as it was where it is not large.
+    Its longer side keeps at least twice `side` pixels. Other pictures are returned as they are.
     """
     factor = max(image.size) // (2 * side)
     if factor < 2:
@@ -189,12 +228,12 @@ def _too_large(name: str, found: str, pixels: int = MAX_PIXELS) -> ImageTooLarge
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether its grey has more than eight bits."""
+    """Whether the image has more than eight bits a pixel and channel."""
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """The picture in mode L, or F in [0, 255] where it is deep."""
+    """The image in mode L, or in mode F in [0, 255] where it is deep."""
     if is_deep(image):
         return Image.fromarray(_to_255(np.asarray(image)))
     if image.has_transparency_data:
@@ -221,7 +260,7 @@ def _grey_from_alpha(image: Image.Image) -> Image.Image:
 
 
 def _reduce(image: Image.Image, side: int) -> Grey:
-    """The pixels in [0, 1], at most `side` in either direction."""
+    """The pixels (H, W) in [0, 1], the longer side at most `side`."""
     longest = max(image.size)
     if longest > side:
         size = tuple(max(MIN_SIDE, round(length * side / longest)) for length in image.size)
@@ -229,41 +268,70 @@ def _reduce(image: Image.Image, side: int) -> Grey:
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
+def _as_array(source: Any, name: str) -> npt.NDArray[Any]:
+    """The numbers in an array or tensor, without an import of the library that made it."""
+    if isinstance(source, np.ndarray):
+        return source
+    try:
+        if hasattr(source, "detach"):  # PyTorch refuses tensors that need gradients or lie on a GPU
+            source = source.detach().cpu()
+        if hasattr(source, "__array__"):
+            return np.asarray(source)
+        if hasattr(source, "__dlpack__"):
+            return np.from_dlpack(source)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        kind = type(source).__name__
+        raise ImageError(f"{name}: numpy cannot read this {kind} ({error}); copy it to the CPU first") from error
+    kinds = "a path, bytes, a stream, a PIL image, an array or a tensor"
+    raise ImageError(f"{name}: a {type(source).__name__} is not a picture; give {kinds}")
+
+
 def _checked_array(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """The array as (H, W), (H, W, 3) or (H, W, 4), known to hold a picture."""
+    """The array as (H, W), (H, W, 3) or (H, W, 4), checked to hold finite numbers."""
     shape = array.shape
     if array.ndim == 3 and 1 in (shape[0], shape[2]):
         array = array[0] if shape[0] == 1 else array[..., 0]
+    elif array.ndim == 3 and shape[0] in (3, 4) and shape[2] not in (3, 4):
+        array = np.moveaxis(array, 0, -1)
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or 0 in shape:
-        raise ImageError(f"{name}: an array of shape {shape} is no picture; use (H, W), (H, W, 3) or (H, W, 4)")
+        raise ImageError(
+            f"{name}: an array of shape {shape} is not a picture; use (H, W), (1, H, W), (H, W, 3) or (3, H, W)"
+        )
     _check_size((array.shape[1], array.shape[0]), name)
     if array.dtype.kind not in "buif":
-        raise ImageError(f"{name}: an array of {array.dtype} is no picture; use numbers")
+        raise ImageError(f"{name}: an array of {array.dtype} is not a picture; use numbers")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ImageError(f"{name}: the array holds values that are not finite; replace them first")
+    if array.dtype.kind in "if":
+        _check_range(array, name)
     return array
 
 
+def _check_range(array: npt.NDArray[Any], name: str) -> None:
+    """Raises ImageError where the values do not say what black and white are."""
+    low, peak = float(array.min()), float(array.max())
+    is_float = array.dtype.kind == "f"
+    if low < (-OVERSHOOT if is_float else 0) or (is_float and 1 + OVERSHOOT < peak < LEAST_PEAK):
+        raise ImageError(
+            f"{name}: values from {low:.4g} to {peak:.4g}; use [0, 1] or 0 to 255, and undo any standardisation first"
+        )
+
+
 def _image_from_array(array: npt.NDArray[Any]) -> Image.Image:
-    if array.dtype == np.uint8:
-        return Image.fromarray(np.ascontiguousarray(array))
     pixels = _to_255(array)
-    return Image.fromarray(pixels if array.ndim == 2 else pixels.round().astype(np.uint8))
+    if array.dtype == np.uint8 or array.ndim == 3:
+        return Image.fromarray(np.ascontiguousarray(pixels.round().astype(np.uint8)))
+    return Image.fromarray(pixels)
 
 
 def _to_255(array: npt.NDArray[Any]) -> Grey:
-    """Pixels of any depth as float32 in [0, 255].
-
-    Pictures of 10, 12 or 14 bits come in 16, so an integer's full scale is the smallest that holds the peak.
-    """
-    if array.dtype == np.uint8:
-        return array.astype(np.float32)
-    if array.dtype == np.bool_:
-        return array.astype(np.float32) * np.float32(255)
+    """Pixels of any depth as float32 in [0, 255]."""
     peak = float(array.max())
-    if array.dtype.kind == "f" and peak <= 1.0:
+    if array.dtype == np.uint8 and peak != 1:
+        return array.astype(np.float32)
+    if peak == 1 or (array.dtype.kind == "f" and peak <= 1 + OVERSHOOT):  # also a mask of 0 and 1
         full_scale = 1.0
-    else:
-        full_scale = next((bits for bits in (255.0, 1023.0, 4095.0, 16383.0, 65535.0) if peak <= bits), peak)
+    else:  # pictures of 10, 12 or 14 bits come in 16, so the smallest scale that holds the peak is the full one
+        full_scale = next((float(scale) for scale in FULL_SCALES if peak <= scale), peak)
     scaled = array.astype(np.float64) * (255.0 / full_scale)
     return np.clip(scaled, 0, 255).astype(np.float32)

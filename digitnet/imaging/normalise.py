@@ -1,25 +1,27 @@
 """A picture of one digit to what DigitNet was trained on: (28, 28), bright ink on dark, in [0, 1].
 
-MNIST was made so (LeCun et al., 1998): the digit, its aspect kept, scaled into a 20x20 box and placed so that its
-centre of mass falls on the middle of 28x28 pixels. This file is the only home of these numbers; `ink.py` detections the
-digit first.
+MNIST was made in this way (LeCun et al., 1998): the digit is scaled into a 20x20 box, its aspect kept, and placed so
+that its centre of mass falls on the middle of 28x28 pixels. This file is the only home of these numbers. `ink.py` finds
+the digit first.
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from digitnet.imaging.ink import ALIKE, NEIGHBOURS, SMALL_SIDE, STRONG, Array, Mask, large_ink, small_ink
+from digitnet.imaging.load import Picture
 from digitnet.results import Box
 
 SIDE = 28
 BOX_SIDE = 20
-VERSION = 1  # of this normalisation; weights remember the one that they were measured with
+VERSION = 1  # of this normalisation; each model file names the version that it was measured with
 
-DETAIL_SIDE = 384  # pixels; ink is searched for at this size at most
-CLOSER_LOOK = 0.3  # a digit smaller than this part of its picture is looked at again, alone
+DETAIL_SIDE = 384  # pixels; larger pictures are reduced to this before ink is searched for
+CLOSER_LOOK = 0.3  # a digit smaller than this fraction of its picture is cropped and searched for again
 THINNEST_STROKE = 1.2  # pixels of the 20x20 box; MNIST's own strokes are mostly 2 to 4 wide
 
 
@@ -29,15 +31,33 @@ class NormalisedDigit:
 
     Attributes:
         image: (28, 28) float32 in [0, 1], ink bright on dark.
-        box: where its ink lies, in pixels of the grey picture that was given.
-        strength: how much of the paper's brightness its ink takes away at most, in [0, 1].
-        several: whether other ink in the picture is as much of a digit.
+        box: where its ink lies, in pixels of the picture.
+        strength: the largest fraction of the paper's brightness that its ink takes away, in [0, 1].
+        several: whether the picture holds other ink that is as much like a digit.
     """
 
     image: Array
     box: Box
     strength: float
     several: bool
+
+
+def normalise_pictures(pictures: Iterable[Picture]) -> Iterator[NormalisedDigit | None]:
+    """The digit of each picture, its box in pixels of the picture as it was given; None for a blank one.
+
+    Small neighbours of one size are computed together. A large picture is let go before the next one is loaded.
+    """
+    for shape, group in itertools.groupby(pictures, key=lambda picture: picture.grey.shape):
+        if max(shape) <= SMALL_SIDE:
+            yield from normalise_stack(np.stack([picture.grey for picture in group]))
+        else:
+            for picture in group:
+                found = _normalise_large(picture.grey)
+                if found is not None and picture.scale != 1:
+                    x, y = found.box.x, found.box.y
+                    box = picture.box_as_given(x, y, x + found.box.width, y + found.box.height)
+                    found = replace(found, box=box)
+                yield found
 
 
 def normalise(grey: Array) -> NormalisedDigit | None:
@@ -50,7 +70,7 @@ def normalise(grey: Array) -> NormalisedDigit | None:
 
 
 def normalise_stack(greys: Array) -> list[NormalisedDigit | None]:
-    """`normalise` for pictures of one size, (N, H, W); for small ones much quicker than one by one."""
+    """`normalise` for pictures of one size, (N, H, W). For small ones this is much quicker than one by one."""
     if max(greys.shape[1:]) > SMALL_SIDE:
         return [_normalise_large(grey) for grey in greys]
     inks, masks, several = small_ink(greys)
@@ -72,7 +92,7 @@ def _normalise_large(grey: Array) -> NormalisedDigit | None:
     box = _box(mask, grey.shape)
     longest = max(box.width, box.height)
     if longest < CLOSER_LOOK * max(grey.shape):
-        # A small digit in a large picture: look again at its surroundings alone, in full detail.
+        # A small digit in a large picture: search again in its surroundings alone, in full detail.
         left, top = max(0, box.x - longest), max(0, box.y - longest)
         around = grey[top : box.y + box.height + longest, left : box.x + box.width + longest]
         closer_ink, closer_mask, closer_several = _find(around)
@@ -104,7 +124,7 @@ def _box(mask: Mask, shape: tuple[int, ...]) -> Box:
 def fit(inks: Array, masks: Mask) -> Array:
     """The masked ink as MNIST would hold it, (N, 28, 28) in [0, 1], for `inks` and `masks` (N, H, W)."""
     count, height, width = inks.shape
-    # Full ink is the upper quartile of the strokes; below it lie their soft edges.
+    # The upper quartile of the strokes counts as full ink. Weaker ink belongs to their soft edges.
     levels = np.where(masks > 0, inks, np.float32(2)).reshape(count, -1)
     levels.sort(axis=1)
     full = levels[np.arange(count), masks.reshape(count, -1).sum(1, dtype=np.intp) * 3 // 4]
@@ -124,20 +144,22 @@ def fit(inks: Array, masks: Mask) -> Array:
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         digit[:down, :across] = cv2.resize(crop, (across, down), interpolation=smooth)
         sizes.append((down, across))
-    np.maximum(digits, 0, out=digits)  # where the cubic interpolation swings below
+    np.maximum(digits, 0, out=digits)  # cubic interpolation swings below 0
     digits /= np.maximum(digits.max((1, 2)), 1e-3)[:, None, None]
-    return centred(digits, sizes)
+    return _centred(digits, sizes)
 
 
 def side_by_side(image: Array) -> list[Array]:
-    """The parts of a normalised image that stand beside each other, each (28, 28) as if it had been alone.
+    """The components of a normalised image that stand beside each other, each (28, 28) as if it had been alone.
 
-    None where the image is one thing, or one above the other.
+    The list is empty where there is one component, or where they lie one above the other.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((image > STRONG).astype(np.uint8), connectivity=8)
     tallest = stats[1:, 3].max(initial=1)
     large = [index for index in range(1, len(stats)) if stats[index, 3] > ALIKE * tallest]
     large.sort(key=lambda index: int(stats[index, 0]))
+    if len(large) < 2:
+        return []
     for left, right in itertools.pairwise(large):
         if stats[right, 0] < stats[left, 0] + stats[left, 2] // 2:
             return []
@@ -146,7 +168,7 @@ def side_by_side(image: Array) -> list[Array]:
 
 
 def _thickened(crop: Array, mask: Mask, width: float) -> Array:
-    """The ink with strokes at least `width` pixels wide, or they would fade away in a reduction."""
+    """The ink with strokes at least `width` pixels wide. Thinner ones would fade away when the crop is reduced."""
     grow = round((width - _stroke_width(mask)) / 2)
     if grow <= 0:
         return crop
@@ -155,14 +177,14 @@ def _thickened(crop: Array, mask: Mask, width: float) -> Array:
 
 
 def _stroke_width(mask: Mask) -> float:
-    """In pixels: in a stroke of width w, the mean distance to the edge, counted from 1, is about w / 4 + 1 / 2."""
+    """Width of the strokes, in pixels. In a stroke of width w, the mean distance to the edge is about w / 4 + 1 / 2."""
     framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     distance = cv2.distanceTransform(framed, cv2.DIST_L2, 3)
     return max(1.0, 4 * float(distance[framed > 0].mean()) - 2)
 
 
-def centred(digits: Array, sizes: list[tuple[int, int]]) -> Array:
-    """The digits on (N, 28, 28), each with its centre of mass at the middle.
+def _centred(digits: Array, sizes: list[tuple[int, int]]) -> Array:
+    """The digits as (N, 28, 28), each with its centre of mass at the middle.
 
     Args:
         digits: (N, 20, 20), each in the top left corner.

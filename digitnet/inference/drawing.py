@@ -1,11 +1,14 @@
 """Drawings of what the reader saw: one digit, or a page."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from digitnet.files import write_atomically
 from digitnet.imaging.load import Picture
 from digitnet.imaging.normalise import NormalisedDigit
-from digitnet.reader import Examination
 from digitnet.results import Digit, Page
 
 PANEL = 280  # pixels: ten for one of the 28x28
@@ -13,6 +16,7 @@ MARGIN = 16
 CAPTION = 28
 BAR_LEFT = 26
 LEAST_DRAWN = 640  # pixels; smaller pages are enlarged to about this
+SHEET_HEIGHT = 16_000  # pixels of one picture file; WebP holds 16,383
 
 BACKGROUND = "#ffffff"
 TEXT = "#1c1c1e"
@@ -22,9 +26,8 @@ TRACK = "#e9e9ee"
 DOUBT = "#c2410c"
 
 
-def draw(examination: Examination) -> Image.Image:
-    """Three panels: the picture with the ink's box, the 28x28 that the network saw, the answer."""
-    normalised, digit = examination.normalised, examination.digit
+def draw(picture: Picture, normalised: NormalisedDigit | None, digit: Digit) -> Image.Image:
+    """Three panels: the picture with a box around the ink, the 28x28 that the network saw, the answer."""
     size = (3 * PANEL + 4 * MARGIN, PANEL + CAPTION + 2 * MARGIN)
     sheet = Image.new("RGB", size, BACKGROUND)
     pen = ImageDraw.Draw(sheet)
@@ -33,7 +36,7 @@ def draw(examination: Examination) -> Image.Image:
     pen.text((columns[0], MARGIN), "the picture", fill=SECONDARY, font=_font(15))
     pen.text((columns[1], MARGIN), "what the network saw", fill=SECONDARY, font=_font(15))
     pen.text((columns[2], MARGIN), verdict(digit), fill=TEXT, font=_font(15))
-    _draw_picture(sheet, pen, examination.picture, normalised, (columns[0], top))
+    _draw_picture(sheet, pen, picture, normalised, (columns[0], top))
     if normalised is None:
         pen.rectangle((columns[1], top, columns[1] + PANEL - 1, top + PANEL - 1), fill=TRACK)
         pen.text((columns[1] + PANEL / 2, top + PANEL / 2), digit.reason or "", fill=TEXT, font=_font(22), anchor="mm")
@@ -44,12 +47,19 @@ def draw(examination: Examination) -> Image.Image:
     return sheet
 
 
-def draw_page(picture: Picture, page: Page) -> Image.Image:
-    """The picture with each digit's box and, above it, what was read there; what is withheld in another colour."""
-    sheet = Image.fromarray((picture.grey * 255).round().astype(np.uint8)).convert("RGB")
+def draw_page(jpeg: bytes, page: Page) -> Image.Image:
+    """The picture with a box around each digit and, above it, what was read there.
+
+    Digits without an answer have another colour and a "?".
+
+    Args:
+        jpeg: the page's picture, perhaps reduced.
+    """
+    sheet = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    reduction = max(page.width / sheet.width, page.height / sheet.height)
     enlarged = max(1, round(LEAST_DRAWN / max(sheet.size)))
     sheet = sheet.resize((sheet.width * enlarged, sheet.height * enlarged), Image.Resampling.NEAREST)
-    scale = enlarged / picture.scale
+    scale = enlarged / reduction
     pen = ImageDraw.Draw(sheet)
     for digit in page.digits:
         if digit.box is None:
@@ -67,19 +77,54 @@ def draw_page(picture: Picture, page: Page) -> Image.Image:
 
 
 def verdict(digit: Digit) -> str:
-    """What is answered, in a few words."""
+    """The answer, or the reason why there is none, in a few words."""
     return digit.reason if digit.reason else f"{digit.digit}, {digit.confidence:.1%} sure"
 
 
-def stack(drawings: list[Image.Image]) -> Image.Image:
-    """Several drawings, one below the other."""
-    width = max(drawing.width for drawing in drawings)
-    sheet = Image.new("RGB", (width, sum(drawing.height for drawing in drawings)), BACKGROUND)
-    top = 0
-    for drawing in drawings:
-        sheet.paste(drawing, (0, top))
-        top += drawing.height
-    return sheet
+class Sheets:
+    """Drawings, one below the other, saved as picture files.
+
+    A file holds 16,000 pixels of height. What does not fit goes on in NAME-2.png, NAME-3.png and so on, so at most
+    one sheet is in memory.
+
+    Args:
+        path: of the first file; its suffix gives the format.
+
+    Attributes:
+        paths: of the files written so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.paths: list[Path] = []
+        self._path = path
+        self._drawings: list[Image.Image] = []
+
+    def add(self, drawing: Image.Image) -> None:
+        """Puts a drawing below the others. Raises SaveError where a full sheet cannot be saved."""
+        if self._drawings and self._height + drawing.height > SHEET_HEIGHT:
+            self.save()
+        self._drawings.append(drawing)
+
+    def save(self) -> None:
+        """Saves the sheet that is not full yet, if it holds any drawing. Raises SaveError where that is impossible."""
+        if not self._drawings:
+            return
+        sheet = Image.new("RGB", (max(drawing.width for drawing in self._drawings), self._height), BACKGROUND)
+        top = 0
+        for drawing in self._drawings:
+            sheet.paste(drawing, (0, top))
+            top += drawing.height
+        number = len(self.paths) + 1
+        path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
+        content = io.BytesIO()
+        sheet.save(content, Image.registered_extensions()[path.suffix.lower()])
+        write_atomically(path, content.getvalue())
+        self.paths.append(path)
+        self._drawings.clear()
+
+    @property
+    def _height(self) -> int:
+        return sum(drawing.height for drawing in self._drawings)
 
 
 def _draw_picture(

@@ -1,6 +1,7 @@
-"""Networks in ONNX as ONNX Runtime runs them."""
+"""Networks in ONNX, run by ONNX Runtime."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,23 +10,25 @@ import onnxruntime
 from digitnet.errors import ModelError
 from digitnet.imaging.normalise import SIDE
 from digitnet.imaging.normalise import VERSION as NORMALISATION_VERSION
-from digitnet.inference import rejection as rejection
+from digitnet.inference import rejection
 from digitnet.inference.rejection import NOT_A_DIGIT
 
 PACKAGED = Path(__file__).parents[1] / "weights"
 PACKAGED_MODEL = PACKAGED / "digitnet.onnx"
 LARGE_MODEL = PACKAGED / "large.onnx"
 PACKAGED_DETECTOR = PACKAGED / "detector.onnx"
+PROBABILITIES_OUTPUT = "answers"  # the file format's name for the eleven probabilities
 
-PROBABILITIES_OUTPUT = "answers"  # its name in the file format
-
-Probabilities = npt.NDArray[np.float32]  # (11,) or (N, 11): probabilities of the ten digits and of "not a digit"
+Probabilities = npt.NDArray[np.float32]  # (11,) or (N, 11): of the ten digits and of "not a digit"
 
 
 def session(content: bytes, threads: int = 0, *, keep_memory: bool = False) -> onnxruntime.InferenceSession:
-    """A network ready to run on so many cores, 0 for all. Raises whatever ONNX Runtime thinks of the content.
+    """A network, ready to run. Raises what ONNX Runtime raises where the content is not a network.
 
-    Memory that it keeps from one run to the next makes runs of a millisecond quicker, and large pictures costly.
+    Args:
+        threads: how many cores it may use; 0 for all.
+        keep_memory: whether memory is kept from one run to the next. This makes runs of a millisecond quicker, but
+            after a large picture the process stays large.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -36,7 +39,7 @@ def session(content: bytes, threads: int = 0, *, keep_memory: bool = False) -> o
 
 
 class OnnxDigitNet:
-    """DigitNet in ONNX; may be shared between threads.
+    """DigitNet in ONNX. Threads may share it, and it can be pickled.
 
     Attributes:
         metadata: facts about it, by name: the checksum of its weights, its calibration.
@@ -44,21 +47,22 @@ class OnnxDigitNet:
 
     Args:
         content: of an .onnx file from `digitnet export`.
-        name: what to call it in an error.
+        name: what errors call it.
 
     Raises:
-        ModelError: it is not a DigitNet of this version.
+        ModelError: the content is not a DigitNet of this version.
     """
 
     def __init__(self, content: bytes, name: str) -> None:
+        self._content, self._name = content, name
         try:
-            # One picture is too little work to share out; in bulk, whole batches go to different threads.
+            # One picture is too little work to share. In bulk, whole batches go to different threads.
             self._session = session(content, threads=1, keep_memory=True)
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.risks = rejection.risks_from_json(metadata["digitnet.risks"])
             of_this_version = metadata["digitnet.normalisation"] == str(NORMALISATION_VERSION)
             shape = self.probabilities(np.zeros((1, SIDE, SIDE), np.float32)).shape
-        except Exception as error:  # ONNX Runtime has no exception class of its own to catch
+        except Exception as error:  # ONNX Runtime has no exception class of its own
             raise ModelError(
                 f"{name}: not a DigitNet in ONNX ({type(error).__name__}); make one with: digitnet export model.pth"
             ) from error
@@ -68,8 +72,11 @@ class OnnxDigitNet:
             key.removeprefix("digitnet."): value for key, value in metadata.items() if key != "digitnet.risks"
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnnxDigitNet, (self._content, self._name)
+
     def probabilities(self, images: npt.NDArray[np.float32]) -> Probabilities:
-        """Probabilities (N, 11) of the ten digits and of none, for normalised `images` (N, 28, 28)."""
+        """Probabilities (N, 11) of the ten digits and of "not a digit", for normalised `images` (N, 28, 28)."""
         (found,) = self._session.run([PROBABILITIES_OUTPUT], {"images": images[:, np.newaxis]})
         probabilities: Probabilities = found
         return probabilities

@@ -1,8 +1,8 @@
-"""When to answer, and what to say instead: from the network's eleven probabilities to a digit or a reason.
+"""When to answer and when to abstain: from the eleven probabilities of a network to a digit or a reason.
 
 A calibrated network knows how often it is right, so the user can say how often it may be wrong. Each model carries a
-table of how many of its probabilities are wrong when it probabilities above a given score (the risk of selective
-classification, El-Yaniv and Wiener, 2010), measured on pictures that it was not trained on.
+table of risks: how many of its answers are wrong when it answers above a given score. This is the risk of selective
+classification (El-Yaniv and Wiener, 2010), measured on pictures that the model was not trained on.
 """
 
 import json
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-NOT_A_DIGIT = 10  # the place of "not a digit" among the eleven
-DEFAULT_MAX_ERROR = 0.003  # withholds some 2 % of other people's digits and most of what is no digit
-CAUTION = 15.0  # times as many pictures of no digit as confidence reckons with: some one in eight
-UNREACHABLE = 2.0  # a score that no answer has
-TOO_FAINT = 0.1  # ink that takes away less than this of the paper's brightness is faint; unsure, it is too faint
+NOT_A_DIGIT = 10  # the index of "not a digit" among the eleven classes
+DEFAULT_MAX_ERROR = 0.003  # abstains on some 2 % of other people's digits and on most pictures of no digit
+NON_DIGIT_FACTOR = 15.0  # the score assumes so many times more non-digits than the confidence does: some 1 in 8
+UNREACHABLE = 2.0  # a threshold above every score
+TOO_FAINT = 0.1  # fraction of the paper's brightness; unsure ink that takes away less is called too faint
 
 
 def score(probabilities: "npt.NDArray[np.float32]") -> Any:
-    """What decides between a digit and rejection: the confidence, were pictures of no digit as common as `CAUTION` says.
+    """Confidence recomputed as if non-digits were `NON_DIGIT_FACTOR` times as common.
 
-    Confidence is honest about the few that people show to a digit reader by mistake. Whoever has many of them, as in
-    forms full of letters, needs more caution, and whoever has none hardly pays for it.
+    This score is compared with the threshold. Confidence assumes the few non-digits that people show to a digit
+    reader by mistake. Forms full of letters need more caution, and where there are only digits it costs little.
 
     Args:
-        probabilities: (..., 11) probabilities of the ten digits and of "not a digit"; the score is (...).
+        probabilities: (..., 11) of the ten digits and of "not a digit". The score is (...), in [0, 1].
     """
     digits, none = probabilities[..., :NOT_A_DIGIT], probabilities[..., NOT_A_DIGIT]
-    return digits.max(-1) / (digits.sum(-1) + CAUTION * none)
+    return digits.max(-1) / (digits.sum(-1) + NON_DIGIT_FACTOR * none)
 
 
 @dataclass(frozen=True)
 class Risk:
-    """Of answering from a score upwards.
+    """The risk of answering above a score.
 
     Attributes:
         threshold: the lowest score that is answered, in [0, 1].
-        error: the part of such probabilities that is wrong, in [0, 1].
+        error: the fraction of these answers that is wrong, in [0, 1].
     """
 
     threshold: float
@@ -50,7 +50,11 @@ class Risk:
 
 @dataclass(frozen=True)
 class Rejection:
-    """How sure a model must be to answer. `Rejection(0.0)` always probabilities."""
+    """The rule that decides between an answer and none. `Rejection(0.0)` answers always.
+
+    Attributes:
+        threshold: the lowest score that is answered.
+    """
 
     threshold: float
 
@@ -60,17 +64,17 @@ class Rejection:
         return self.threshold <= 0
 
     def accepts(self, probabilities: "npt.NDArray[np.float32]") -> list[bool]:
-        """Whether each of `probabilities` (N, 11) is given."""
-        sure: list[bool] = (score(probabilities) >= self.threshold).tolist()
-        return sure
+        """Whether each row of `probabilities` (N, 11) is answered."""
+        accepted: list[bool] = (score(probabilities) >= self.threshold).tolist()
+        return accepted
 
 
 def reason(probabilities: "npt.NDArray[np.float32]", strength: float = 1.0) -> str:
-    """What to say instead of a digit.
+    """Why there is no answer, in a few words.
 
     Args:
-        probabilities: (11,) probabilities of the ten digits and of "not a digit".
-        strength: how much of the paper's brightness the ink takes away, in [0, 1].
+        probabilities: (11,) of the ten digits and of "not a digit".
+        strength: the fraction of the paper's brightness that the ink takes away, in [0, 1].
     """
     second, best = probabilities[:NOT_A_DIGIT].argsort()[-2:]
     if strength < TOO_FAINT:
@@ -81,18 +85,19 @@ def reason(probabilities: "npt.NDArray[np.float32]", strength: float = 1.0) -> s
 
 
 def rejection_for(risks: tuple[Risk, ...], max_error: float | None) -> Rejection:
-    """The rejection that probabilities as much as it can with at most `max_error` of the probabilities wrong; None: all of them.
+    """The rule that answers as much as possible while at most `max_error` of the answers are wrong.
 
-    A model that never is that sure, such as one that has hardly been trained, then probabilities nothing.
+    With None, everything is answered. A model whose risk is never that low answers nothing; this happens after very
+    little training.
 
     Raises UsageError where `max_error` is outside [0, 1].
     """
     if max_error is None:
         return Rejection(0.0)
     if not 0 <= max_error <= 1:
-        raise UsageError(f"a largest error of {max_error:g} is no fraction; give one from 0 to 1, such as 0.005")
-    sure_enough = [risk.threshold for risk in risks if risk.error <= max_error]
-    return Rejection(min(sure_enough, default=UNREACHABLE))
+        raise UsageError(f"a largest error of {max_error:g} is not a fraction; give one from 0 to 1, such as 0.005")
+    safe = [risk.threshold for risk in risks if risk.error <= max_error]
+    return Rejection(min(safe, default=UNREACHABLE))
 
 
 def risks_to_json(risks: tuple[Risk, ...]) -> str:
@@ -101,7 +106,7 @@ def risks_to_json(risks: tuple[Risk, ...]) -> str:
 
 
 def risks_from_json(text: str) -> tuple[Risk, ...]:
-    """Raises ValueError where `text` is no such table."""
+    """The table in `text`. Raises ValueError where `text` does not hold such a table."""
     table = json.loads(text)
     if not isinstance(table, list) or not all(isinstance(row, list) and len(row) == 2 for row in table):
         raise ValueError("not a table of risks")

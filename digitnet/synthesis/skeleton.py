@@ -7,11 +7,11 @@ Mask = npt.NDArray[np.uint8]
 
 
 def skeletons(masks: Mask) -> Mask:
-    """Each of `masks` (N, H, W), of 0 and 1, as lines one pixel wide that are broken nowhere (Zhang and Suen, 1984)."""
+    """Each of `masks` (N, H, W), of 0 and 1, thinned to unbroken lines one pixel wide (Zhang and Suen, 1984)."""
     image = np.pad(masks, ((0, 0), (1, 1), (1, 1)))
-    left = np.arange(len(image))  # those that still change
-    while len(left):
-        before = image[left]
+    changing = np.arange(len(image))
+    while len(changing):
+        before = image[changing]
         after = before
         for first in (True, False):
             # The eight neighbours, clockwise from the one above.
@@ -24,6 +24,6 @@ def skeletons(masks: Mask) -> Mask:
             sides = (n[0] & n[2] & n[4], n[2] & n[4] & n[6]) if first else (n[0] & n[2] & n[6], n[0] & n[4] & n[6])
             drop = (after == 1) & (neighbours >= 2) & (neighbours <= 6) & (rises == 1)
             after = after & ~(drop & (sides[0] == 0) & (sides[1] == 0))
-        image[left] = after
-        left = left[(after != before).any((1, 2))]
+        image[changing] = after
+        changing = changing[(after != before).any((1, 2))]
     return np.ascontiguousarray(image[:, 1:-1, 1:-1])

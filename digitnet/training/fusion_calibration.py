@@ -76,7 +76,7 @@ def calibrate_pages(
 def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
     """The same pages at every call."""
     maker = page_maker(None if data is None else str(data), training=False)
-    letters = PageMaker(maker.others, np.zeros(len(maker.others), np.int64), maker.others)
+    letters = PageMaker(maker.negatives, np.zeros(len(maker.negatives), np.int64), maker.negatives)
     for number in range(count):
         rng = np.random.default_rng([number, STREAM])
         kind, turn = number % KINDS, number // KINDS

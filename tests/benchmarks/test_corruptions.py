@@ -149,5 +149,5 @@ def test_a_blank_picture_counts_as_read_wrong(reader):
 
 
 def test_nothing_that_trains_knows_the_corruptions():
-    for path in (*(ROOT / "digitnet").glob("*.py"), ROOT / "main.py"):
+    for path in (*(ROOT / "digitnet").rglob("*.py"), ROOT / "main.py"):
         assert "corruptions" not in path.read_text(), path

@@ -1,5 +1,4 @@
 import json
-import math
 from dataclasses import asdict
 
 import numpy as np
@@ -8,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitnet.errors import UsageError
-from digitnet.evaluation import metrics as metrics
+from digitnet.evaluation import metrics
 from digitnet.evaluation.metrics import LabelledPredictions
 from digitnet.results import Digit
 
@@ -21,12 +20,12 @@ def read(best_guess, confidence=0.9):
     return Digit(best_guess, confidence, None, best_guess, UNIFORM)
 
 
-def withheld(best_guess, confidence=0.4, reason="unsure: 4 or 9"):
+def abstained(best_guess, confidence=0.4, reason="unsure: 4 or 9"):
     return Digit(None, confidence, reason, best_guess, UNIFORM)
 
 
-def answers_to_ones(*groups):
-    """Probabilities to pictures of a 1, from groups of (confidence, how many are right, how many are wrong)."""
+def predictions_of_ones(*groups):
+    """Predictions for pictures of a 1, from groups of (confidence, how many are right, how many are wrong)."""
     digits = []
     for confidence, count_right, count_wrong in groups:
         digits += [read(1, confidence)] * count_right + [read(7, confidence)] * count_wrong
@@ -34,17 +33,7 @@ def answers_to_ones(*groups):
 
 
 def risk_of(*groups):
-    return metrics.risk_coverage(answers_to_ones(*groups))
-
-
-def two_models(both, only_a, only_b, neither):
-    """Two models' answers to the same 1s, from how many each reads."""
-    right_a = [True] * (both + only_a) + [False] * (only_b + neither)
-    right_b = [True] * both + [False] * only_a + [True] * only_b + [False] * neither
-    return tuple(
-        LabelledPredictions(name, [1] * len(flags), [read(1 if is_right else 7) for is_right in flags])
-        for name, flags in (("a", right_a), ("b", right_b))
-    )
+    return metrics.risk_coverage(predictions_of_ones(*groups))
 
 
 def test_the_interval_of_8_in_10_is_the_one_worked_out_by_hand():
@@ -67,66 +56,66 @@ def test_the_more_pictures_the_narrower_the_interval():
     assert widths[0] > 5 * widths[2]
 
 
-def test_accuracy_counts_the_best_guess_also_where_it_was_withheld():
-    answers = LabelledPredictions("mixed", [4, 4, 4, 4, 10], [read(4), withheld(4), read(9), BLANK, read(4)])
-    found = metrics.compute_metrics(answers)
+def test_accuracy_counts_the_best_guess_also_where_it_was_abstained():
+    predictions = LabelledPredictions("mixed", [4, 4, 4, 4, 10], [read(4), abstained(4), read(9), BLANK, read(4)])
+    found = metrics.compute_metrics(predictions)
     assert (found.accuracy.count, found.accuracy.total) == (2, 4)
     assert (found.answered.count, found.answered.total) == (2, 4)
     assert (found.wrong_answers.count, found.wrong_answers.total) == (1, 2)
 
 
 def test_a_non_digit_is_rejected_where_no_digit_is_answered_whatever_was_guessed():
-    answers = LabelledPredictions(
-        "letters", [10, 10, 10, 10, 3], [withheld(2, reason="not a digit"), BLANK, BLANK, read(2), withheld(3)]
+    predictions = LabelledPredictions(
+        "letters", [10, 10, 10, 10, 3], [abstained(2, reason="not a digit"), BLANK, BLANK, read(2), abstained(3)]
     )
-    rejected = metrics.rejected(answers)
+    rejected = metrics.rejected(predictions)
     assert (rejected.count, rejected.total) == (3, 4)
-    assert metrics.reasons(answers) == {"blank": 2, "not a digit": 1}
-    assert list(metrics.reasons(answers)) == ["blank", "not a digit"]
+    assert metrics.reasons(predictions) == {"blank": 2, "not a digit": 1}
+    assert list(metrics.reasons(predictions)) == ["blank", "not a digit"]
 
 
 def test_confusion_has_labels_down_and_guesses_across():
-    answers = LabelledPredictions("fours", [4, 4, 9, 4, 10], [read(9), withheld(9), read(9), BLANK, read(1)])
+    predictions = LabelledPredictions("fours", [4, 4, 9, 4, 10], [read(9), abstained(9), read(9), BLANK, read(1)])
     expected = np.zeros((10, 10))
     expected[4, 9], expected[9, 9] = 2, 1
-    assert np.array_equal(metrics.confusion(answers), expected)
+    assert np.array_equal(metrics.confusion(predictions), expected)
 
 
 def test_labels_may_be_the_bytes_that_mnist_stores():
-    answers = LabelledPredictions("bytes", np.array([4, 9], np.uint8), [read(4), read(4)])
-    assert (metrics.accuracy(answers).count, int(metrics.confusion(answers)[9, 4])) == (1, 1)
+    predictions = LabelledPredictions("bytes", np.array([4, 9], np.uint8), [read(4), read(4)])
+    assert (metrics.accuracy(predictions).count, int(metrics.confusion(predictions)[9, 4])) == (1, 1)
 
 
 def test_precision_and_recall_of_a_digit_are_those_counted_by_hand():
     labels = [4, 4, 4, 4, 9, 9, 1]
-    answers = LabelledPredictions("few", labels, [read(4), read(4), read(9), BLANK, read(9), read(4), read(1)])
-    four = metrics.by_digit(answers)[4]
+    predictions = LabelledPredictions("few", labels, [read(4), read(4), read(9), BLANK, read(9), read(4), read(1)])
+    four = metrics.by_digit(predictions)[4]
     assert (four.precision.count, four.precision.total) == (2, 3)
     assert (four.recall.count, four.recall.total) == (2, 4)  # the blank one was missed too
     assert four.f1 == pytest.approx(2 / (3 / 2 + 4 / 2))
 
 
 def test_a_digit_that_was_neither_written_nor_read_has_no_scores():
-    zero = metrics.by_digit(answers_to_ones((0.9, 2, 0)))[0]
+    zero = metrics.by_digit(predictions_of_ones((0.9, 2, 0)))[0]
     assert (zero.precision.fraction, zero.recall.fraction, zero.f1) == (None, None, None)
 
 
-def test_answers_that_are_right_as_often_as_they_are_sure_have_no_calibration_error():
-    assert metrics.calibration(answers_to_ones((0.75, 30, 10), (0.5, 20, 20), (0.25, 10, 30))).error == 0.0
+def test_predictions_that_are_right_as_often_as_they_are_sure_have_no_calibration_error():
+    assert metrics.calibration(predictions_of_ones((0.75, 30, 10), (0.5, 20, 20), (0.25, 10, 30))).error == 0.0
 
 
-def test_the_calibration_error_of_answers_that_are_too_sure_is_the_gap():
-    assert metrics.calibration(answers_to_ones((0.9, 60, 40))).error == pytest.approx(0.3)
+def test_the_calibration_error_of_predictions_that_are_too_sure_is_the_gap():
+    assert metrics.calibration(predictions_of_ones((0.9, 60, 40))).error == pytest.approx(0.3)
 
 
 def test_each_bin_counts_in_the_calibration_error_as_much_as_it_holds():
-    found = metrics.calibration(answers_to_ones((0.9, 0, 10), (0.3, 12, 18)))
+    found = metrics.calibration(predictions_of_ones((0.9, 0, 10), (0.3, 12, 18)))
     assert found.error == pytest.approx((10 * 0.9 + 30 * 0.1) / 40)
     assert [(part.right.count, part.right.total) for part in found.bins] == [(12, 30), (0, 10)]
 
 
 def test_a_confidence_on_the_edge_of_two_bins_belongs_to_the_lower_one():
-    found = metrics.calibration(answers_to_ones((0.0, 0, 1), (0.2, 1, 0), (0.6, 1, 0), (1.0, 1, 0)), bins=5)
+    found = metrics.calibration(predictions_of_ones((0.0, 0, 1), (0.2, 1, 0), (0.6, 1, 0), (1.0, 1, 0)), bins=5)
     assert [(part.low, part.high, part.right.total) for part in found.bins] == [(0, 0.2, 2), (0.4, 0.6, 1), (0.8, 1, 1)]
 
 
@@ -167,56 +156,11 @@ def test_the_curve_covers_more_at_lower_thresholds_ends_at_the_error_rate_and_kn
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends_and_its_area():
-    answers = answers_to_ones(*((1 - place / 2000, place % 5 > 0, place % 5 == 0) for place in range(1000)))
-    thin, whole = metrics.risk_coverage(answers, points=11), metrics.risk_coverage(answers, points=1000)
+    predictions = predictions_of_ones(*((1 - place / 2000, place % 5 > 0, place % 5 == 0) for place in range(1000)))
+    thin, whole = metrics.risk_coverage(predictions, points=11), metrics.risk_coverage(predictions, points=1000)
     assert (len(thin.points), len(whole.points)) == (11, 1000)
     assert (thin.points[0], thin.points[-1], thin.area) == (whole.points[0], whole.points[-1], whole.area)
     assert set(thin.points) < set(whole.points)
-
-
-@pytest.mark.parametrize(
-    ("only_a", "only_b", "p"),
-    [(0, 6, 2 / 64), (1, 5, 14 / 64), (5, 1, 14 / 64), (3, 3, 1.0), (0, 0, 1.0), (2, 8, 2 * (1 + 10 + 45) / 1024)],
-)
-def test_the_paired_test_gives_the_p_that_was_counted_by_hand(only_a, only_b, p):
-    found = metrics.compared(*two_models(10, only_a, only_b, 4))
-    assert (found.only_a, found.only_b) == (only_a, only_b)
-    assert found.p == pytest.approx(p, rel=1e-12)
-
-
-def test_pictures_that_both_models_read_do_not_change_p():
-    few, many = (metrics.compared(*two_models(both, 2, 8, 0)) for both in (0, 5000))
-    assert few.p == many.p
-
-
-def test_the_paired_test_holds_for_thousands_of_differences():
-    found = metrics.compared(*two_models(0, 2450, 2550, 0))
-    # the normal distribution with a correction of one half: 2 * (1 - Phi(99 / sqrt(5000)))
-    assert found.p == pytest.approx(math.erfc(99 / math.sqrt(5000) / math.sqrt(2)), abs=1e-3)
-
-
-def test_the_interval_of_a_difference_is_the_one_worked_out_by_hand():
-    found = metrics.compared(*two_models(90, 3, 1, 4))
-    # Agresti and Min: 2 / 100 and 1.959964 / 100 * sqrt(3 + 1 + 1 - 2 * 2 / 100) = 0.0436505
-    assert found.difference == pytest.approx(2 / 98)
-    assert (found.low, found.high) == (pytest.approx(-0.0236505, abs=1e-6), pytest.approx(0.0636505, abs=1e-6))
-
-
-def test_a_difference_is_never_more_than_all():
-    assert metrics.compared(*two_models(0, 1, 0, 0)).high == 1.0
-    assert metrics.compared(*two_models(0, 0, 1, 0)).low == -1.0
-
-
-def test_in_a_comparison_a_non_digit_is_right_where_it_is_rejected():
-    a = LabelledPredictions("a", [10, 10], [withheld(1), read(1)])
-    b = LabelledPredictions("b", [10, 10], [read(1), read(1)])
-    found = metrics.compared(a, b)
-    assert (found.a.count, found.b.count, found.only_a, found.only_b) == (1, 0, 1, 0)
-
-
-def test_answers_to_different_pictures_are_not_compared():
-    with pytest.raises(UsageError, match="a and b: the labels differ"):
-        metrics.compared(LabelledPredictions("a", [1], [read(1)]), LabelledPredictions("b", [2], [read(1)]))
 
 
 def test_of_an_empty_set_nothing_is_claimed():
@@ -226,16 +170,13 @@ def test_of_an_empty_set_nothing_is_claimed():
     assert (found.calibration.error, found.calibration.bins) == (None, ())
     assert (found.risk_coverage.area, found.risk_coverage.points) == (None, ())
     assert sum(map(sum, found.confusion)) == 0
-    compared = metrics.compared(EMPTY, EMPTY)
-    assert (compared.difference, compared.p) == (None, 1.0)
-    assert compared.low == -compared.high < -0.9
 
 
-@pytest.mark.parametrize("digits", [[], [read(1)], [BLANK], [withheld(7)]])
+@pytest.mark.parametrize("digits", [[], [read(1)], [BLANK], [abstained(7)]])
 @pytest.mark.parametrize("label", [1, 10])
-def test_all_measures_of_any_set_can_be_written_as_json(digits, label):
-    answers = LabelledPredictions("any", np.full(len(digits), label), digits)
-    json.dumps(asdict(metrics.compute_metrics(answers)), allow_nan=False)
+def test_all_metrics_of_any_set_can_be_written_as_json(digits, label):
+    predictions = LabelledPredictions("any", np.full(len(digits), label), digits)
+    json.dumps(asdict(metrics.compute_metrics(predictions)), allow_nan=False)
 
 
 @pytest.mark.parametrize("field", ["digits", "images", "files"])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitnet.errors import SaveError, UsageError
+from digitnet.errors import SaveError
 from digitnet.evaluation import report
 from digitnet.evaluation.metrics import LabelledPredictions, compute_metrics
+from digitnet.evaluation.page_metrics import LabelledPages, compute_page_metrics
 from digitnet.results import Digit
 
 UNIFORM = (0.1,) * 10
@@ -25,32 +26,32 @@ def read(best_guess, confidence=0.9):
     return Digit(best_guess, confidence, None, best_guess, UNIFORM)
 
 
-def withheld(best_guess, reason, confidence=0.4):
+def abstained(best_guess, reason, confidence=0.4):
     return Digit(None, confidence, reason, best_guess, UNIFORM)
 
 
 @pytest.fixture
 def digits(mnist_digits):
-    """100 of MNIST's digits: each tenth wrong, each seventh of the rest withheld, one blank."""
+    """100 of MNIST's digits: each tenth wrong, each seventh of the rest abstained, one blank."""
     images, labels = mnist_digits[0][:100], mnist_digits[1][:100].astype(int)
-    answers = []
+    predictions = []
     for place, label in enumerate(labels.tolist()):
         confidence = 0.5 + (place + 1) / 250
         if place % 10 == 0:
-            answers.append(read((label + 1) % 10, confidence))
+            predictions.append(read((label + 1) % 10, confidence))
         elif place % 7 == 0:
-            answers.append(withheld(label, "unsure: 4 or 9", confidence))
+            predictions.append(abstained(label, "unsure: 4 or 9", confidence))
         else:
-            answers.append(read(label, confidence))
-    answers[1] = BLANK
-    shown = [None if answer is BLANK else image for answer, image in zip(answers, images, strict=True)]
-    return LabelledPredictions("mnist", labels, answers, shown, [f"digit-{place}.png" for place in range(100)])
+            predictions.append(read(label, confidence))
+    predictions[1] = BLANK
+    shown = [None if answer is BLANK else image for answer, image in zip(predictions, images, strict=True)]
+    return LabelledPredictions("mnist", labels, predictions, shown, [f"digit-{place}.png" for place in range(100)])
 
 
 @pytest.fixture
 def letters(mnist_digits):
-    answers = [read(3, 0.8)] * 2 + [withheld(3, "not a digit")] * 5 + [BLANK]
-    return LabelledPredictions("letters", [10] * 8, answers, mnist_digits[0][:8])
+    predictions = [read(3, 0.8)] * 2 + [abstained(3, "not a digit")] * 5 + [BLANK]
+    return LabelledPredictions("letters", [10] * 8, predictions, mnist_digits[0][:8])
 
 
 class Page(HTMLParser):
@@ -112,7 +113,7 @@ def test_every_link_on_the_page_leads_to_a_place_on_it(page):
 
 def test_names_and_facts_are_shown_as_they_are_and_never_acted_on(tmp_path, mnist_digits):
     images = mnist_digits[0][:2]
-    hostile = LabelledPredictions(HOSTILE, [1, 10], [read(7), withheld(3, HOSTILE)], images, [HOSTILE, HOSTILE])
+    hostile = LabelledPredictions(HOSTILE, [1, 10], [read(7), abstained(3, HOSTILE)], images, [HOSTILE, HOSTILE])
     report.write(tmp_path, [hostile], {"model": HOSTILE, HOSTILE: HOSTILE})
     page = Page(tmp_path)
     assert not page.all("script")
@@ -181,7 +182,7 @@ def test_the_pictures_on_the_page_are_those_the_network_saw(page, digits):
     assert np.array_equal(image, (digits.images[90] * 255).round())
 
 
-def test_answers_without_pictures_and_file_names_make_a_page_too(tmp_path):
+def test_predictions_without_pictures_and_file_names_make_a_page_too(tmp_path):
     report.write(tmp_path, [LabelledPredictions("bare", [1, 2], [read(7), read(2)])], {})
     page = Page(tmp_path)
     assert not page.all("img")
@@ -189,22 +190,22 @@ def test_answers_without_pictures_and_file_names_make_a_page_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "answers",
+    "predictions",
     [
         LabelledPredictions("nothing", [], []),
-        LabelledPredictions("all withheld", [1], [withheld(1, "unsure: 1 or 7")]),
+        LabelledPredictions("all abstained", [1], [abstained(1, "unsure: 1 or 7")]),
         LabelledPredictions("all blank", [1, 10], [BLANK, BLANK]),
         LabelledPredictions("all wrong", [1, 1], [read(7, 1.0), read(7, 1.0)]),
         LabelledPredictions("both kinds", [1, 10], [read(1), read(1)]),
     ],
-    ids=lambda answers: answers.name,
+    ids=lambda predictions: predictions.name,
 )
-def test_any_set_makes_a_balanced_page_and_valid_json(tmp_path, answers):
-    report.write(tmp_path, [answers], ABOUT)
+def test_any_set_makes_a_balanced_page_and_valid_json(tmp_path, predictions):
+    report.write(tmp_path, [predictions], ABOUT)
     content = (tmp_path / "index.html").read_text()
     assert not re.search(r"\b(nan|None|inf)\b", content)
-    assert answers.name in Page(tmp_path).text
-    assert metrics(tmp_path)["sets"][0]["name"] == answers.name
+    assert predictions.name in Page(tmp_path).text
+    assert metrics(tmp_path)["sets"][0]["name"] == predictions.name
 
 
 def metrics(folder):
@@ -219,7 +220,7 @@ def test_a_set_without_pictures_says_so(tmp_path, letters):
     assert Page(tmp_path).text.count("There is no picture in this set.") == 1
 
 
-def test_metrics_hold_all_measures_of_each_set(tmp_path, digits, letters):
+def test_metrics_json_holds_all_metrics_of_each_set(tmp_path, digits, letters):
     report.write(tmp_path, [digits, letters], ABOUT)
     written = metrics(tmp_path)
     assert written["about"] == ABOUT
@@ -275,21 +276,42 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path, digits):
             report.write(folder, [digits], ABOUT)
 
 
-def test_two_models_are_compared_in_a_few_plain_lines():
-    labels = [1] * 98
-    a = LabelledPredictions("mine", labels, [read(1)] * 93 + [read(7)] * 5)
-    b = LabelledPredictions("shipped", labels, [read(1)] * 90 + [read(7)] * 3 + [read(1)] + [read(7)] * 4)
-    assert report.compare(a, b).splitlines() == [
-        "mine        94.90% right, 93 of 98",
-        "shipped     92.86% right, 91 of 98",
-        "difference  +2.04 points (95% interval -2.37 to +6.37)",
-        "only mine right: 3; only shipped right: 1",
-        "p = 0.625 (McNemar's exact paired test, two-sided)",
-    ]
+@pytest.fixture
+def pages():
+    """100 pages: one of two lines is right, one without digits is right, 98 lack a digit."""
+    labels = ["12 3\n45", ""] + ["678"] * 98
+    return LabelledPages(
+        "pages",
+        labels,
+        ["12 ?\n45", "", *["67"] * 98],
+        ["12 3\n45", "", *["67"] * 98],
+        [f"page-{place}.png" for place in range(100)],
+        unreadable=3,
+    )
 
 
-def test_comparing_on_nothing_says_so_and_on_different_pictures_is_refused():
-    nothing = LabelledPredictions("nothing", [], [])
-    assert report.compare(nothing, nothing) == "no pictures to compare on"
-    with pytest.raises(UsageError, match="labels differ"):
-        report.compare(nothing, LabelledPredictions("one", [1], [read(1)]))
+def test_pages_have_their_metrics_and_the_wrong_ones_on_the_page(tmp_path, pages, letters):
+    report.write(tmp_path, [pages, letters], ABOUT)
+    page, found = Page(tmp_path), compute_page_metrics(pages)
+    for share in (found.accuracy, found.answered, found.wrong_answers):
+        assert f"{share.fraction:.2%} {share.low:.2%} to {share.high:.2%} {share.count} of {share.total}" in page.text
+    assert f"digit error rate {98 / 299:.2%} 98 errors 299 digits" in page.text
+    assert "Pictures that could not be read and were left out: 3." in page.text
+    assert "Wrong pages: 60 of 98 file written best guesses answer page-2.png 678 67 67 " in page.text
+    written = metrics(tmp_path)["sets"][0]
+    assert (written["accuracy"]["count"], written["digit_errors"], written["unreadable"]) == (2, 98, 3)
+    rows = [line for line in (tmp_path / "MODEL_CARD.md").read_text().splitlines() if line.startswith("| ")]
+    assert rows[0].endswith(" | digit error rate |")
+    assert rows[2].endswith(f" | {98 / 299:.2%} |")
+    assert rows[3].endswith(" | - |")
+
+
+@pytest.mark.parametrize(
+    "pages", [LabelledPages("nothing", [], [], []), LabelledPages("letters", [""], ["?"], ["1"], [HOSTILE])]
+)
+def test_any_pages_make_a_balanced_page_and_valid_json(tmp_path, pages):
+    report.write(tmp_path, [pages], ABOUT)
+    assert not re.search(r"\b(nan|None|inf)\b", (tmp_path / "index.html").read_text())
+    assert not Page(tmp_path).all("script")
+    assert ("There is no picture in this set." in Page(tmp_path).text) == (pages.name == "nothing")
+    assert metrics(tmp_path)["sets"][0]["name"] == pages.name

@@ -1,4 +1,4 @@
-"""Picture files of endlessly many parts."""
+"""Picture files with too many segments."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ def encoded(image_format, **options):
 def png_with(chunks):
     whole = encoded("PNG")
     empty = struct.pack(">I", 0) + b"teXt" + struct.pack(">I", zlib.crc32(b"teXt"))
-    return whole[:33] + empty * chunks + whole[33:]  # behind the header's chunk
+    return whole[:33] + empty * chunks + whole[33:]  # after the header's chunk
 
 
 def jpeg_with(segments, filling=b""):
@@ -46,20 +46,20 @@ def gif_with(extensions):
         gif_with(MAX_SEGMENTS),
     ],
 )
-def test_a_file_of_endless_parts_is_refused_unread(content):
+def test_a_file_of_too_many_segments_is_refused_before_it_is_decoded(content):
     for read in (check_segments, load, size):
-        with pytest.raises(ImageError, match=r"^x\.png: more than 50,000 parts"):
+        with pytest.raises(ImageError, match=r"^x\.png: more than 50,000 segments"):
             read(content, "x.png")
 
 
-def test_a_file_of_endless_scans_is_refused_unread():
+def test_a_file_of_too_many_scans_is_refused_before_it_is_decoded():
     content = encoded("JPEG", progressive=True)
     with pytest.raises(ImageError, match=r"^x\.jpg: more than 1000 scans"):
         load(content[:-2] + b"\xff\xda\x00\x02" * MAX_SCANS + content[-2:], "x.jpg")
 
 
 @pytest.mark.parametrize("content", [png_with(1000), jpeg_with(1000, filling=b"\xff" * 100), gif_with(1000)])
-def test_what_has_many_parts_is_read(content):
+def test_a_file_of_many_segments_is_read(content):
     assert load(content, "x").grey.shape == (28, 28)
 
 
@@ -68,7 +68,7 @@ def test_a_file_that_ends_early_is_left_to_its_decoder(content):
     check_segments(content, "x")
 
 
-def test_pictures_of_all_kinds_have_few_parts():
+def test_pictures_of_all_kinds_have_few_segments():
     for path in (*(ROOT / "samples").iterdir(), *(ROOT / "sample_pages").iterdir()):
         check_segments(path.read_bytes(), path.name)
     for image_format in ("WEBP", "BMP", "TIFF"):
@@ -89,7 +89,7 @@ def test_large_deep_and_transparent_pictures_look_as_small_ones_do(mode):
     whole = load(content.getvalue(), "x", side=600)
     small = load(content.getvalue(), "x", side=100)
     content = io.BytesIO()
-    image.save(content, "TIFF", tiffinfo={0x0112: 8})  # to be turned by a quarter
+    image.save(content, "TIFF", tiffinfo={0x0112: 8})  # the picture is to be turned by a quarter
     turned = load(content.getvalue(), "x", side=100)
     assert (turned.grey.shape, turned.width, turned.height) == ((83, 100), 600, 500)
     assert np.abs(turned.grey - np.rot90(small.grey)).mean() < 0.02

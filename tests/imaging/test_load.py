@@ -4,12 +4,26 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from helpers import encoded
 from PIL import Image
 
 from digitnet.errors import ImageError, ImageTooLargeError
 from digitnet.imaging import load as picture
 from digitnet.imaging.load import load
+
+
+class OnlyDLPack:
+    """A tensor of a library that speaks DLPack alone."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
 
 
 def as_array(image):
@@ -64,11 +78,24 @@ def test_arrays_of_any_depth_use_their_whole_range(bits, seven):
         lambda g: g.astype(np.float64),
         lambda g: np.asfortranarray(g),
         lambda g: (g * 255).astype(np.uint8)[::1, ::-1][:, ::-1],
+        lambda g: np.stack([g] * 3),
+        lambda g: torch.from_numpy(g),
+        lambda g: torch.from_numpy(g)[None].requires_grad_(),
+        lambda g: torch.from_numpy((g * 255).astype(np.uint8)).expand(3, -1, -1),
+        lambda g: OnlyDLPack(g),
+        lambda g: (g > 0.5).astype(np.uint8),
+        lambda g: (g > 0.5).astype(np.int64),
+        lambda g: g * 1.06 - 0.03,  # as bicubic resampling overshoots
     ],
 )
 def test_arrays_of_every_accepted_shape_and_type_are_the_same_picture(convert, seven):
     grey = as_array(seven)
     assert np.abs(load(convert(grey)).grey - grey).max() < 0.01
+
+
+def test_a_tensor_that_numpy_cannot_read_is_an_error_that_says_what_to_do():
+    with pytest.raises(ImageError, match="copy it to the CPU"):
+        load(torch.zeros(28, 28, dtype=torch.bfloat16))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +109,10 @@ def test_arrays_of_every_accepted_shape_and_type_are_the_same_picture(convert, s
         (np.zeros((28, 28), complex), "complex"),
         (np.full((28, 28), "a"), "numbers"),
         (np.zeros((4, 28)), "too small"),
+        ((np.linspace(0, 1, 784).reshape(28, 28) - 0.1307) / 0.3081, r"values from -0\.4242 to 2\.821; use \[0, 1\]"),
+        (np.linspace(0, 3, 784).reshape(28, 28), "values from 0 to 3"),
+        (np.linspace(-1, 1, 784).reshape(28, 28), "values from -1 to 1"),
+        (np.full((28, 28), -5), "values from -5 to -5"),
     ],
 )
 def test_an_array_that_is_no_picture_is_refused_by_name(array, words):
@@ -202,7 +233,7 @@ def test_what_is_no_picture_at_all_is_an_error_that_names_it(tmp_path):
         (b"", "not a picture"),
         (b"hello", "not a picture"),
         (io.StringIO("text"), "binary mode"),
-        (7, "no picture"),
+        (7, "not a picture"),
     ):
         with pytest.raises(ImageError, match=words):
             load(source)

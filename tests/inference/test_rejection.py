@@ -43,7 +43,7 @@ def test_an_error_that_is_no_fraction_is_refused(max_error):
 
 def test_sureness_is_confidence_with_more_caution_about_what_is_no_digit():
     assert rejection.score(answers(_4=0.8, _9=0.2)) == pytest.approx(0.8)
-    assert rejection.score(answers(_4=0.8, none=0.2)) == pytest.approx(0.8 / (0.8 + 0.2 * rejection.CAUTION))
+    assert rejection.score(answers(_4=0.8, none=0.2)) == pytest.approx(0.8 / (0.8 + 0.2 * rejection.NON_DIGIT_FACTOR))
     several = np.stack([answers(_4=0.8, _9=0.2), answers(none=1.0)])
     assert rejection.score(several).tolist() == pytest.approx([0.8, 0.0])
 

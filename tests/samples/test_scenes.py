@@ -12,7 +12,7 @@ def test_a_scene_is_a_colour_picture_of_its_size_with_ink_on_it(name, mnist_digi
     assert np.ptp(picture.astype(int)) > 30
 
 
-def test_the_same_chance_gives_the_same_picture_and_another_one_another(mnist_digits):
+def test_a_seed_always_gives_the_same_picture_and_another_seed_another_picture(mnist_digits):
     def picture(seed):
         return render(mnist_digits[0][0], SCENES["ruled"], np.random.default_rng(seed))
 
@@ -43,6 +43,6 @@ def test_a_mouse_draws_lines_one_pixel_wide_and_unbroken(mnist_digits):
         (Scene(lines="ruled"), Scene(lines="ruled", line_strength=1.0)),
     ],
 )
-def test_every_setting_shows(plain, changed, mnist_digits):
+def test_every_setting_changes_the_picture(plain, changed, mnist_digits):
     pictures = [render(mnist_digits[0][0], scene, np.random.default_rng(3)).astype(int) for scene in (plain, changed)]
     assert np.abs(pictures[0] - pictures[1]).max() > 20

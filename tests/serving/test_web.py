@@ -206,8 +206,8 @@ def test_a_picture_shows_its_numbers_with_a_box_for_each_digit(visitor, address)
     assert [len(line) for line in lines] == [3, 4, 2, 4]
     assert lines[3] == "4281"
     assert page.locator("#picture-figure .box").count() == 13
-    doubtful = "".join(lines).count("?")
-    assert page.locator("#picture-figure .box.abstained").count() == page.locator("#lines mark").count() == doubtful
+    abstained = "".join(lines).count("?")
+    assert page.locator("#picture-figure .box.abstained").count() == page.locator("#lines mark").count() == abstained
     picture, overlay = (page.locator(f"#picture-figure {name}").bounding_box() for name in ("img", "svg"))
     assert picture == overlay
 

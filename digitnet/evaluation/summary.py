@@ -1,0 +1,67 @@
+"""Metrics in words for a terminal: of one set, and of two models on the same set."""
+
+from digitnet.evaluation.comparison import Labelled, compared
+from digitnet.evaluation.metrics import LabelledPredictions, Share, compute_metrics
+from digitnet.evaluation.page_metrics import LabelledPages, compute_page_metrics
+
+
+def describe(labelled: Labelled) -> str:
+    """The main metrics of a set in one line."""
+    parts = _of_pages(labelled) if isinstance(labelled, LabelledPages) else _of_digits(labelled)
+    return f"{labelled.name}: {', '.join(parts) or 'no pictures'}"
+
+
+def compare(a: Labelled, b: Labelled) -> str:
+    """The comparison in a few lines for a terminal. Each model is called by the `name` of its predictions.
+
+    Raises UsageError where the labels differ.
+    """
+    found = compared(a, b)
+    if found.difference is None:
+        return "no pictures to compare on"
+    width = max(len(name) for name in (a.name, b.name, "difference"))
+    interval = f"95% interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
+    lines = [
+        *(
+            f"{of.name:{width}}  {share.fraction:.2%} right, {share.count:,} of {share.total:,}{_digit_errors(of)}"
+            for of, share in ((a, found.a), (b, found.b))
+        ),
+        f"{'difference':{width}}  {100 * found.difference:+.2f} points ({interval})",
+        f"only {a.name} right: {found.only_a:,}; only {b.name} right: {found.only_b:,}",
+        f"p = {found.p:.3g} (McNemar's exact paired test, two-sided)",
+    ]
+    return "\n".join(lines)
+
+
+def _of_digits(predictions: LabelledPredictions) -> list[str]:
+    metrics, parts = compute_metrics(predictions), []
+    if metrics.accuracy.total:
+        parts = [
+            _share(metrics.accuracy, "right"),
+            f"{metrics.answered.fraction:.2%} answered",
+            f"{metrics.wrong_answers.fraction or 0:.2%} of the answers wrong",
+            f"calibration error {metrics.calibration.error:.2%}",
+        ]
+    if metrics.rejected.total:
+        parts.append(f"{metrics.rejected.fraction:.2%} of {metrics.rejected.total:,} non-digits rejected")
+    return parts
+
+
+def _of_pages(pages: LabelledPages) -> list[str]:
+    metrics, parts = compute_page_metrics(pages), []
+    if metrics.accuracy.total:
+        parts = [
+            _share(metrics.accuracy, "of the pages right"),
+            *([f"digit error rate {metrics.digit_error_rate:.2%}"] if metrics.digits else []),
+            _share(metrics.answered, "of the pages without any ?"),
+        ]
+    return [*parts, _share(metrics.wrong_answers, "of those wrong")] if metrics.wrong_answers.total else parts
+
+
+def _share(share: Share, words: str) -> str:
+    return f"{share.fraction:.2%} {words} (95 % interval {share.low:.2%} to {share.high:.2%})"
+
+
+def _digit_errors(labelled: Labelled) -> str:
+    rate = compute_page_metrics(labelled).digit_error_rate if isinstance(labelled, LabelledPages) else None
+    return "" if rate is None else f", digit error rate {rate:.2%}"

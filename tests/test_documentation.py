@@ -1,0 +1,89 @@
+"""The documentation is true: its figures, its commands, its links, and the notebook."""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, environment
+
+from digitnet import cli
+
+README = (ROOT / "README.md").read_text()
+COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "models").glob("*.md")])
+
+
+def test_the_figures_are_those_that_the_benchmarks_wrote():
+    command = [sys.executable, str(ROOT / "benchmarks" / "figures.py"), "--check"]
+    assert subprocess.run(command, env=environment()).returncode == 0
+
+
+def test_the_readme_can_be_read_in_one_go():
+    assert len(README.splitlines()) <= 150
+
+
+def commands():
+    parser = cli._parser()
+    (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return subparsers.choices
+
+
+def sections():
+    """The text of each command's section of the page, with the options that several commands share."""
+    shared, *parts = re.split(r"^## (?=[a-z])", COMMAND_LINE, flags=re.MULTILINE)
+    return {part.split("\n")[0]: shared.partition("## Options for reading")[2] + part for part in parts}
+
+
+def options():
+    for name, command in commands().items():
+        for action in command._actions:
+            yield from ((name, option) for option in action.option_strings if option.startswith("--"))
+
+
+def test_every_command_has_a_section_and_every_section_a_command():
+    assert set(sections()) == set(commands())
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(set(options())))
+def test_every_option_is_documented_with_its_command(command, option):
+    assert option == "--help" or re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", sections()[command])
+
+
+def anchors(text):
+    """What headings can be linked to as, by the rule of MkDocs and of most Git servers."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_has_its_target(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = page.parent / target if target else page
+        assert path.exists(), link
+        assert not anchor or anchor in anchors(path.read_text()), link
+
+
+def test_the_design_page_names_every_folder_of_the_package():
+    design = (ROOT / "docs" / "design.md").read_text()
+    folders = {path.parent.name for path in (ROOT / "digitnet").glob("*/__init__.py")}
+    assert [folder for folder in sorted(folders) if f"{folder}/" not in design] == []
+
+
+def test_every_page_of_the_site_is_in_its_menu():
+    menu = (ROOT / "mkdocs.yml").read_text()
+    pages = (path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md"))
+    assert [str(path) for path in pages if f": {path.as_posix()}\n" not in menu] == []
+
+
+def test_the_notebook_is_kept_without_outputs():
+    cells = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
