@@ -2,7 +2,7 @@
 
 python benchmarks/serve_load.py [--seconds 60] [--hostile-seconds 300]
 
-The server is a process of its own, and so is the hostile client; all talk over 127.0.0.1 and share the machine's cores.
+The server and the hostile client each have a process. They talk over 127.0.0.1 and share the cores of the machine.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def memory_mb(pid: int) -> float:
 
 
 def digits() -> list[tuple[bytes, int]]:
-    """28x28 PNG files, and the digit that the reader itself answers for each."""
+    """28x28 PNG files, each with the digit that the reader answers for it."""
     from digitnet import Reader
 
     with np.load(record.ROOT / "digitnet" / "weights" / "digits.npz") as file:
@@ -127,7 +127,7 @@ async def answer_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 async def friendly(port: int, seconds: float, every_second: Callable[[], object] = lambda: None) -> dict[str, Any]:
-    """Pictures of digits over `CONNECTIONS` connections, each asking again as soon as it is answered."""
+    """Sends pictures of digits over `CONNECTIONS` connections; each sends the next one after the answer."""
     requests = [(post(content), digit) for content, digit in digits()]
     took: list[float] = []
     counts: Counter[str] = Counter()
@@ -176,7 +176,7 @@ async def friendly(port: int, seconds: float, every_second: Callable[[], object]
 
 
 def bomb(side: int) -> bytes:
-    """A grey PNG of so many pixels a side, all black, in few bytes."""
+    """A black PNG of `side` x `side` pixels, in few bytes."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -188,7 +188,7 @@ def bomb(side: int) -> bytes:
 
 
 async def hostile(port: int, seconds: float) -> dict[str, Any]:
-    """`HOSTILE_A_SECOND` new connections a second, each with something that nobody should send."""
+    """Opens `HOSTILE_A_SECOND` connections a second; each sends something harmful."""
     rng = np.random.default_rng(5)
     too_many_pixels, all_that_may_be = bomb(20_000), bomb(7_900)
     garbage = rng.bytes(4000)

@@ -1,9 +1,9 @@
-"""How soon after the end of a stroke its reading is seen on the page of `digitnet serve`, in headless Chromium.
+"""How soon after the end of a stroke the page of `digitnet serve` shows its reading, in headless Chromium.
 
 python benchmarks/stroke_to_reading.py
 
-From the pointerup event to the frame after the reading of the finished stroke was put on the page. The stroke is
-written at a hand's pace, so that readings of its parts are under way as they are for a user.
+The time from the pointerup event to the frame that shows the reading of the finished stroke. The stroke is drawn at
+the pace of a hand, so that the page also reads the unfinished stroke, as it does for a user.
 """
 
 import itertools
@@ -19,14 +19,14 @@ REPEATS = 60
 WARM_UP = 5
 STEPS = 10  # pointer events a line
 PACE = 8  # milliseconds between two of them
-DIGITS = {  # where strokes go, in parts of the sheet's width
+DIGITS = {  # points of strokes, in fractions of the sheet's width
     "1": [(0.50, 0.12), (0.47, 0.56)],
     "2": [(0.38, 0.22), (0.47, 0.12), (0.60, 0.20), (0.38, 0.55), (0.63, 0.54)],
     "7": [(0.36, 0.14), (0.62, 0.13), (0.46, 0.56)],
 }
 NUMBER = [[(left, 0.20), (left + 0.15, 0.19), (left + 0.06, 0.46)] for left in (0.06, 0.38)]
 LAST = [(0.70, 0.20), (0.85, 0.19), (0.76, 0.46)]
-# Only the reading of a finished stroke is announced, in the element #status, and in the same task as it is shown.
+# The page writes only readings of finished strokes into the element #status, in the same task as it shows them.
 WATCH = """() => {
     let ended = null;
     addEventListener("pointerup", (event) => { ended = event.timeStamp; }, true);
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def milliseconds(page: Page, before: list[list[tuple[float, float]]], stroke: list[tuple[float, float]]) -> float:
-    """From the end of `stroke` to its reading, on a sheet with nothing but what was written `before`."""
+    """The time from the end of `stroke` to its reading, on a sheet with only the strokes in `before`."""
     if page.locator("#clear").is_enabled():
         page.locator("#clear").click()
     for points in [*before, stroke]:

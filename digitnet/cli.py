@@ -147,26 +147,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--host", default="127.0.0.1", help="where to listen (default: %(default)s; elsewhere, a token is demanded)"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s, this machine only; every other address needs a token)",
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 takes any that is free (default: %(default)s)")
-    parser.add_argument("--open", action="store_true", help="open the page in a browser")
-    parser.add_argument("--corrections", type=Path, metavar="DIR", help="keep corrections there (default: keep none)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free port (default: %(default)s)")
+    parser.add_argument("--open", action="store_true", help="open the web page in a browser")
+    parser.add_argument("--corrections", type=Path, metavar="DIR", help="folder for corrections (default: keep none)")
     parser.add_argument(
-        "--allowed-host", action="append", default=[], metavar="NAME", help="a name that the server goes by as well"
-    )
-    parser.add_argument(
-        "--max-megabytes", type=float, default=32, metavar="N", help="of one request (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max-megapixels", type=float, default=64, metavar="N", help="of one picture (default and most: %(default)s)"
-    )
-    parser.add_argument("--max-files", type=int, default=64, metavar="N", help="of one request (default: %(default)s)")
-    parser.add_argument(
-        "--timeout", type=float, default=30, metavar="SECONDS", help="for one request (default: %(default)s)"
+        "--allowed-host", action="append", default=[], metavar="NAME", help="another name of this server; repeatable"
     )
     parser.add_argument(
-        "--max-requests", type=int, default=64, metavar="N", help="that are answered at once (default: %(default)s)"
+        "--max-megabytes", type=float, default=32, metavar="N", help="size of one request (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-megapixels", type=float, default=64, metavar="N", help="one picture (default and maximum: %(default)s)"
+    )
+    parser.add_argument("--max-files", type=int, default=64, metavar="N", help="files in a form (default: %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=30, metavar="SECONDS", help="time for one request (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-requests", type=int, default=64, metavar="N", help="requests at the same time (default: %(default)s)"
     )
 
 
@@ -307,15 +309,15 @@ def _serve(options: argparse.Namespace) -> int:
 
     sizes = (options.max_megabytes, options.max_megapixels, options.max_files, options.timeout, options.max_requests)
     if not all(0 < size < math.inf for size in sizes):
-        raise UsageError("a limit of nothing, or of no end, cannot be kept; give more than 0")
+        raise UsageError("a limit must be a number greater than 0")
     if options.max_megabytes * 2**20 < 1 or options.max_megapixels * 10**6 < 1:
-        raise UsageError("a limit of less than a byte or a pixel lets nothing through; give more")
+        raise UsageError("a limit of less than one byte or one pixel would refuse everything; give more")
     if not 0 <= options.port <= 65535:
-        raise UsageError(f"--port {options.port}: there is no such port; choose one up to 65535")
+        raise UsageError(f"--port {options.port}: there is no such port; choose one from 0 to 65535")
     address = server.Address(options.host, options.port, options.allowed_host)
     given = os.environ.get("DIGITNET_TOKEN", "").strip()
     if not given.isascii():
-        raise UsageError("DIGITNET_TOKEN holds letters that no HTTP header can; choose another")
+        raise UsageError("DIGITNET_TOKEN has characters that an HTTP header cannot hold; use ASCII only")
     token = given or (None if address.is_loopback else secrets.token_urlsafe())
     server.run(
         _reader(options),

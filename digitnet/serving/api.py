@@ -1,235 +1,172 @@
-"""The API: `/v1/...`, what it takes, what it answers, and how its OpenAPI describes that."""
+"""The API, `/v1/...`: each handler takes the pictures, lets the workers read them, and writes the answer."""
 
-import base64
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from digitnet import __version__
 from digitnet.errors import ImageError
-from digitnet.imaging import load as picture
 from digitnet.imaging.normalise import SIDE
+from digitnet.imaging.png import png_data_url
+from digitnet.pages.page_reader import PageExamination
 from digitnet.reader import Examination, Reader
 from digitnet.results import Box
-from digitnet.serving import schemas
-from digitnet.serving.corrections import Corrections, part, png
+from digitnet.serving import openapi
+from digitnet.serving.corrections import Corrections, crop
 from digitnet.serving.guard import Limits
-from digitnet.serving.problem import MEDIA_TYPE, Problem
-from digitnet.serving.upload import FORM, PICTURE, Upload, received
-from digitnet.serving.workers import Batches, Workers
+from digitnet.serving.openapi import problems
+from digitnet.serving.problem import Problem
+from digitnet.serving.upload import PICTURE, Sent, Upload, received
+from digitnet.serving.workers import IsCancelled, Workers
 
-QUICK_BYTES = 2**18  # a file with more may take long to be looked into
-QUICK_PIXELS = 2**17  # a picture of one digit with more takes longer than many small ones
-HEAVY_PIXELS = 16 * 10**6  # what has more may take seconds
-MOST_IN_A_BATCH = 16
-
-Answer = TypeVar("Answer")
 Json = dict[str, Any]
-Name = Annotated[str, Query(max_length=255, description="what to call a picture that is sent as it is")]
-ShowSeen = Annotated[bool, Query(description="adds the 28x28 that DigitNet saw")]
+Name = Annotated[str, Query(max_length=255, description="the name of a picture that is sent as it is")]
+ShowSeen = Annotated[bool, Query(description="adds the 28x28 picture that DigitNet saw")]
+Length = Annotated[int | None, Query(ge=1, le=1000, description="how many digits each line has")]
+Lines = Annotated[int | None, Query(ge=1, le=1000, description="how many lines there are")]
+Pattern = Annotated[str | None, Query(max_length=200, description=r"the form of each line, for example \d{3}-\d{4}")]
+Check = Annotated[Literal["luhn", "ean", "isbn", "mod97"] | None, Query(description="the check digit of each line")]
+Label = Annotated[int, Query(ge=0, le=9, description="the digit that the picture shows")]
+Part = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[0-9]{1,6}(,[0-9]{1,6}){3}$",
+        description="x,y,width,height in pixels of the upright picture: only this part is kept, with a margin",
+    ),
+]
 
 
-def add(
-    app: FastAPI,
-    reader: Reader,
-    workers: Workers,
-    limits: Limits,
-    corrections: Corrections | None,
-    token: bool,
-) -> None:
-    """Adds `/v1/...` to the application; `token` says whether one is demanded."""
-    quick: Batches[Upload, Examination | ImageError | None] = Batches(
-        lambda uploads: _small_ones(reader, uploads, limits.pixels), MOST_IN_A_BATCH
-    )
-    workers.closing.callback(quick.close)
+class Api:
+    """The handlers of `/v1/...`, and the `router` that leads to them.
 
-    async def slowly(upload: Upload, work: Callable[[], Answer]) -> Answer:
-        """What `work` makes of a picture of a page, or of a large one."""
+    Args:
+        corrections: where corrections are kept; None refuses them.
+        token: whether the API asks for a token.
+    """
 
-        def unless_heavy() -> Answer | None:
-            width, height = picture.size(upload.content, upload.name, limits.pixels)
-            return work() if width * height <= HEAVY_PIXELS else None
+    def __init__(
+        self, reader: Reader, workers: Workers, limits: Limits, corrections: Corrections | None, token: bool
+    ) -> None:
+        self._reader = reader
+        self._workers = workers
+        self._limits = limits
+        self._corrections = corrections
+        self._token = token
+        self.router = router = APIRouter(prefix="/v1", dependencies=[Depends(_only_known_parameters)])
+        refusals = problems(400, 401, 403, 405, 408, 413, 415, 421, 422, 503)
+        body = openapi.picture_or_form()
+        router.get(
+            "/about",
+            summary="What this server is",
+            responses={200: {"model": openapi.About}, **problems(400, 401, 405, 421)},
+        )(self.about)
+        router.post(
+            "/predict",
+            summary="One digit a picture",
+            responses={200: openapi.one_or_form(openapi.Prediction), **refusals},
+            openapi_extra=body,
+        )(self.predict)
+        router.post(
+            "/read",
+            summary="Any number of digits a picture, line by line",
+            responses={200: openapi.one_or_form(openapi.Page), **refusals},
+            openapi_extra=body,
+        )(self.read)
+        router.post(
+            "/corrections",
+            summary="Keeps a picture with its right digit",
+            status_code=201,
+            responses={201: {"model": openapi.Kept}, **refusals},
+            openapi_extra=body,
+        )(self.correct)
 
-        answer = await workers.pages.run(unless_heavy)
-        return await workers.heavy.run(work) if answer is None else answer
+    async def about(self) -> Response:
+        model, keeps = self._reader.about["model"], self._corrections is not None
+        return JSONResponse(openapi.about(model, corrections=keeps, token=self._token, limits=self._limits))
 
-    async def examined(upload: Upload) -> Examination:
-        """The one digit in a picture."""
-        small = len(upload.content) <= QUICK_BYTES
-        examination = await quick.run(upload) if small else None
-        if isinstance(examination, ImageError):
-            raise examination
-        if examination is None:
-            return await slowly(upload, lambda: reader.examine(upload.content, name=upload.name))
-        return examination
-
-    async def answered(request: Request, name: str, answer: Callable[[Upload], Awaitable[Json]]) -> Response:
-        """One picture's answer, or an array of all in a form, where one that cannot be read says so in its place."""
-        sent = await received(request.headers, request.stream(), name=name, files=limits.files)
-        async with workers.request():
-            if isinstance(sent, Upload):
-                return JSONResponse(await answer(sent))
-            answers = []
-            for upload in sent:
-                try:
-                    answers.append(await answer(upload))
-                except ImageError as error:
-                    answers.append({"file": upload.name, "error": str(error)})
-            return JSONResponse(answers)
-
-    async def about() -> Response:
-        told = {"bytes": limits.bytes, "pixels": limits.pixels, "files": limits.files, "seconds": limits.seconds}
-        facts = {"version": __version__, "model": reader.about["model"]}
-        return JSONResponse({**facts, "corrections": corrections is not None, "token": token, "limits": told})
-
-    async def predict(request: Request, name: Name = PICTURE, seen: ShowSeen = False) -> Response:
-        async def answer(upload: Upload) -> Json:
-            examination = await examined(upload)
-            told = {"file": upload.name, **examination.digit.to_dict()}
-            if seen:
-                box, normalised = examination.digit.box, examination.normalised
-                told["box"] = box and [box.x, box.y, box.width, box.height]
-                told["seen"] = normalised and _data_url(normalised.image)
-            return told
-
-        return await answered(request, name, answer)
+    async def predict(self, request: Request, name: Name = PICTURE, seen: ShowSeen = False) -> Response:
+        sent = await received(request, name=name, files=self._limits.files)
+        examinations = await self._workers.examine(sent.pictures)
+        return _response(
+            sent,
+            [
+                one if isinstance(one, ImageError) else _digit_answer(picture.name, one, seen)
+                for picture, one in zip(sent.pictures, examinations, strict=True)
+            ],
+        )
 
     async def read(
+        self,
         request: Request,
         name: Name = PICTURE,
         seen: ShowSeen = False,
-        length: Annotated[int | None, Query(ge=1, le=1000, description="each line has so many digits")] = None,
-        lines: Annotated[int | None, Query(ge=1, le=1000, description="there are so many lines")] = None,
-        pattern: Annotated[str | None, Query(max_length=200, description=r"such as \d{3}-\d{4}")] = None,
-        check: Annotated[
-            Literal["luhn", "ean", "isbn", "mod97"] | None, Query(description="what each line's check digit obeys")
-        ] = None,
+        length: Length = None,
+        lines: Lines = None,
+        pattern: Pattern = None,
+        check: Check = None,
     ) -> Response:
-        def page(upload: Upload) -> Json:
-            examination = reader.examine_page(
-                upload.content, name=upload.name, length=length, lines=lines, pattern=pattern, check=check
-            )
-            told = {"file": upload.name, **examination.page.to_dict()}
-            if seen:
-                digits = (digit for line in told["lines"] for digit in line["digits"])
-                for digit, image in zip(digits, examination.crops, strict=True):
-                    digit["seen"] = _data_url(image)
-            return told
+        known: Json = {"length": length, "lines": lines, "pattern": pattern, "check": check}
 
-        return await answered(request, name, lambda upload: slowly(upload, lambda: page(upload)))
+        def read(picture: Upload, is_cancelled: IsCancelled) -> Json:
+            page = self._reader.examine_page(picture.content, name=picture.name, **known, is_cancelled=is_cancelled)
+            return _page_answer(picture.name, page, seen)
 
-    async def correct(
-        request: Request,
-        label: Annotated[int, Query(ge=0, le=9, description="the digit that the picture shows")],
-        box: Annotated[
-            str | None,
-            Query(
-                pattern=r"^[0-9]{1,6}(,[0-9]{1,6}){3}$",
-                description="x,y,width,height in pixels of the upright picture: only this part is kept, with a margin",
-            ),
-        ] = None,
-    ) -> Response:
-        if corrections is None:
+        sent = await received(request, name=name, files=self._limits.files)
+        return _response(sent, await self._workers.run(sent.pictures, read))
+
+    async def correct(self, request: Request, label: Label, box: Part = None) -> Response:
+        if (corrections := self._corrections) is None:
             raise Problem(403, "corrections are not kept; start the server with --corrections DIR")
 
-        def keep(upload: Upload) -> str:
-            kept = part(upload.content, Box(*map(int, box.split(","))) if box else None, upload.name)
-            normalised = reader.examine(kept, name=upload.name).normalised
+        def keep(picture: Upload, is_cancelled: IsCancelled) -> Json:
+            kept = crop(picture.content, Box(*map(int, box.split(","))) if box else None, picture.name)
+            normalised = self._reader.examine(kept, name=picture.name).normalised
             image = np.zeros((SIDE, SIDE), np.float32) if normalised is None else normalised.image
-            return corrections.keep(kept, image, label)
+            return {"file": corrections.keep(kept, image, label)}
 
-        sent = await received(request.headers, request.stream(), files=1)
-        async with workers.request():
-            upload = sent[0] if isinstance(sent, list) else sent
-            return JSONResponse({"file": await slowly(upload, lambda: keep(upload))}, 201)
-
-    taking = problems(400, 401, 403, 405, 408, 413, 415, 421, 422, 503)
-    body = {"requestBody": _picture_or_form()}
-    app.get(
-        "/v1/about",
-        summary="What this server is",
-        responses={200: {"model": schemas.About}, **problems(401, 405, 421)},
-    )(about)
-    app.post(
-        "/v1/predict",
-        summary="One digit a picture",
-        responses={200: {"model": schemas.Prediction | list[schemas.Prediction | schemas.Unread]}, **taking},
-        openapi_extra=body,
-    )(predict)
-    app.post(
-        "/v1/read",
-        summary="Any number of digits a picture, line by line",
-        responses={200: {"model": schemas.Page | list[schemas.Page | schemas.Unread]}, **taking},
-        openapi_extra=body,
-    )(read)
-    app.post(
-        "/v1/corrections",
-        summary="Keeps a picture with its right digit",
-        status_code=201,
-        responses={201: {"model": schemas.Kept}, **taking},
-        openapi_extra=body,
-    )(correct)
+        sent = await received(request, files=1)
+        return _response(Sent(sent.pictures, is_form=False), await self._workers.run(sent.pictures, keep), 201)
 
 
-def describe(app: FastAPI, token: bool) -> None:
-    """Adds to the OpenAPI what FastAPI leaves out: problems, how a token is sent, and examples with null in them."""
-    described = app.openapi()
-    components = described["components"]
-    components["schemas"]["ProblemDetails"] = schemas.ProblemDetails.model_json_schema()
-    for path, one in (("/v1/predict", schemas.ONE_DIGIT), ("/v1/read", schemas.PAGE)):
-        answer = described["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
-        answer["examples"] = {"one picture": {"value": one}, "a form": {"value": [one, schemas.UNREAD]}}
-    if token:
-        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in described["paths"].items():
-            if path.startswith("/v1/") or path == "/metrics":
-                for operation in operations.values():
-                    operation["security"] = [{"token": []}]
+async def _only_known_parameters(request: Request) -> None:
+    """Raises Problem for an unknown parameter, because a typo would otherwise be ignored."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+            raise Problem(400, f"{name[:40]} is not a parameter of {request.url.path}: {takes}")
 
 
-def problems(*statuses: int) -> dict[int | str, Json]:
-    """The refusals of an address, for the OpenAPI."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    return {status: {"content": content} for status in statuses}
+def _digit_answer(name: str, examination: Examination, seen: bool) -> Json:
+    answer = {"file": name, **examination.digit.to_dict()}
+    if seen:
+        box, normalised = examination.digit.box, examination.normalised
+        answer["box"] = box and [box.x, box.y, box.width, box.height]
+        answer["seen"] = normalised and png_data_url(normalised.image)
+    return answer
 
 
-def _picture_or_form() -> Json:
-    binary = {"type": "string", "format": "binary"}
-    form = {"type": "object", "properties": {"files": {"type": "array", "items": binary, "minItems": 1}}}
-    kinds = ("image/png", "image/jpeg", "application/octet-stream")
-    return {
-        "required": True,
-        "content": {**{kind: {"schema": binary} for kind in kinds}, FORM: {"schema": {**form, "required": ["files"]}}},
-    }
+def _page_answer(name: str, examination: PageExamination, seen: bool) -> Json:
+    answer = {"file": name, **examination.page.to_dict()}
+    if seen:
+        digits = (digit for line in answer["lines"] for digit in line["digits"])
+        for digit, image in zip(digits, examination.crops, strict=True):
+            digit["seen"] = png_data_url(image)
+    return answer
 
 
-def _small_ones(reader: Reader, uploads: list[Upload], most: int) -> list[Examination | ImageError | None]:
-    """The digit of each picture; None where it is too large to be quick, an error where it cannot be read.
-
-    Args:
-        most: pixels of a picture.
-    """
-    sizes = [_pixels(upload, most) for upload in uploads]
-    small = [upload for upload, size in zip(uploads, sizes, strict=True) if _is_quick(size)]
-    read = iter(reader.examine_many([upload.content for upload in small], [upload.name for upload in small]))
-    return [next(read) if _is_quick(size) else size if isinstance(size, ImageError) else None for size in sizes]
-
-
-def _pixels(upload: Upload, most: int) -> int | ImageError:
-    try:
-        width, height = picture.size(upload.content, upload.name, most)
-    except ImageError as error:
-        return error
-    return width * height
-
-
-def _is_quick(size: int | ImageError) -> bool:
-    return not isinstance(size, ImageError) and size <= QUICK_PIXELS
-
-
-def _data_url(image: npt.NDArray[np.float32]) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+def _response(sent: Sent, answers: Sequence[Json | ImageError], status: int = 200) -> Response:
+    """The answer to one picture, or an array for a form, in which a picture that cannot be read has an error."""
+    if sent.is_form:
+        return JSONResponse(
+            [
+                {"file": picture.name, "error": str(answer)} if isinstance(answer, ImageError) else answer
+                for picture, answer in zip(sent.pictures, answers, strict=True)
+            ],
+            status,
+        )
+    if isinstance(answers[0], ImageError):
+        raise answers[0]
+    return JSONResponse(answers[0], status)

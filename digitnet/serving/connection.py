@@ -1,4 +1,9 @@
-"""Connections of the server: uvicorn's, with an end to heads that never end and to readers that never read."""
+"""Connections of the server: uvicorn's protocol, with limits on slow, endless and silent clients.
+
+uvicorn has settings for a few of these limits, but none for the time that a head may take, the size of a head with
+httptools, the number of pipelined requests or clients that do not read. So this subclasses a class that uvicorn does
+not document. pyproject.toml pins uvicorn to the tested versions, and a test names every part that is used here.
+"""
 
 import asyncio
 import re
@@ -10,16 +15,16 @@ from digitnet.serving.guard import SECURITY_HEADERS
 from digitnet.serving.problem import MEDIA_TYPE, Problem
 
 UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
-MAX_WAITING = 8  # requests sent before an earlier one is answered (pipelining), which hardly any client does
-MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or of what stands between two pieces of a body
+MAX_PIPELINED = 8  # requests that wait for the answer to an earlier one; hardly any client sends several at once
+MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or between two chunks of a body
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that is closed where it keeps the server waiting, or has no end.
+    """A connection that is closed if it keeps the server waiting or sends without end.
 
     Args:
         seconds: for the head of a request to arrive, and for the client to read an answer.
-        most: connections at once.
+        most: how many connections may be open at once.
     """
 
     def __init__(self, *args: Any, seconds: float, most: int, **options: Any) -> None:
@@ -29,7 +34,7 @@ class Connection(HttpToolsProtocol):
         self._late_head: asyncio.TimerHandle | None = None
         self._late_reader: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None  # the request that is being answered
-        self._idle_bytes = 0  # that came since the last piece of a body or end of a head
+        self._idle_bytes = 0  # bytes since the last chunk of a body or the last end of a head
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -42,7 +47,7 @@ class Connection(HttpToolsProtocol):
         for timer in (self._late_head, self._late_reader):
             if timer is not None:
                 timer.cancel()
-        if self._answered is not None:  # of several requests, uvicorn tells only the last one
+        if self._answered is not None:  # uvicorn tells only the last of several requests
             self._answered.disconnected = True
             self._answered.message_event.set()
         self.pipeline.clear()
@@ -53,7 +58,7 @@ class Connection(HttpToolsProtocol):
             if self._late_head is None:
                 self._await_head()
             if self._idle_bytes == 0:
-                # An offer of another protocol may be ignored (RFC 9110, 7.8), but httptools would leave out the body.
+                # An Upgrade header may be ignored (RFC 9110, 7.8), but with one, httptools would skip the body.
                 head, end, rest = data.partition(b"\r\n\r\n")
                 data = UPGRADE.sub(b"\r\nignored:", head) + end + rest
         self._idle_bytes += len(data)
@@ -66,8 +71,8 @@ class Connection(HttpToolsProtocol):
         if self._late_head is not None:
             self._late_head.cancel()
             self._late_head = None
-        if len(self.pipeline) >= MAX_WAITING:
-            raise ValueError("too many requests before the first was answered")  # ends the parsing
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too many requests before the first was answered")  # stops the parser
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -88,7 +93,7 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem(400, f"not HTTP as it should be ({msg.rstrip('.')}); use another client"))
+        self._refuse(Problem(400, f"the request is not valid HTTP ({msg.rstrip('.')}); use another client"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
@@ -104,10 +109,10 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
-        """Says why, after what else is being said, and closes."""
+        """Sends the problem, if no other answer is under way, and closes the connection."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            if not cycle.more_body:  # the request before is whole, so its answer is due
+            if not cycle.more_body:  # the earlier request is whole, so its answer is sent first
                 cycle.keep_alive = False
                 self.transport.pause_reading()
                 return

@@ -1,6 +1,6 @@
-"""What stands before the server's application: who may ask, how much may be sent and how slowly, and safe headers.
+"""The guard before the server's application: who may ask, how much may be sent and how slowly, and safe headers.
 
-Pure ASGI, so that a body's bytes are counted as they arrive, before anything reads them.
+It is pure ASGI, so that the bytes of a body are counted as they arrive, before anything reads them.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-TOO_MUCH = "too much is being sent at once; try again in a moment"
+TOO_MUCH = "too much is being sent to the server at once; try again in a moment"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@,\[\]]+)(?::[0-9]*)?")  # name or address, and a port (RFC 9110, 7.2)
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@,\[\]]+)(?::[0-9]*)?")  # name or address, optional port (RFC 9110, 7.2)
 SMALL_BODY = 2**18  # bytes
-BODIES_AT_ONCE = 3  # times the largest body; so much of all requests is held in memory at once
-PATIENCE_SECONDS = 2.0  # with a body that takes memory which others wait for
-LINGER_SECONDS = 2.0  # so long a refused sender is listened to, since closing at once would lose the answer
+BODIES_AT_ONCE = 3  # all bodies in memory together may be this many times the largest allowed body
+PATIENCE_SECONDS = 2.0  # an older, unfinished body is dropped if others need its memory
+LINGER_SECONDS = 2.0  # a refused sender is read for so long, because closing at once would lose the answer
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -45,14 +45,14 @@ SECURITY_HEADERS = [
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one request may be, and how many there may be.
+    """Limits on each request, and on their number.
 
     Attributes:
-        bytes: of its body.
+        bytes: size of the body.
         pixels: of each picture.
-        files: pictures in it.
-        seconds: for its body to arrive, and then for the answer.
-        requests: that are worked on or wait for it.
+        files: pictures in a form.
+        seconds: for the body to arrive, and then for the answer.
+        requests: how many may be worked on or wait for a thread at once.
     """
 
     bytes: int = 32 * 2**20
@@ -63,14 +63,15 @@ class Limits:
 
 
 class Guard:
-    """Lets through to `app` what may pass.
+    """Passes requests on to `app`, or refuses them.
 
     Args:
         limits: on each request.
-        hosts: names that this server goes by; a browser that was lured here under another is turned away.
-        any_address: whether it goes by any IP address as well.
-        token: what `Authorization: Bearer` must say for the API; None asks for nothing.
-        observe: told path, status and seconds of each request.
+        hosts: the names that this server answers to. A Host header with another name is refused, because a web page
+            elsewhere may have pointed its own name here (DNS rebinding).
+        any_address: whether the server answers to every IP address as well.
+        token: the API needs it as `Authorization: Bearer TOKEN`; None asks for none.
+        observe: called with the path, status and seconds of each request.
     """
 
     def __init__(
@@ -89,8 +90,8 @@ class Guard:
         self._any_address = any_address
         self._token = None if token is None else token.encode()
         self._observe = observe
-        self._held = 0  # bytes of all bodies that are in memory
-        self._sending: dict[_Exchange, None] = {}  # whose bodies are not whole yet, the oldest first
+        self._held = 0  # bytes of all bodies in memory
+        self._sending: dict[_Exchange, None] = {}  # exchanges with an unfinished body, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -105,7 +106,7 @@ class Guard:
             except Problem as problem:
                 await exchange.refuse(problem)
             else:
-                # What may be got may be asked about (RFC 9110, 9.3.2): the connection leaves the body out.
+                # HEAD is answered like GET (RFC 9110, 9.3.2); the connection leaves the body out.
                 asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
                 await self._app(asked, exchange.receive, exchange.send)
         finally:
@@ -113,9 +114,12 @@ class Guard:
             self._observe(scope["path"], exchange.status, time.perf_counter() - started)
 
     def hold(self, exchange: "_Exchange", count: int, *, whole: bool) -> None:
-        """Counts bytes of an exchange's body; refuses them where memory for bodies is used up.
+        """Counts bytes of an exchange's body. Raises Problem if the memory for bodies is used up.
 
-        Large bodies leave room for small ones, and slow ones make room for all, so that these go on.
+        Large bodies leave room for small ones, and slow bodies are dropped if others need their room.
+
+        Args:
+            whole: whether the body is complete now.
         """
         self._held += count
         exchange.received += count
@@ -133,7 +137,7 @@ class Guard:
             slowest.give_up()
 
     def let_go(self, exchange: "_Exchange") -> None:
-        """Counts the bytes of its body no longer."""
+        """Stops counting the bytes of its body."""
         self._held -= exchange.received
         exchange.received = 0
         self._sending.pop(exchange, None)
@@ -143,11 +147,11 @@ class Guard:
         return self._limits
 
     def _check(self, scope: Scope) -> None:
-        """Raises Problem for who may not ask."""
+        """Raises Problem if the client may not ask."""
         host = _only(scope, b"host")
-        if not self._goes_by(host):
+        if not self._answers_to(host):
             name = host_name(host)
-            raise Problem(421, f"this server does not go by the name {name!r}; start it with --allowed-host to add it")
+            raise Problem(421, f"this server does not answer to the name {name!r}; add it with --allowed-host")
         path = scope["path"]
         if self._token is not None and (path.startswith("/v1/") or path == "/metrics"):
             scheme, _, token = _only(scope, b"authorization").partition(" ")
@@ -161,9 +165,9 @@ class Guard:
             origin, site = _only(scope, b"origin"), _only(scope, b"sec-fetch-site")
             own = origin in ("", f"http://{host}", f"https://{host}")
             if not own or site not in ("", "same-origin", "none"):
-                raise Problem(403, "another site's page may not send to this server")
+                raise Problem(403, "a page of another site may not send to this server")
 
-    def _goes_by(self, host: str) -> bool:
+    def _answers_to(self, host: str) -> bool:
         name = host_name(host)
         if name in self._hosts:
             return True
@@ -174,7 +178,7 @@ class Guard:
 
 
 class _Exchange:
-    """One request and its answer, watched."""
+    """One request and its answer, with the limits on both."""
 
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self._guard = guard
@@ -191,18 +195,18 @@ class _Exchange:
         self.status = 0
 
     def check_length(self) -> None:
-        """Raises Problem where the request announces a body that is too large."""
+        """Raises Problem if the request announces a body that is too large."""
         length = _only(self._scope, b"content-length")
         if length.isdecimal() and int(length) > self._guard.limits.bytes:
             raise self._too_large()
 
     @property
     def age(self) -> float:
-        """Seconds since its head arrived."""
+        """Seconds since the head of the request arrived."""
         return self._loop.time() - self._started
 
     def give_up(self) -> None:
-        """Waits no longer for the rest of the body."""
+        """Stops waiting for the rest of the body."""
         self._given_up = True
         if self._waiting is not None:
             self._waiting.reschedule(self._loop.time())
@@ -252,7 +256,7 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": problem.body})
 
     async def _drain(self) -> None:
-        """Lets the rest of a refused body run off, for a while."""
+        """Reads the rest of a refused body for a while, and drops it."""
         left = self._guard.limits.bytes
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
@@ -267,9 +271,9 @@ class _Exchange:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without its port and in small letters: 'localhost', '[::1]'.
+    """The name in a Host header without its port, in lower case: 'localhost', '[::1]'.
 
-    An IPv6 address without its brackets gets them; what is no Host header stays as it is.
+    An IPv6 address without brackets gets them. A string that is not a valid Host header stays as it is.
     """
     with contextlib.suppress(ValueError):
         return f"[{ipaddress.IPv6Address(host)}]"
@@ -278,6 +282,6 @@ def host_name(host: str) -> str:
 
 
 def _only(scope: Scope, name: bytes) -> str:
-    """A header's value; empty where there is none, and no valid value where there are several."""
+    """The value of a header; empty if it is missing. Several values are joined, which no check accepts."""
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     return values[0] if len(values) == 1 else ", ".join(values)

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-
-from digitnet.errors import DigitNetError
+from typing import Any
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
@@ -15,8 +14,8 @@ class Problem(Exception):
 
     Args:
         status: the HTTP status.
-        detail: what was found and what to do, in the words that the command line has for it.
-        headers: what goes with it; a 503 says by itself when to try again.
+        detail: what was found and what to do. The command line uses the same words.
+        headers: to send with it; `Retry-After` is added to a 503.
     """
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -27,15 +26,13 @@ class Problem(Exception):
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 
-    @classmethod
-    def of(cls, error: DigitNetError) -> "Problem":
-        """What DigitNet raised on purpose."""
-        return cls(error.http_status, str(error))
+    @property
+    def details(self) -> dict[str, Any]:
+        """The JSON object."""
+        title = HTTPStatus(self.status).phrase
+        return {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
 
     @property
     def body(self) -> bytes:
-        """The problem details, as JSON."""
-        title = HTTPStatus(self.status).phrase
-        return json.dumps(
-            {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
-        ).encode()
+        """The JSON object as bytes."""
+        return json.dumps(self.details).encode()

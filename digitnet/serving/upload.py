@@ -1,121 +1,98 @@
-"""The pictures in the body of a request: one as it is, or any number in a form."""
+"""The pictures in the body of a request: one picture as it is, or several in a form."""
 
-from collections.abc import AsyncIterable, Mapping
+import re
 from dataclasses import dataclass
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
 
 from digitnet.serving.problem import Problem
 
-PICTURE = "picture"  # what a picture without a name is called
+PICTURE = "picture"  # the name of a picture that was sent without one
 MAX_NAME = 255
 FORM = "multipart/form-data"
+BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]+")  # RFC 2046, 5.1.1
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture that was sent, and what it is called."""
+    """A picture file that was sent, and its name."""
 
     name: str
     content: bytes
 
 
-async def received(
-    headers: Mapping[str, str], chunks: AsyncIterable[bytes], *, name: str = PICTURE, files: int
-) -> Upload | list[Upload]:
-    """The picture that the body's chunks are, or those of a form.
+@dataclass(frozen=True)
+class Sent:
+    """The pictures of a request, in order. A form may hold any number; otherwise there is one."""
+
+    pictures: list[Upload]
+    is_form: bool
+
+
+async def received(request: Request, *, name: str = PICTURE, files: int) -> Sent:
+    """The pictures in the body of a request.
 
     Args:
-        headers: of the request.
         name: of a picture that is sent as it is.
         files: how many pictures a form may hold.
 
-    Raises Problem for a content type that is neither, and for a form that is damaged or holds too much.
+    Raises Problem if the content type is neither a picture nor a form, and if a form is damaged or holds too much.
     """
-    encoding = headers.get("content-encoding", "").lower()
+    encoding = request.headers.get("content-encoding", "").lower()
     if encoding not in ("", "identity"):
-        raise Problem(415, f"{encoding}: packed bodies are not unpacked; send it as it is")
-    kind, parameters = parse_options_header(headers.get("content-type"))
+        raise Problem(415, f"{encoding}: compressed bodies are not accepted; send the body uncompressed")
+    kind, parameters = parse_options_header(request.headers.get("content-type"))
     media_type = kind.decode("latin-1").lower()
     if media_type == FORM:
-        return await _form(parameters.get(b"boundary", b""), chunks, files)
+        return Sent(await _form(request, parameters.get(b"boundary", b""), files), is_form=True)
     if media_type and media_type != "application/octet-stream" and not media_type.startswith("image/"):
         raise Problem(
-            415, f"{media_type} is no picture; send its bytes as image/png, application/octet-stream, ..., or a {FORM}"
+            415,
+            f"{media_type} is not a picture; send an image type such as image/png, application/octet-stream or {FORM}",
         )
-    content = bytearray()  # grows in place; many pieces would leave the memory in pieces as well
-    async for chunk in chunks:
+    content = bytearray()  # grows in place; many small pieces would fragment the memory
+    async for chunk in request.stream():
         content += chunk
-    return Upload(name[:MAX_NAME], bytes(content))
+    return Sent([Upload(name[:MAX_NAME], bytes(content))], is_form=False)
 
 
-async def _form(boundary: bytes, chunks: AsyncIterable[bytes], files: int) -> list[Upload]:
-    parts = _Parts(files)
+class _FormParser(MultiPartParser):
+    """Starlette's parser, with two changes."""
+
+    spool_max_size = 0  # keep pictures in memory only: Starlette would write large ones to a temporary file
+    is_whole = False  # Starlette accepts a form that is cut off, and drops its last file
+
+    def on_end(self) -> None:
+        self.is_whole = True
+
+
+async def _form(request: Request, boundary: bytes, files: int) -> list[Upload]:
+    if not BOUNDARY.fullmatch(boundary):
+        raise Problem(400, "the form has no valid boundary; send it again")
+    # Only the boundary is passed on. A client's charset would let it choose any of Python's codecs for file names.
+    headers = Headers({"content-type": f'{FORM}; boundary="{boundary.decode()}"'})
+    parser = _FormParser(headers, request.stream(), max_files=files, max_fields=0)
     try:
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": parts.begin,
-                "on_part_data": parts.data,
-                "on_part_end": parts.end,
-                "on_header_begin": parts.header_begin,
-                "on_header_field": parts.header_field,
-                "on_header_value": parts.header_value,
-                "on_header_end": parts.header_end,
-                "on_end": parts.finish,
-            },
-        )
-        async for chunk in chunks:
-            parser.write(chunk)
-    except FormParserError as error:
-        raise Problem(400, f"the form is damaged ({error}); send it again") from error
-    if not boundary or not parts.finished:
-        raise Problem(400, "the form is cut off or has no boundary; send it whole")
-    if not parts.uploads:
-        raise Problem(400, "no pictures in the form; add one or more files")
-    return parts.uploads
+        form = await parser.parse()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise Problem(413, f"more than {files} files in one form; send fewer at once") from error
+        raise Problem(
+            400, f"the form is damaged, or a part of it is not a file ({error.message.rstrip('.')}); send only files"
+        ) from error
+    uploads = [await _upload(file) for _, file in form.multi_items() if isinstance(file, UploadFile)]
+    if not parser.is_whole:
+        raise Problem(400, "the form is cut off; send it whole")
+    if not uploads:
+        raise Problem(400, "the form holds no pictures; add one or more files")
+    return uploads
 
 
-class _Parts:
-    """Gathers the parts of a form while it is parsed."""
-
-    def __init__(self, files: int) -> None:
-        self._files = files
-        self._content = bytearray()
-        self._name: str | None = None
-        self._field = self._value = b""
-        self.uploads: list[Upload] = []
-        self.finished = False
-
-    def begin(self) -> None:
-        if len(self.uploads) >= self._files:
-            raise Problem(413, f"more than {self._files} files in one form; send fewer at once")
-        self._content, self._name = bytearray(), None
-
-    def header_begin(self) -> None:
-        self._field = self._value = b""
-
-    def header_field(self, data: bytes, start: int, end: int) -> None:
-        self._field += data[start:end]
-
-    def header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def header_end(self) -> None:
-        if self._field.lower() == b"content-disposition":
-            _, parameters = parse_options_header(self._value)
-            name = parameters.get(b"filename")
-            self._name = None if name is None else name.decode("utf-8", "replace")[:MAX_NAME] or PICTURE
-
-    def data(self, data: bytes, start: int, end: int) -> None:
-        self._content += memoryview(data)[start:end]
-
-    def end(self) -> None:
-        if self._name is None:
-            raise Problem(400, "a part of the form is no file, since it has no file name; send only files")
-        self.uploads.append(Upload(self._name, bytes(self._content)))
-        self._content = bytearray()
-
-    def finish(self) -> None:
-        self.finished = True
+async def _upload(file: UploadFile) -> Upload:
+    """The file's name and content; its buffer is freed."""
+    content = await file.read()
+    await file.close()
+    return Upload((file.filename or "")[:MAX_NAME] or PICTURE, content)

@@ -1,55 +1,159 @@
-"""Where the server's work is done: a few threads beside the event loop, with short queues.
+"""The threads that read pictures beside the event loop.
 
-Slow work has threads of its own, so that nobody who asks for a small picture waits for it.
+Small pictures of one digit are read in batches. Pages and large pictures have a thread of their own, and so have
+pictures that take seconds, so that nobody with a small picture waits for them.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from digitnet.serving.problem import Problem
+import anyio.to_thread
 
-TOO_MANY = "too many requests are being worked on; try again in a moment"
+from digitnet.errors import CancelledError, ImageError
+from digitnet.imaging.load import size
+from digitnet.reader import Examination, Reader
+from digitnet.serving.guard import Limits
+from digitnet.serving.problem import Problem
+from digitnet.serving.upload import Upload
+
+QUICK_BYTES = 2**18  # a larger file may take long to open
+QUICK_PIXELS = 2**17  # a larger picture of one digit takes longer than many small ones
+HEAVY_PIXELS = 16 * 10**6  # a larger picture may take seconds
+MAX_BATCH = 16
+TOO_MANY = "the server is working on too many requests; try again in a moment"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+IsCancelled = Callable[[], bool]
+
+
+class Workers:
+    """Reads the pictures of requests on a few threads, and limits how many requests there are.
+
+    Attributes:
+        in_flight: requests that are being worked on or wait for a thread.
+    """
+
+    def __init__(self, reader: Reader, limits: Limits) -> None:
+        self._reader = reader
+        self._limits = limits
+        self._batches = Batches(self._examine_small, MAX_BATCH)
+        self._slow = Lane(max(1, limits.requests // 2))
+        self._heavy = Lane(max(1, limits.requests // 8))
+        self.in_flight = 0
+
+    async def examine(self, pictures: Sequence[Upload]) -> list[Examination | ImageError]:
+        """The one digit of each picture of a request, or the error of a picture that cannot be read.
+
+        Raises Problem if there are too many requests or if the request takes too long.
+        """
+        async with self._request():
+            examinations = await self._batches.run(pictures)
+            return [
+                await self._run_slow(picture, lambda picture: self._reader.examine(picture.content, name=picture.name))
+                if examination is None
+                else examination
+                for picture, examination in zip(pictures, examinations, strict=True)
+            ]
+
+    async def run(
+        self, pictures: Sequence[Upload], work: Callable[[Upload, IsCancelled], Result]
+    ) -> list[Result | ImageError]:
+        """The result of `work` for each picture of a request, or the error of a picture that cannot be read.
+
+        Args:
+            work: gets the picture and a function that says whether the request's time is over. It raises
+                `errors.CancelledError` in that case.
+
+        Raises Problem if there are too many requests or if the request takes too long.
+        """
+        async with self._request() as is_cancelled:
+            return [await self._run_slow(picture, lambda picture: work(picture, is_cancelled)) for picture in pictures]
+
+    def close(self) -> None:
+        """Drops the batches that have not started."""
+        self._batches.close()
+
+    @contextlib.asynccontextmanager
+    async def _request(self) -> AsyncIterator[IsCancelled]:
+        """Counts one request while the block runs, and cancels the block when the request's time is over."""
+        if self.in_flight >= self._limits.requests:
+            raise Problem(503, TOO_MANY)
+        self.in_flight += 1
+        try:
+            with anyio.move_on_after(self._limits.seconds) as scope, contextlib.suppress(CancelledError):
+                yield lambda: scope.cancel_called
+                return
+        finally:
+            self.in_flight -= 1
+        raise Problem(503, f"this took longer than {self._limits.seconds:g} seconds; try again, or send less")
+
+    async def _run_slow(self, picture: Upload, work: Callable[[Upload], Result]) -> Result | ImageError:
+        def unless_heavy() -> Result | None:
+            width, height = size(picture.content, picture.name, self._limits.pixels)
+            return None if width * height > HEAVY_PIXELS else work(picture)
+
+        try:
+            result = await self._slow.run(unless_heavy)
+            return await self._heavy.run(lambda: work(picture)) if result is None else result
+        except ImageError as error:
+            return error
+
+    def _examine_small(self, pictures: list[Upload]) -> list[Examination | ImageError | None]:
+        """The digit of each picture that is quick to read; None for a large picture."""
+        sizes = [self._pixels(picture) for picture in pictures]
+        is_quick = [not isinstance(pixels, ImageError) and pixels <= QUICK_PIXELS for pixels in sizes]
+        small = [picture for picture, quick in zip(pictures, is_quick, strict=True) if quick]
+        examined = iter(self._reader.examine_many([one.content for one in small], [one.name for one in small]))
+        return [
+            next(examined) if quick else pixels if isinstance(pixels, ImageError) else None
+            for pixels, quick in zip(sizes, is_quick, strict=True)
+        ]
+
+    def _pixels(self, picture: Upload) -> float | ImageError:
+        if len(picture.content) > QUICK_BYTES:
+            return float("inf")
+        try:
+            width, height = size(picture.content, picture.name, self._limits.pixels)
+        except ImageError as error:
+            return error
+        return width * height
 
 
 class Lane:
-    """A thread for one kind of work.
+    """Runs one piece of work at a time, on a thread.
+
+    A piece that runs is waited for even if its request is cancelled, so no two large pictures are in memory at once.
 
     Args:
-        places: how many pieces of work may be there, the one that is worked on included.
+        places: how many pieces of work may be here, including the one that runs.
     """
 
     def __init__(self, places: int) -> None:
-        self._thread = ThreadPoolExecutor(1)
+        self._limiter = anyio.CapacityLimiter(1)
         self._places = places
         self._taken = 0
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """What `work` gives. Raises Problem where no place is left."""
+        """The result of `work`. Raises Problem if all places are taken."""
         if self._taken >= self._places:
             raise Problem(503, TOO_MANY)
         self._taken += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
         finally:
             self._taken -= 1
 
-    def close(self) -> None:
-        """Drops what waits."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
 
 class Batches(Generic[Item, Result]):
-    """A thread for small work that is quicker done together: while it works on one batch, the next one gathers.
+    """A thread for small work that is quicker together: while one batch runs, the next one gathers.
 
     Args:
-        work: one result for each item, in order.
+        work: gives one result for each item, in order.
         most: items in a batch.
     """
 
@@ -60,15 +164,25 @@ class Batches(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._busy = False
 
-    async def run(self, item: Item) -> Result:
-        """What `work` gives for the item."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        if not self._busy:
-            self._next()
-        return await future
+    async def run(self, items: Sequence[Item]) -> list[Result]:
+        """The results of `work` for the items, in order.
 
-    def _next(self) -> None:
+        At most one batch of them waits at a time, so that a long list lets others in between.
+        """
+        results: list[Result] = []
+        for start in range(0, len(items), self._most):
+            futures = [asyncio.get_running_loop().create_future() for _ in items[start : start + self._most]]
+            self._waiting.extend(zip(items[start : start + self._most], futures, strict=True))
+            if not self._busy:
+                self._start_next()
+            results += await asyncio.gather(*futures)
+        return results
+
+    def close(self) -> None:
+        """Drops the batches that have not started."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _start_next(self) -> None:
         batch: list[tuple[Item, asyncio.Future[Result]]] = []
         while self._waiting and len(batch) < self._most:
             item, future = self._waiting.popleft()
@@ -78,53 +192,16 @@ class Batches(Generic[Item, Result]):
         if batch:
             loop = asyncio.get_running_loop()
             done = loop.run_in_executor(self._thread, self._work, [item for item, _ in batch])
-            done.add_done_callback(lambda done: self._tell([future for _, future in batch], done))
+            done.add_done_callback(lambda done: self._finish([future for _, future in batch], done))
 
-    def _tell(self, futures: list[asyncio.Future[Result]], done: asyncio.Future[list[Result]]) -> None:
+    def _finish(self, futures: list[asyncio.Future[Result]], done: asyncio.Future[list[Result]]) -> None:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         results = [] if error else done.result()
         for place, future in enumerate(futures):
             if future.done():
-                continue  # its time was over
+                continue  # the time of its request is over
             if error:
                 future.set_exception(error)
             else:
                 future.set_result(results[place])
-        self._next()
-
-    def close(self) -> None:
-        """Drops what waits."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-class Workers:
-    """Lanes for `pages` and photos and for what is `heavy`, and the count of all requests.
-
-    Args:
-        requests: how many may be worked on or wait at once.
-        seconds: how long one may take.
-    """
-
-    def __init__(self, requests: int, seconds: float) -> None:
-        self.pages = Lane(max(1, requests // 2))
-        self.heavy = Lane(max(1, requests // 8))
-        self._requests = requests
-        self._seconds = seconds
-        self.in_flight = 0
-        self.closing = contextlib.ExitStack()  # drops what still waits in the lanes
-        for lane in (self.pages, self.heavy):
-            self.closing.callback(lane.close)
-
-    @contextlib.asynccontextmanager
-    async def request(self) -> AsyncIterator[None]:
-        """Holds a place for one request while the block runs, and ends it when its time is over."""
-        if self.in_flight >= self._requests:
-            raise Problem(503, TOO_MANY)
-        self.in_flight += 1
-        try:
-            async with asyncio.timeout(self._seconds):
-                yield
-        except TimeoutError:
-            raise Problem(503, f"this took longer than {self._seconds:g} seconds; try again, or with less") from None
-        finally:
-            self.in_flight -= 1
+        self._start_next()

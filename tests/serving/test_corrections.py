@@ -12,23 +12,23 @@ from digitnet.errors import BusyError, ImageError, SaveError, UsageError
 from digitnet.evaluation.labelled import labels
 from digitnet.files import locked
 from digitnet.results import Box
-from digitnet.serving.corrections import Corrections, part
+from digitnet.serving.corrections import Corrections, crop
 
-SEEN = np.zeros((28, 28), np.float32)
+NORMALISED = np.zeros((28, 28), np.float32)
 
 
 def test_corrections_kept_at_once_all_land(tmp_path, seven):
     corrections = Corrections(tmp_path / "new" / "folder")
     png = encoded(seven, "PNG")
     with ThreadPoolExecutor(8) as pool:
-        names = list(pool.map(lambda number: corrections.keep(png, SEEN, number % 10), range(40)))
+        names = list(pool.map(lambda number: corrections.keep(png, NORMALISED, number % 10), range(40)))
     assert len(set(names)) == 40
     assert sorted(labels(tmp_path / "new" / "folder")) == sorted((name, n % 10) for n, name in enumerate(names))
 
 
 def test_a_table_that_was_there_keeps_its_rows_and_columns(tmp_path, seven):
     (tmp_path / "labels.csv").write_text("label,file,who\n3,mine.png,me\n")
-    name = Corrections(tmp_path).keep(encoded(seven, "PNG"), SEEN, 7)
+    name = Corrections(tmp_path).keep(encoded(seven, "PNG"), NORMALISED, 7)
     assert labels(tmp_path) == [("mine.png", 3), (name, 7)]
     first, second, _ = (tmp_path / "labels.csv").read_text().splitlines()
     assert first.startswith("label,file,who,")
@@ -38,7 +38,7 @@ def test_a_table_that_was_there_keeps_its_rows_and_columns(tmp_path, seven):
 def test_a_table_that_a_spreadsheet_saved_goes_on(tmp_path, seven):
     (tmp_path / "labels.csv").write_text("\ufefffile,label\nmine.png,3\n", encoding="utf-8")
     assert labels(tmp_path) == [("mine.png", 3)]
-    name = Corrections(tmp_path).keep(encoded(seven, "PNG"), SEEN, 7)
+    name = Corrections(tmp_path).keep(encoded(seven, "PNG"), NORMALISED, 7)
     assert labels(tmp_path) == [("mine.png", 3), (name, 7)]
 
 
@@ -46,7 +46,7 @@ def test_a_table_that_a_spreadsheet_saved_goes_on(tmp_path, seven):
 def test_a_table_of_another_form_is_left_as_it_is(tmp_path, seven, table):
     (tmp_path / "labels.csv").write_text(table)
     with pytest.raises(SaveError, match="move it away"):
-        Corrections(tmp_path).keep(encoded(seven, "PNG"), SEEN, 7)
+        Corrections(tmp_path).keep(encoded(seven, "PNG"), NORMALISED, 7)
     assert (tmp_path / "labels.csv").read_text() == table
     assert list(tmp_path.glob("*.png")) == []
 
@@ -56,12 +56,12 @@ def test_a_deep_picture_is_kept_as_it_looks(mode, seven, reader):
     deep = Image.fromarray(np.asarray(seven).astype(np.uint16) * 257)
     content = io.BytesIO()
     deep.convert("I").convert(mode).save(content, "TIFF")
-    assert reader.predict(part(content.getvalue(), None, "7.tiff")).best_guess == 7
+    assert reader.predict(crop(content.getvalue(), None, "7.tiff")).best_guess == 7
 
 
 def test_a_full_disk_leaves_everything_as_it_was(tmp_path, seven, monkeypatch):
     corrections = Corrections(tmp_path)
-    corrections.keep(encoded(seven, "PNG"), SEEN, 7)
+    corrections.keep(encoded(seven, "PNG"), NORMALISED, 7)
     before = sorted(path for path in tmp_path.rglob("*"))
     rows = labels(tmp_path)
     move = os.replace
@@ -73,14 +73,14 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path, seven, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(SaveError, match="No space left"):
-        corrections.keep(encoded(seven, "PNG"), SEEN, 3)
+        corrections.keep(encoded(seven, "PNG"), NORMALISED, 3)
     assert sorted(path for path in tmp_path.rglob("*")) == before
     assert labels(tmp_path) == rows
 
 
 def test_a_folder_that_another_process_writes_to_is_busy(tmp_path, seven):
     with locked(tmp_path / "labels.csv"), pytest.raises(BusyError):
-        Corrections(tmp_path).keep(encoded(seven, "PNG"), SEEN, 7)
+        Corrections(tmp_path).keep(encoded(seven, "PNG"), NORMALISED, 7)
 
 
 def test_a_folder_that_cannot_be_made_is_wrong_usage(tmp_path):
@@ -95,7 +95,7 @@ def test_a_box_is_in_pixels_of_the_upright_picture():
     turned = Image.Exif()
     turned[0x0112] = 6
     content = encoded(picture, "JPEG", exif=turned.tobytes())
-    with Image.open(io.BytesIO(part(content, Box(0, 0, 20, 8), "x"))) as kept:
+    with Image.open(io.BytesIO(crop(content, Box(0, 0, 20, 8), "x"))) as kept:
         assert kept.size == (20, 13)
         assert kept.getpixel((10, 2)) < 50
         assert not kept.getexif()
@@ -104,15 +104,15 @@ def test_a_box_is_in_pixels_of_the_upright_picture():
 def test_what_is_kept_of_a_picture_is_only_its_pixels():
     told = Image.Exif()
     told[0x010F] = "a camera"
-    assert b"a camera" not in part(encoded(Image.new("L", (40, 20)), "JPEG", exif=told.tobytes()), None, "x")
+    assert b"a camera" not in crop(encoded(Image.new("L", (40, 20)), "JPEG", exif=told.tobytes()), None, "x")
 
 
 @pytest.mark.parametrize("box", [Box(40, 0, 5, 5), Box(0, 20, 5, 5), Box(5, 5, 0, 5)])
 def test_a_box_outside_of_the_picture_is_refused(box):
     with pytest.raises(UsageError, match="not in the picture"):
-        part(encoded(Image.new("L", (40, 20)), "PNG"), box, "x")
+        crop(encoded(Image.new("L", (40, 20)), "PNG"), box, "x")
 
 
 def test_what_is_no_picture_is_named():
     with pytest.raises(ImageError, match=r"x\.png: not a picture"):
-        part(b"?", None, "x.png")
+        crop(b"?", None, "x.png")

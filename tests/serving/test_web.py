@@ -206,8 +206,8 @@ def test_a_picture_shows_its_numbers_with_a_box_for_each_digit(visitor, address)
     assert [len(line) for line in lines] == [3, 4, 2, 4]
     assert lines[3] == "4281"
     assert page.locator("#picture-figure .box").count() == 13
-    doubtful = "".join(lines).count("?")
-    assert page.locator("#picture-figure .box.rejection").count() == page.detector("#lines mark").count() == doubtful
+    abstained = "".join(lines).count("?")
+    assert page.locator("#picture-figure .box.abstained").count() == page.locator("#lines mark").count() == abstained
     picture, overlay = (page.locator(f"#picture-figure {name}").bounding_box() for name in ("img", "svg"))
     assert picture == overlay
 
@@ -281,8 +281,9 @@ def test_without_a_folder_for_corrections_the_page_says_that_nothing_is_kept(vis
     with serving() as address:
         visitor = visit()
         page = visitor.open(address)
-        expect(page.locator("#privacy")).to_contain_text("Nothing leaves this machine")
-        expect(page.locator("#privacy")).to_contain_text("Nothing is kept")
+        host = address.removeprefix("http://").rstrip("/")
+        expect(page.locator("#privacy")).to_contain_text(f"only to the DigitNet server at {host}, and to nobody else")
+        expect(page.locator("#privacy")).to_contain_text("The server keeps nothing")
         visitor.stroke(SEVEN)
         expect(said(page)).to_contain_text("7, ")
         page.locator("#draw-answer").get_by_role("button", name="It is a 1").click()
@@ -300,7 +301,7 @@ def test_the_token_leaves_the_address_bar_and_is_asked_for_where_it_is_missing(v
         page.goto(address.split("#")[0])
         for given in ("wrong", TOKEN.replace(" ", "-")):
             page.get_by_label("Token", exact=True).fill(given)
-            page.get_by_role("button", name="Go on").click()
+            page.get_by_role("button", name="Continue").click()
             if given == "wrong":
                 expect(page.locator("#token-problem")).to_contain_text("not the token")
         expect(page.locator("#about")).to_contain_text("DigitNet")

@@ -1,16 +1,16 @@
-// The panel of one digit: what it was read as, what the model saw, its alternatives, and its correction.
+// The panel of one digit: its reading, the picture that the model saw, the probabilities, and the correction.
 
 import { make, tell } from "/web/element.js";
-import { guess, isDoubtful, verdict } from "/web/words.js";
+import { guess, isAbstained, verdict } from "/web/words.js";
 
 const DIGITS = [...Array(10).keys()];
 
 export class Answer {
-  #parts;
+  #elements;
   #correct;
   #digit = null;
 
-  /** `correct(digit, label)` is called with what the user says it is, and gives what to tell them. */
+  /** `correct(digit, label)` is called when the user corrects the digit; it gives the message for the user. */
   constructor(element, correct) {
     this.#correct = correct;
     const part = (name, tag = "div") => make(tag, { class: name });
@@ -23,37 +23,37 @@ export class Answer {
       make("button", { "aria-label": `It is a ${value}`, onclick: () => this.correctTo(value) }, String(value)),
     );
     const seen = make("img", { class: "seen", width: 28, height: 28, alt: "The 28 by 28 pixels that DigitNet saw" });
-    this.#parts = { value: part("value"), said: part("said", "p"), seen, rows, buttons, told: part("told", "p") };
-    this.#parts.figure = make("figure", {}, seen, make("figcaption", {}, "What it saw"));
-    this.#parts.correction = make(
+    this.#elements = { value: part("value"), said: part("said", "p"), seen, rows, buttons, told: part("told", "p") };
+    this.#elements.figure = make("figure", {}, seen, make("figcaption", {}, "What DigitNet saw"));
+    this.#elements.correction = make(
       "fieldset",
       { class: "correction" },
-      make("legend", {}, "Not right? It is a"),
+      make("legend", {}, "Wrong? Choose the right digit"),
       make("div", { class: "digits" }, ...buttons),
-      this.#parts.told,
+      this.#elements.told,
     );
     const items = rows.map((row) => row.item);
-    this.#parts.bars = make("ol", { class: "bars", "aria-label": "How likely each digit is" }, ...items);
-    this.#parts.told.setAttribute("role", "status");
+    this.#elements.bars = make("ol", { class: "bars", "aria-label": "How likely each digit is" }, ...items);
+    this.#elements.told.setAttribute("role", "status");
     element.append(
-      make("div", { class: "head" }, make("div", {}, this.#parts.value, this.#parts.said), this.#parts.figure),
-      this.#parts.bars,
-      this.#parts.correction,
+      make("div", { class: "head" }, make("div", {}, this.#elements.value, this.#elements.said), this.#elements.figure),
+      this.#elements.bars,
+      this.#elements.correction,
     );
     element.addEventListener("keydown", (event) => this.onKey(event));
     this.show(null);
   }
 
-  /** Shows `digit`; `value`, elements, stand for its one character where it is one of several. */
+  /** Shows `digit`. The elements in `value` replace its character if it is one digit of a number. */
   show(digit, value = [], said = "") {
-    const { rows, buttons, seen, figure, correction, told } = this.#parts;
+    const { rows, buttons, seen, figure, correction, told } = this.#elements;
     if (digit !== this.#digit) tell(told, "");
     this.#digit = digit;
-    const doubtful = digit !== null && isDoubtful(digit);
-    this.#parts.value.replaceChildren(...(value.length || !digit ? value : [guess(digit)]));
-    this.#parts.value.classList.toggle("doubt", doubtful && !value.length);
-    this.#parts.said.textContent = digit ? verdict(digit) : said;
-    this.#parts.said.classList.toggle("doubt", doubtful);
+    const abstained = digit !== null && isAbstained(digit);
+    this.#elements.value.replaceChildren(...(value.length || !digit ? value : [guess(digit)]));
+    this.#elements.value.classList.toggle("abstained", abstained && !value.length);
+    this.#elements.said.textContent = digit ? verdict(digit) : said;
+    this.#elements.said.classList.toggle("abstained", abstained);
     figure.classList.toggle("empty", !digit?.seen);
     if (digit?.seen) seen.src = digit.seen;
     else seen.removeAttribute("src");
@@ -68,7 +68,7 @@ export class Answer {
     buttons.forEach((button, index) => button.setAttribute("aria-pressed", digit?.corrected === index));
   }
 
-  /** Corrects the shown digit by the keys 0 to 9; whether it did. */
+  /** Corrects the shown digit with the keys 0 to 9; returns whether it did. */
   onKey(event) {
     if (!/^\d$/.test(event.key) || event.ctrlKey || event.metaKey || event.altKey) return false;
     if (!this.#digit?.seen) return false;
@@ -86,6 +86,6 @@ export class Answer {
     } catch (problem) {
       told = problem.message;
     }
-    if (told && digit === this.#digit) tell(this.#parts.told, told);
+    if (told && digit === this.#digit) tell(this.#elements.told, told);
   }
 }

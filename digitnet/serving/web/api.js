@@ -1,11 +1,11 @@
-// The server's API: requests with the token, its problems in its own words, waiting where it is busy.
+// The server's API: sends the token, shows the server's messages, and tries again if the server is busy.
 
 import { askToken, token } from "/web/token.js";
 
 const LONGEST_WAIT = 30; // seconds
 const LONGEST_NAME = 255; // characters that the server takes
 
-/** What the server, or the way to it, has against a request; the message is for the user. */
+/** A request that the server refused, or that did not reach it; the message is for the user. */
 export class Problem extends Error {
   constructor(status, detail) {
     super(detail);
@@ -31,7 +31,7 @@ function post(path, parameters, picture, { signal, patience } = {}) {
   return request(`${path}?${query}`, { method: "POST", headers, body: picture, signal }, patience);
 }
 
-/** The JSON of an answer; a 503 is tried again `patience` times, and a 401 asks the user for the token. */
+/** The JSON of an answer. After a 503 it tries again, `patience` times; after a 401 it asks the user for the token. */
 async function request(path, options, patience = 3) {
   for (let tried = 0; ; ) {
     const sent = token();
@@ -41,7 +41,7 @@ async function request(path, options, patience = 3) {
       response = await fetch(path, { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Problem(0, "DigitNet does not answer. Is digitnet serve still running?");
+      throw new Problem(0, "DigitNet does not answer. Check that digitnet serve is still running.");
     }
     if (response.ok) return response.json();
     if (response.status === 401 && (await askToken(sent))) continue;

@@ -1,4 +1,4 @@
-// The page: its tabs, what is dropped on it, and what it says about itself.
+// The page: its tabs, dropped and pasted files, and the text about privacy.
 
 import { about } from "/web/api.js";
 import { readAll } from "/web/batch.js";
@@ -11,7 +11,6 @@ import { showPicture } from "/web/picture.js";
 import { takeToken } from "/web/token.js";
 
 const TABS = ["draw", "picture", "batch"];
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 let limits = { bytes: Infinity };
 
@@ -88,10 +87,9 @@ document.addEventListener("paste", (event) => {
 });
 
 function showPrivacy(corrections) {
-  const where = LOOPBACK.test(location.hostname)
-    ? "Nothing leaves this machine: what you draw and show goes to the DigitNet that runs on it."
-    : `What you draw and show goes to ${location.host}, where this page comes from, and from there nowhere.`;
-  const kept = corrections ? "Only what you correct is kept, in the folder named at its start." : "Nothing is kept.";
+  // The page cannot know where the server runs: a tunnel makes a distant server look like one on this machine.
+  const where = `Your drawings and pictures go only to the DigitNet server at ${location.host}, and to nobody else.`;
+  const kept = corrections ? "The server keeps only the digits that you correct." : "The server keeps nothing.";
   find("privacy").textContent = `${where} ${kept}`;
 }
 

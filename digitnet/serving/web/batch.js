@@ -1,19 +1,19 @@
-// The Batch tab: many files, each read by itself, into a table.
+// The Batch tab: reads many files one by one into a table.
 
 import { readText } from "/web/api.js";
 import { announce, find, make, tell } from "/web/element.js";
-import { characters, isDoubtful, lineText, percent } from "/web/words.js";
+import { characters, isAbstained, lineText, percent } from "/web/words.js";
 
 const AT_ONCE = 2;
-const FORMULA = /^[=+\-@\t\r]/; // what a spreadsheet would run
+const FORMULA = /^[=+\-@\t\r]/; // a spreadsheet would run such a cell as a formula
 
 let rows = []; // {name, file, page or error, element}
-let stop = null; // cancels what is under way
+let stop = null; // cancels the running batch
 
-/** Reads `files`, [{name, file}]; `open` shows one of them by itself. */
+/** Reads `files`, [{name, file}]; `open` shows one file in the Picture tab. */
 export async function readAll(files, bytes, open) {
   stop?.abort();
-  tell(find("batch-problem"), files.length ? null : "There are no pictures in it.");
+  tell(find("batch-problem"), files.length ? null : "No pictures were found.");
   if (!files.length) return;
   const mine = (stop = new AbortController());
   rows = files.map(({ name, file }) => ({ name, file, element: make("tr") }));
@@ -38,7 +38,7 @@ async function work(waiting, signal, bytes, open) {
     if (signal.aborted) return;
     row.element.classList.add("reading");
     try {
-      if (row.file.size > bytes) throw new Error("larger than this server takes");
+      if (row.file.size > bytes) throw new Error("larger than this server accepts");
       row.page = await readText(row.file, { name: row.name, signal, patience: Infinity });
     } catch (problem) {
       if (!signal.aborted) row.error = problem.message;
@@ -61,29 +61,29 @@ function showRow(row, open) {
   );
 }
 
-const glyph = ({ text, digit }) => (digit && isDoubtful(digit) ? make("mark", {}, text) : text);
-const doubtful = (line) => line.digits.filter(isDoubtful).length;
+const glyph = ({ text, digit }) => (digit && isAbstained(digit) ? make("mark", {}, text) : text);
+const abstentions = (line) => line.digits.filter(isAbstained).length;
 
 function showCount() {
   const failed = rows.filter((row) => row.error).length;
-  const unsure = rows.filter((row) => row.page?.lines.some(doubtful)).length;
+  const unsure = rows.filter((row) => row.page?.lines.some(abstentions)).length;
   const done = rows.filter((row) => row.page).length + failed;
   const parts = [`${done} of ${rows.length} done`];
-  if (unsure) parts.push(`${unsure} with doubtful digits`);
+  if (unsure) parts.push(`${unsure} with digits marked ?`);
   if (failed) parts.push(`${failed} could not be read`);
   find("batch-count").textContent = parts.join(", ");
   find("batch-progress").max = rows.length;
   find("batch-progress").value = done;
 }
 
-/** One row a line; a file without lines has one too, so that none is missed. */
+/** One row a line. A file without lines has one row too, so that every file is in the table. */
 function csv() {
   const table = [["file", "line", "text", "confidence", "doubtful", "error"]];
   for (const { name, page, error } of rows) {
     const lines = page?.lines ?? [];
     if (!lines.length) table.push([name, "", "", "", "", error ?? (page ? "" : "not read")]);
     lines.forEach((line, index) =>
-      table.push([name, index + 1, lineText(line), line.confidence.toFixed(4), doubtful(line), ""]),
+      table.push([name, index + 1, lineText(line), line.confidence.toFixed(4), abstentions(line), ""]),
     );
   }
   return table.map((cells) => cells.map(quoted).join(",") + "\r\n").join("");

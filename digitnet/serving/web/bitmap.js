@@ -1,9 +1,9 @@
-// Grey pixels as a file of the format BMP: it is made at once, where a PNG takes a browser many milliseconds.
+// Grey pixels as a BMP file. It is ready at once; a PNG takes a browser many milliseconds.
 
 const HEADER = 54; // bytes
 const PALETTE = 4 * 256;
 
-/** The file of an ImageData whose pixels are grey. */
+/** A BMP file of an ImageData with grey pixels. */
 export function bitmap({ data, width, height }) {
   const row = 4 * Math.ceil(width / 4);
   const bytes = new Uint8Array(HEADER + PALETTE + row * height);

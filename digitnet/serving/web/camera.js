@@ -1,4 +1,4 @@
-// Photos from the camera: in a dialog, or on a phone with its own camera program.
+// Photos from the camera: in a dialog, or on a phone with its own camera app.
 
 import { find, tell } from "/web/element.js";
 
@@ -6,13 +6,13 @@ const QUALITY = 0.92; // of the JPEG
 
 let stream = null;
 
-/** Offers what this machine has, and calls `take` with each photo. */
+/** Shows the camera button that suits this device, and calls `take` with each photo. */
 export async function offerCamera(take) {
   if (matchMedia("(pointer: coarse)").matches) {
     find("picture-capture").hidden = false;
     return;
   }
-  // There is none where the page comes over plain HTTP from elsewhere: browsers keep the camera from it.
+  // Browsers give no camera to a page that comes from another machine over plain HTTP.
   const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
   find("picture-camera").hidden = !devices.some((device) => device.kind === "videoinput");
   find("picture-camera").addEventListener("click", open);

@@ -1,4 +1,4 @@
-// What the user says a digit is: kept where the server was started to keep it.
+// Corrections of digits. The server keeps them if it was started with --corrections.
 
 import { correct } from "/web/api.js";
 
@@ -9,13 +9,14 @@ export const keepCorrections = (on) => {
 };
 
 /**
- * Marks `digit` as `label` and, where that is wanted, keeps `picture`, or its `box`; gives what the user is told.
+ * Marks `digit` as `label`. If the server keeps corrections, sends it `picture`, or the `box` in it. Gives the
+ * message for the user.
  */
 export async function correctTo(digit, label, picture, box) {
   if (digit.corrected === label) return null;
   digit.corrected = label;
   if (!kept) {
-    return "Changed here only, nothing is kept. To keep corrections, start digitnet serve with --corrections DIR.";
+    return "Changed on this page only. To keep corrections, start digitnet serve with --corrections DIR.";
   }
   const { file } = await correct(picture, label, box);
   return `Kept as a ${label} in ${file}`;

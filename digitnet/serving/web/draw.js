@@ -1,26 +1,26 @@
-// The Draw tab: what is written is read while it is written.
+// The Draw tab: reads the drawing while the user draws.
 
 import { predict, read } from "/web/api.js";
 import { Answer } from "/web/answer.js";
 import { correctTo } from "/web/correction.js";
 import { announce, find, make } from "/web/element.js";
 import { Sheet } from "/web/sheet.js";
-import { characters, isDoubtful, lineText, mark, verdict } from "/web/words.js";
+import { characters, isAbstained, lineText, mark, verdict } from "/web/words.js";
 
-const WIDE = 1.25; // width by height; a wider drawing is rather a number
-const SHEET_WIDTH = 140; // pixels of the whole sheet where it is read as one digit
-const NUMBER_HEIGHT = 40; // pixels of a number in a picture of its own; higher ones are doubted more often
-const NUMBER_WIDTH = 560; // pixels, at most, of that picture
-const AROUND = 0.5; // of its height; so much of the sheet is around a number
-const PAUSE = 120; // milliseconds between two readings of a stroke being written
+const WIDE = 1.25; // width / height; a wider drawing is more likely a number
+const SHEET_WIDTH = 140; // pixels of the whole sheet if it is read as one digit
+const NUMBER_HEIGHT = 40; // pixels of a number in its picture; higher numbers are rejected more often
+const NUMBER_WIDTH = 560; // pixels of that picture at most
+const AROUND = 0.5; // of its height; margin around a number
+const PAUSE = 120; // milliseconds between two readings during a stroke
 const MAYBE_SEVERAL = new Set(["more than one digit", "not a digit"]);
-const WAITING = "Write, and it is read as you go";
+const WAITING = "Draw a digit or a number. It is read while you draw.";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-let lines = null; // what was read of the drawing; one digit is a line of one
+let lines = null; // the reading of the drawing; one digit is a line with one digit
 let chosen = null; // the digit in the panel
-let isSettled = false; // whether the user has said what a digit is since something was written
-let wanted = null; // the reading that was asked for while another was under way
+let isSettled = false; // whether the user corrected a digit after the last stroke
+let wanted = null; // the next reading, asked for while another one runs
 let isReading = false;
 let lastAsked = 0;
 
@@ -56,9 +56,9 @@ function onKey(event) {
   return true;
 }
 
-/** Reads what is written now; of those that wait for their turn only the last. */
+/** Reads the drawing. Of the readings that wait, only the last one is done. */
 async function ask(ended) {
-  if (!ended && isWide()) return; // a number takes longer, and its next stroke should not wait for it
+  if (!ended && isWide()) return; // a number takes longer, and the next stroke should not wait
   lastAsked = performance.now();
   wanted = { ended };
   if (isReading) return;
@@ -77,7 +77,7 @@ async function readDrawing(ended) {
     const found = await readLines();
     if (sheet.isEmpty || isSettled) return;
     lines = found;
-    chosen = lines[0].digits.find(isDoubtful) ?? lines[0].digits[0];
+    chosen = lines[0].digits.find(isAbstained) ?? lines[0].digits[0];
     show();
     if (ended) announce(summary());
   } catch (problem) {
@@ -97,17 +97,17 @@ async function readLines() {
 async function readNumber() {
   const { left, top, width, height } = sheet.extent;
   const around = AROUND * height;
-  const part = { left: left - around, top: top - around, width: width + 2 * around, height: height + 2 * around };
-  const scale = Math.min(NUMBER_HEIGHT / height, NUMBER_WIDTH / part.width);
-  const page = await read(sheet.picture(part, scale));
+  const box = { left: left - around, top: top - around, width: width + 2 * around, height: height + 2 * around };
+  const scale = Math.min(NUMBER_HEIGHT / height, NUMBER_WIDTH / box.width);
+  const page = await read(sheet.picture(box, scale));
   for (const digit of page.lines.flatMap((line) => line.digits)) {
     const [x, y, wide, tall] = digit.box.map((pixels) => pixels / scale);
-    digit.place = [x + part.left, y + part.top, wide, tall].map((share) => Math.max(0, Math.round(share * SHEET_WIDTH)));
+    digit.place = [x + box.left, y + box.top, wide, tall].map((share) => Math.max(0, Math.round(share * SHEET_WIDTH)));
   }
   return page.lines;
 }
 
-/** The picture in which one digit is read, and which a correction keeps. */
+/** The picture for reading one digit; a correction keeps it. */
 const wholeSheet = () => sheet.picture(sheet.whole, SHEET_WIDTH);
 
 function isWide() {
@@ -135,7 +135,7 @@ function row(line) {
       : make(
           "button",
           {
-            class: isDoubtful(digit) ? "glyph doubt" : "glyph",
+            class: isAbstained(digit) ? "glyph abstained" : "glyph",
             "aria-pressed": digit === chosen,
             "aria-label": `${text}, ${verdict(digit)}`,
             onclick: () => choose(digit),

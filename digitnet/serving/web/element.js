@@ -1,4 +1,4 @@
-// Elements of the page. Text from files and from the server only ever becomes text, never markup.
+// Makes elements of the page. Text from files and from the server always stays text and never becomes markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -12,13 +12,13 @@ export function makeSvg(name, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
-/** Shows `text` in `element`, or hides it where there is none. */
+/** Shows `text` in `element`, or hides the element if there is no text. */
 export function tell(element, text) {
   element.hidden = !text;
   element.textContent = text ?? "";
 }
 
-/** Says `text` to those who hear the page. */
+/** Makes screen readers say `text`. */
 export function announce(text) {
   find("status").textContent = text;
 }

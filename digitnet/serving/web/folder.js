@@ -1,8 +1,8 @@
-// The files of a drop or a choice, folders opened.
+// The files that the user dropped or chose, with the files inside of folders.
 
 const PICTURE = /\.(jpe?g|jpe|png|webp|bmp|gif|tiff?)$/i;
 
-/** Files as [{name, file}], of folders only the pictures; `items` must be a drop that is just being handled. */
+/** Files as [{name, file}]; of a folder only the pictures. Call it while the drop event is handled. */
 export async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files].map((file) => ({ name: file.name, file }));

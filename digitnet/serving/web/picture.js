@@ -1,10 +1,10 @@
-// The Picture tab: every digit of a picture, with its box, its text, and its alternatives.
+// The Picture tab: every digit of a picture with its box, its text and its probabilities.
 
 import { read } from "/web/api.js";
 import { Answer } from "/web/answer.js";
 import { correctTo } from "/web/correction.js";
 import { announce, find, make, makeSvg, tell } from "/web/element.js";
-import { characters, guess, isDoubtful, lineText, mark, verdict } from "/web/words.js";
+import { characters, guess, isAbstained, lineText, mark, verdict } from "/web/words.js";
 
 const LEAST_LABEL = 13; // pixels on the screen
 const LABEL = 0.45; // of a box's height
@@ -13,7 +13,7 @@ const MOVES = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 let file = null;
 let page = null;
 let chosen = null;
-let address = null; // of the picture shown, for the browser
+let address = null; // blob: URL of the shown picture
 let latest = 0;
 let boxes = new Map(); // each digit's box on the picture
 
@@ -21,7 +21,7 @@ const resized = new ResizeObserver(() => sizeLabels());
 const answer = new Answer(find("picture-answer"), async (digit, label) => {
   const told = correctTo(digit, label, file, digit.box);
   showText();
-  mend(digit);
+  updateBox(digit);
   answer.show(digit);
   return told;
 });
@@ -37,7 +37,7 @@ export async function showPicture(picture, bytes) {
   try {
     if (picture.size > bytes) {
       const [found, most] = [picture.size, bytes].map((size) => `${(size / 2 ** 20).toFixed(1)} MB`);
-      throw new Error(`${picture.name}: ${found} is too large; this server takes ${most} at most.`);
+      throw new Error(`${picture.name}: ${found} is too large; this server accepts at most ${most}.`);
     }
     const found = await read(picture, { name: picture.name });
     if (number === latest) show(picture, found);
@@ -55,7 +55,7 @@ function show(picture, found) {
   URL.revokeObjectURL(address);
   address = URL.createObjectURL(picture);
   const digits = digitsOf();
-  chosen = digits.find(isDoubtful) ?? digits[0] ?? null;
+  chosen = digits.find(isAbstained) ?? digits[0] ?? null;
   find("picture-drop").classList.add("compact");
   find("picture-result").hidden = false;
   find("picture-name").textContent = `${picture.name}, ${page.width} × ${page.height} pixels`;
@@ -66,7 +66,7 @@ function show(picture, found) {
 }
 
 function showFigure() {
-  // A format that only DigitNet opens, as TIFF, leaves an empty ground of the same shape under the boxes.
+  // The browser cannot show some formats, such as TIFF. Then the boxes stand on an empty area of the same shape.
   const image = make("img", { src: address, alt: "", width: page.width, height: page.height });
   boxes = new Map();
   page.lines.forEach((line, row) =>
@@ -96,10 +96,10 @@ function box(digit, place) {
   return group;
 }
 
-/** Shows a digit's box as it is read now. */
-function mend(digit) {
+/** Updates the box of a digit. */
+function updateBox(digit) {
   const group = boxes.get(digit);
-  group.classList.toggle("doubt", isDoubtful(digit));
+  group.classList.toggle("abstained", isAbstained(digit));
   group.classList.toggle("corrected", digit.corrected !== undefined);
   group.setAttribute("aria-label", `${mark(digit)}, ${verdict(digit)}, ${group.dataset.place}`);
   group.setAttribute("aria-pressed", digit === chosen);
@@ -109,7 +109,7 @@ function mend(digit) {
 function sizeLabels() {
   const overlay = find("picture-figure").querySelector("svg");
   if (!overlay.clientWidth) return; // in a tab that is not open
-  const scale = page.width / overlay.clientWidth; // pixels of the picture for one on the screen
+  const scale = page.width / overlay.clientWidth; // pixels of the picture for one pixel on the screen
   for (const [{ box: place }, group] of boxes) {
     const size = Math.max(LEAST_LABEL * scale, LABEL * place[3]);
     group.lastChild.setAttribute("font-size", size);
@@ -119,18 +119,18 @@ function sizeLabels() {
 
 function showText() {
   find("lines").replaceChildren(...page.lines.map((line) => make("li", {}, ...characters(line).map(glyph))));
-  const doubtful = digitsOf().filter(isDoubtful).length;
+  const abstained = digitsOf().filter(isAbstained).length;
   find("copy").hidden = page.lines.length === 0;
   find("lines-note").textContent = !page.lines.length
     ? "No digits found in this picture."
-    : doubtful
-      ? `${doubtful} not sure, marked with ?`
+    : abstained
+      ? `${abstained} not sure, marked with ?`
       : "";
 }
 
 function glyph({ text, digit }) {
   if (!digit) return " ";
-  const name = isDoubtful(digit) ? "mark" : "span";
+  const name = isAbstained(digit) ? "mark" : "span";
   return make(name, { class: digit === chosen ? "chosen" : "", onclick: () => choose(digit, { focus: true }) }, text);
 }
 
@@ -138,7 +138,7 @@ function choose(digit, { focus = false } = {}) {
   chosen = digit;
   find("picture-answer").hidden = digit === null;
   for (const [other, group] of boxes) {
-    mend(other);
+    updateBox(other);
     group.setAttribute("tabindex", other === digit ? 0 : -1);
   }
   showText();
@@ -165,7 +165,7 @@ async function copy() {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Browsers keep the clipboard from pages that come over plain HTTP from elsewhere.
+    // Browsers give no clipboard to a page that comes from another machine over plain HTTP.
     getSelection().selectAllChildren(find("lines"));
     announce("The lines are selected; copy them with Ctrl C");
     return;

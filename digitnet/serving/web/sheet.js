@@ -1,4 +1,4 @@
-// A sheet to write on, with pen, mouse, finger or keys. Its strokes are in parts of its width.
+// A sheet to draw on with pen, mouse, finger or keys. Coordinates of strokes are fractions of its width.
 
 import { bitmap } from "/web/bitmap.js";
 
@@ -11,14 +11,14 @@ export class Sheet {
   #canvas;
   #changed;
   #strokes = [];
-  #current = null; // the stroke being written
+  #current = null; // the stroke that is being drawn
   #pointer = null;
   #hasPen = false;
-  #keyPen = null; // where the keyboard's pen is
+  #keyPen = null; // position of the keyboard's pen
   #frame = 0;
-  #ratio = 1; // height by width, also while the sheet is hidden
+  #ratio = 1; // height / width; kept while the sheet is hidden
 
-  /** `changed(ended)` is called after each change; `ended` says that no stroke is being written. */
+  /** `changed(ended)` is called after each change; `ended` is true if no stroke is being drawn. */
   constructor(canvas, changed) {
     this.#canvas = canvas;
     this.#changed = changed;
@@ -38,7 +38,7 @@ export class Sheet {
     return this.#strokes.length === 0;
   }
 
-  /** Where something is written. */
+  /** The box around all strokes. */
   get extent() {
     const points = this.#strokes.flat();
     const [left, right] = range(points.map((point) => point.x));
@@ -46,7 +46,7 @@ export class Sheet {
     return { left, top, width: right - left, height: bottom - top };
   }
 
-  /** All of the sheet. */
+  /** The whole sheet as a box. */
   get whole() {
     return { left: 0, top: 0, width: 1, height: this.#ratio };
   }
@@ -63,7 +63,7 @@ export class Sheet {
     this.#update(true);
   }
 
-  /** Moves the keyboard's pen by steps. */
+  /** Moves the keyboard's pen by a number of steps. */
   step(right, down) {
     this.#keyPen ??= { x: 0.35, y: 0.25 * this.#ratio };
     const clamp = (value, most) => Math.min(most - PEN, Math.max(PEN, value));
@@ -82,7 +82,7 @@ export class Sheet {
     this.#begin(this.#keyPen);
   }
 
-  /** What is written in a part of the sheet, in black on white, `scale` pixels for the sheet's width. */
+  /** A box of the sheet as a picture, black on white; the whole sheet would be `scale` pixels wide. */
   picture({ left, top, width, height }, scale) {
     const small = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));
     const context = small.getContext("2d", { willReadFrequently: true });

@@ -1,13 +1,13 @@
-// The token of a server that asks for one: from the address, or from the user; kept until the tab is closed.
+// The token of a server that asks for one: from the address bar or from the user; kept until the tab is closed.
 
 import { find, tell } from "/web/element.js";
 
 const KEY = "digitnet-token";
-let asked = null; // one question at a time, however many requests wait for its answer
+let asked = null; // one question at a time, even if many requests wait for the token
 
 export const token = () => sessionStorage.getItem(KEY);
 
-/** Takes `#token=...` out of the address bar, where others could read it. */
+/** Removes `#token=...` from the address bar, where others could read it. */
 export function takeToken() {
   const given = location.hash.match(/^#token=(.+)$/)?.[1];
   if (!given) return;
@@ -15,7 +15,7 @@ export function takeToken() {
   history.replaceState(null, "", location.pathname + location.search);
 }
 
-/** Whether to try again after one was `refused`: with another that is there by now, or that the user gives. */
+/** Whether to try again after a token was `refused`: there is a newer one, or the user gives one. */
 export async function askToken(refused) {
   if (token() !== refused) return true;
   asked ??= ask(refused).finally(() => (asked = null));
@@ -26,7 +26,7 @@ function ask(refused) {
   const dialog = find("token");
   const value = find("token-value");
   value.value = "";
-  tell(find("token-problem"), refused && "That was not the token of this server.");
+  tell(find("token-problem"), refused && "This is not the token of the server.");
   dialog.showModal();
   let given = false;
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// What the server's answers are called on the page.
+// The words of the page for the server's answers.
 
 const REASONS = {
   blank: "No ink found",
@@ -11,16 +11,16 @@ const LIKELIEST = /^unsure: (\d) or (\d)/;
 
 export const percent = (probability) => (probability > 0.9995 ? "over 99.9%" : `${(100 * probability).toFixed(1)}%`);
 
-/** One character: the digit, as corrected where it is; "?" where it is withheld. */
+/** One character: the digit, or its correction; "?" if the reader abstained. */
 export const mark = (digit) => String(digit.corrected ?? digit.digit ?? "?");
 
-export const isDoubtful = (digit) => digit.digit === null && digit.corrected === undefined;
+export const isAbstained = (digit) => digit.digit === null && digit.corrected === undefined;
 
-/** The same where there is room: of a doubtful digit its best guess as well. */
+/** The same, but with the best guess before the "?" if two digits are likely. */
 export const guess = (digit) =>
-  isDoubtful(digit) && LIKELIEST.test(digit.reason) ? `${digit.best_guess}?` : mark(digit);
+  isAbstained(digit) && LIKELIEST.test(digit.reason) ? `${digit.best_guess}?` : mark(digit);
 
-/** How sure the reading is, or why there is none. */
+/** How sure the reading is, or why the reader abstained. */
 export function verdict(digit) {
   if (digit.corrected !== undefined) return "Corrected by you";
   if (digit.digit !== null) return `${percent(digit.confidence)} sure`;
@@ -28,7 +28,7 @@ export function verdict(digit) {
   return likeliest ? `Not sure: ${likeliest[1]} or ${likeliest[2]}?` : (REASONS[digit.reason] ?? digit.reason);
 }
 
-/** A line's characters, each with its digit, or null for the blank of a wide gap. */
+/** The characters of a line, each with its digit; the digit is null for the space of a wide gap. */
 export function characters(line) {
   let index = 0;
   return [...line.text].map((character) => {
