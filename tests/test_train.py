@@ -2,27 +2,29 @@ import copy
 from dataclasses import replace
 
 import pytest
+import small_main
 import torch
-from small_main import SmallMNIST
 from torch.utils.data import DataLoader, TensorDataset
 
-from digitnet import dataset, train
+from digitnet import dataset
 from digitnet import test as evaluation
 from digitnet.errors import ModelError
 from digitnet.model import DigitNet
-from digitnet.train import TrainingRun
+from digitnet.train import train
+from digitnet.training import run as training_run
 from digitnet.training.recipes import QUICK, Recipe
+from digitnet.training.run import TrainingRun
 
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(dataset, "MNIST", SmallMNIST)
+    small_main.install(replace=monkeypatch.setattr)
 
 
 def test_the_three_lines_of_a_notebook_train_a_model_that_reads(small):
     train_loader, test_loader = dataset.get_data_loaders()
     model = DigitNet()
-    train.train(model, train_loader, "cpu", epochs=2)
+    train(model, train_loader, "cpu", epochs=2)
     assert evaluation.test(model, test_loader, "cpu") > 0.85
 
 
@@ -31,7 +33,7 @@ def test_any_data_loader_will_do(mnist_digits):
     pairs = TensorDataset(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
     model = DigitNet()
     before = evaluation.evaluate(model, DataLoader(pairs, 50), "cpu").loss
-    train.train(model, DataLoader(pairs, batch_size=20, shuffle=True), "cpu", epochs=3)
+    train(model, DataLoader(pairs, batch_size=20, shuffle=True), "cpu", epochs=3)
     assert evaluation.evaluate(model, DataLoader(pairs, 50), "cpu").loss < before
 
 
@@ -56,7 +58,7 @@ def advance(run, batches):
             raise Stop
 
     with pytest.raises(Stop):
-        train.train(run.model, loader, "cpu", epochs=100, run=run, on_batch=count)
+        train(run.model, loader, "cpu", epochs=100, run=run, on_batch=count)
 
 
 def flattened(state, path=""):
@@ -126,7 +128,7 @@ def test_the_average_is_the_weighted_mean_of_the_steps(small):
     for step in range(5):
         advance(run, 1)
         current = run.model.head.weight.detach().clone()
-        share = 1.0 if step == 0 else (train.AVERAGING_POWER + 1) / (step + train.AVERAGING_POWER + 1)
+        share = 1.0 if step == 0 else (training_run.AVERAGING_POWER + 1) / (step + training_run.AVERAGING_POWER + 1)
         expected = current if expected is None else expected + share * (current - expected)
     assert torch.allclose(run.average.module.head.weight, expected, atol=1e-6)
 
@@ -155,25 +157,25 @@ def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
     assert run.learning_rate == 0
 
 
-def test_calm_epochs_begin_again_at_a_tenth_of_the_rate_and_redraw_less(small, monkeypatch):
+def test_cooldown_epochs_begin_again_at_a_tenth_of_the_rate_and_augment_less(small, monkeypatch):
     seen = []
 
     def spy(images, labels, generator, *, strongest):
         seen.append(strongest)
         return images
 
-    monkeypatch.setattr(train, "augment", spy)
+    monkeypatch.setattr(training_run, "augment", spy)
     run = TrainingRun(DigitNet(), "cpu", recipe=replace(PLANNED, epochs=4, cooldown_epochs=1))
     loader, _ = dataset.get_data_loaders(batch_size=500)
     rates = []
-    train.train(run.model, loader, "cpu", epochs=4, run=run, on_batch=lambda: rates.append(run.learning_rate))
-    calm = len(loader)
-    falling, again = rates[: -calm - 1], rates[-calm - 1 :]  # each rate is that of the step after
+    train(run.model, loader, "cpu", epochs=4, run=run, on_batch=lambda: rates.append(run.learning_rate))
+    cooldown = len(loader)
+    falling, again = rates[: -cooldown - 1], rates[-cooldown - 1 :]  # each rate is that of the step after
     assert falling[-1] < PLANNED.peak_learning_rate / 10
     assert again[0] == pytest.approx(PLANNED.peak_learning_rate / 10)
     assert again == sorted(again, reverse=True)
     assert again[-1] == 0
-    assert seen == [1.0] * 2 * calm + [train.COOLDOWN_STRENGTH] * calm
+    assert seen == [1.0] * 2 * cooldown + [training_run.COOLDOWN_STRENGTH] * cooldown
 
 
 def test_a_planned_run_resumes_to_the_bit_with_its_teachers(small, tmp_path):
@@ -194,8 +196,8 @@ def test_a_planned_run_resumes_to_the_bit_with_its_teachers(small, tmp_path):
     assert_same_bits(run.state_dict(), whole.state_dict())
 
 
-def test_a_student_comes_to_answer_as_its_teacher_does_even_where_the_labels_do_not_say_it(small, mnist_digits):
-    """The teacher takes every 7 for a 1, which only the teacher can have taught."""
+def test_a_network_learns_from_its_teacher_what_the_labels_do_not_say(small, mnist_digits):
+    """The teacher takes every 7 for a 1. The labels say nothing of that kind."""
 
     class Teacher(torch.nn.Module):
         def __init__(self):
@@ -209,17 +211,17 @@ def test_a_student_comes_to_answer_as_its_teacher_does_even_where_the_labels_do_
 
     teacher = Teacher()
     loader, _ = dataset.get_data_loaders()
-    train.train(teacher.net, loader, "cpu", epochs=1)
+    train(teacher.net, loader, "cpu", epochs=1)
     images = torch.from_numpy(mnist_digits[0][mnist_digits[1] == 7])[:, None]
     ones = {}
-    for name, distilled_from in (("alone", []), ("taught", [teacher])):
+    for name, teachers in (("alone", []), ("distilled", [teacher])):
         torch.manual_seed(0)
-        run = TrainingRun(DigitNet(), "cpu", teachers=distilled_from)
-        train.train(run.model, loader, "cpu", epochs=1, run=run)
+        run = TrainingRun(DigitNet(), "cpu", teachers=teachers)
+        train(run.model, loader, "cpu", epochs=1, run=run)
         with torch.inference_mode():
             probabilities = run.average.module.eval()(images).softmax(1)
         ones[name] = float(probabilities[:, 1].mean())
-    assert ones["taught"] > ones["alone"] + 0.2
+    assert ones["distilled"] > ones["alone"] + 0.2
 
 
 def test_a_state_of_another_recipe_is_refused():
@@ -250,7 +252,7 @@ def test_a_planned_run_that_starts_from_weights_goes_through_all_its_rates(small
 def test_weights_that_are_trained_already_are_not_undone(small):
     train_loader, test_loader = dataset.get_data_loaders()
     model = DigitNet()
-    train.train(model, train_loader, "cpu", epochs=3)
+    train(model, train_loader, "cpu", epochs=3)
     before = evaluation.test(model, test_loader, "cpu")
     run = fresh_run()
     run.start_from(model.state_dict())
@@ -265,7 +267,7 @@ def test_a_loss_that_is_not_finite_ends_training_before_it_reaches_the_weights(m
     pairs = TensorDataset(spoilt, torch.from_numpy(labels).long())
     run = fresh_run()
     with pytest.raises(ModelError, match="diverged"):
-        train.train(run.model, DataLoader(pairs, batch_size=20), "cpu", epochs=1, run=run)
+        train(run.model, DataLoader(pairs, batch_size=20), "cpu", epochs=1, run=run)
     assert run.step == 2
     assert all(parameter.isfinite().all() for parameter in run.model.parameters())
 
