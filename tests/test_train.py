@@ -18,7 +18,14 @@ from digitnet.training.run import TrainingRun
 
 @pytest.fixture
 def small(monkeypatch):
+    """Enough of MNIST to learn from."""
     small_main.install(replace=monkeypatch.setattr)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Enough of MNIST to compare bits and rates: 6 batches of 100."""
+    small_main.install(training=600, replace=monkeypatch.setattr)
 
 
 def test_the_three_lines_of_a_notebook_train_a_model_that_reads(small):
@@ -48,7 +55,7 @@ class Stop(Exception):
 
 def advance(run, batches):
     """Trains `run` on for some batches, over as many epochs as that takes."""
-    loader, _ = dataset.get_data_loaders(batch_size=500)
+    loader, _ = dataset.get_data_loaders(batch_size=small_main.TRAINING // 6)
     left = batches
 
     def count():
@@ -81,7 +88,7 @@ def assert_same_bits(one, other):
 
 
 @pytest.mark.parametrize("stops", [[1], [5], [6], [7], [3, 4, 9]])
-def test_resuming_after_any_batch_gives_the_same_bits_as_never_stopping(small, stops, tmp_path):
+def test_resuming_after_any_batch_gives_the_same_bits_as_never_stopping(tiny, stops, tmp_path):
     """6 batches an epoch: in the plain epoch, at its end, in the augmented ones, and several times over."""
     whole = fresh_run()
     advance(whole, 14)
@@ -97,7 +104,7 @@ def test_resuming_after_any_batch_gives_the_same_bits_as_never_stopping(small, s
 
 
 @pytest.mark.parametrize("forgotten", ["generator", "optimizer", "average", "batch"])
-def test_each_part_of_the_state_is_needed_for_that(small, forgotten):
+def test_each_part_of_the_state_is_needed_for_that(tiny, forgotten):
     whole = fresh_run()
     advance(whole, 9)
     state = copy.deepcopy(whole.state_dict())
@@ -113,7 +120,7 @@ def test_each_part_of_the_state_is_needed_for_that(small, forgotten):
         assert_same_bits(run.state_dict(), whole.state_dict())
 
 
-def test_two_seeds_differ_and_the_same_seed_does_not(small):
+def test_two_seeds_differ_and_the_same_seed_does_not(tiny):
     runs = [fresh_run(seed) for seed in (1, 1, 2)]
     for run in runs:
         advance(run, 8)
@@ -122,7 +129,7 @@ def test_two_seeds_differ_and_the_same_seed_does_not(small):
         assert_same_bits(runs[0].state_dict(), runs[2].state_dict())
 
 
-def test_the_average_is_the_weighted_mean_of_the_steps(small):
+def test_the_average_is_the_weighted_mean_of_the_steps(tiny):
     run = fresh_run()
     expected = None
     for step in range(5):
@@ -146,7 +153,7 @@ def test_the_learning_rate_warms_up_and_then_falls_without_an_end():
 PLANNED = Recipe("planned", "for tests", epochs=3, warmup_steps=4)
 
 
-def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
+def test_a_planned_run_ends_with_a_learning_rate_of_nothing(tiny):
     run = TrainingRun(DigitNet(), "cpu", recipe=PLANNED)
     advance(run, 5)
     peak = run.learning_rate
@@ -157,7 +164,7 @@ def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
     assert run.learning_rate == 0
 
 
-def test_cooldown_epochs_begin_again_at_a_tenth_of_the_rate_and_augment_less(small, monkeypatch):
+def test_cooldown_epochs_begin_again_at_a_tenth_of_the_rate_and_augment_less(tiny, monkeypatch):
     seen = []
 
     def spy(images, labels, generator, *, strongest):
@@ -166,7 +173,7 @@ def test_cooldown_epochs_begin_again_at_a_tenth_of_the_rate_and_augment_less(sma
 
     monkeypatch.setattr(training_run, "augment", spy)
     run = TrainingRun(DigitNet(), "cpu", recipe=replace(PLANNED, epochs=4, cooldown_epochs=1))
-    loader, _ = dataset.get_data_loaders(batch_size=500)
+    loader, _ = dataset.get_data_loaders(batch_size=100)
     rates = []
     train(run.model, loader, "cpu", epochs=4, run=run, on_batch=lambda: rates.append(run.learning_rate))
     cooldown = len(loader)
@@ -178,7 +185,7 @@ def test_cooldown_epochs_begin_again_at_a_tenth_of_the_rate_and_augment_less(sma
     assert seen == [1.0] * 2 * cooldown + [training_run.COOLDOWN_STRENGTH] * cooldown
 
 
-def test_a_planned_run_resumes_to_the_bit_with_its_teachers(small, tmp_path):
+def test_a_planned_run_resumes_to_the_bit_with_its_teachers(tiny, tmp_path):
     torch.manual_seed(7)
     teachers = [DigitNet(8, deep=True), DigitNet(4)]
 
@@ -239,7 +246,7 @@ def test_a_state_of_a_run_with_other_teachers_is_refused():
             TrainingRun(DigitNet(), "cpu", teachers=teachers).load_state_dict(state)
 
 
-def test_a_planned_run_that_starts_from_weights_goes_through_all_its_rates(small):
+def test_a_planned_run_that_starts_from_weights_goes_through_all_its_rates(tiny):
     run = TrainingRun(DigitNet(), "cpu", recipe=PLANNED)
     run.start_from(DigitNet().state_dict())
     advance(run, 1)
