@@ -1,13 +1,12 @@
-"""Kills a training run with SIGKILL at random moments, and looks each time whether the model survived.
+"""Kills a training run with SIGKILL at random moments, and checks after each kill that the model survived.
 
-The run is main.py on few images of MNIST, five batches a cycle, so that it saves most of the time. After each kill
-model.pth must load, must not be older than the last cycle that was reported, and the next run must go on from it.
+The run is main.py on a few images of MNIST, five batches a cycle, so that it saves most of the time. After each kill,
+model.pth must load, it must not be older than the last reported cycle, and the next run must go on from it.
 
     python benchmarks/crash.py
 """
 
 import argparse
-import functools
 import multiprocessing
 import os
 import random
@@ -23,11 +22,10 @@ import torch
 sys.path.insert(0, str(record.ROOT / "tests"))
 import small_main  # the tests' way of making main.py small
 
-from digitnet import dataset
 from digitnet import main as program
 from digitnet.training.checkpoint import load_untrusted, load_weights
 
-LONGEST = 1.0  # seconds from the run's first save to the kill: from none to a few more
+LONGEST = 1.0  # seconds from the run's first save to the kill, at most; a few more saves fit in
 
 
 def main() -> None:
@@ -36,11 +34,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     small_main.install(training=740, test=100, hold_out=100)
-    dataset.find_mnist = functools.cache(dataset.find_mnist)
-    dataset.find_mnist()
+    small_main.find_mnist()
     torch.set_num_threads(1)  # a process that has started threads of its own cannot be forked safely
     rng = random.Random(arguments.seed)
-    # Forking after the imports spares each run six seconds of them.
+    # A fork after the imports saves each run the six seconds that they take.
     context = multiprocessing.get_context("fork")
     corrupt = lost = half_written = 0
     steps = 0
@@ -71,7 +68,7 @@ def main() -> None:
             lost += found < steps
             steps = found
     if not steps:
-        sys.exit("no run lived long enough to save: this measured nothing; use a quieter machine")
+        sys.exit("No run lived long enough to save, so nothing was measured. Use a quieter machine.")
     record.write(
         "crash",
         {
@@ -85,7 +82,7 @@ def main() -> None:
 
 
 def saves(folder: Path) -> int:
-    """Cycles that the history tells of."""
+    """The number of cycles in the history."""
     history = folder / "model.history.jsonl"
     return len(history.read_text().splitlines()) if history.exists() else 0
 

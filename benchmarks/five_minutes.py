@@ -1,4 +1,4 @@
-"""What main.py reaches in five minutes, from the start of the process: the last cycle saved by then.
+"""The accuracy that main.py reaches in five minutes from the start of the process: that of the last saved cycle.
 
 python benchmarks/five_minutes.py
 """

@@ -1,9 +1,9 @@
-"""Accuracy on MNIST's test set over several seeds of a recipe, each read once, after the last epoch.
+"""Accuracy on MNIST's test set over several seeds of a recipe. Each run counts once, after its last epoch.
 
     python benchmarks/mnist.py --recipe large --seeds 5 [--folder DIR] [--teacher FILE...]
 
-Each seed is a run of `main.py` in DIR, hours long; stop the benchmark whenever you like, and the same command goes on.
-The test accuracy that main.py notes after every cycle is looked at for the last one only, and chooses nothing.
+Each seed is a run of `main.py` in DIR and takes hours. You can stop the benchmark at any time; the same command goes
+on. main.py notes a test accuracy after every cycle; only the last one is used, and it chooses nothing.
 """
 
 import argparse
@@ -26,9 +26,11 @@ def main() -> None:
         choices=[name for name, recipe in RECIPES.items() if recipe.epochs and not recipe.pages],
         required=True,
     )
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to this, without it")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds: 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=record.ROOT / "runs", help="where the runs are kept")
-    parser.add_argument("--teacher", type=Path, nargs="+", default=[], metavar="FILE", help="of recipes that have some")
+    parser.add_argument(
+        "--teacher", type=Path, nargs="+", default=[], metavar="FILE", help="the teachers, for recipes that have them"
+    )
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.recipe]
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +40,7 @@ def main() -> None:
 
 
 def run(recipe: Recipe, seed: int, folder: Path, teachers: list[Path]) -> None:
-    """Trains one seed to its end, from wherever it stands."""
+    """Trains one seed to its end, from where it stands now."""
     command = [sys.executable, str(record.ROOT / "main.py"), "--recipe", recipe.name, "--seed", str(seed)]
     command += ["--model", str(folder / f"{recipe.name}{seed}.pth")]
     command += ["--teacher", *map(str, teachers)] if teachers else []
@@ -48,7 +50,7 @@ def run(recipe: Recipe, seed: int, folder: Path, teachers: list[Path]) -> None:
 
 
 def summary(recipe: Recipe, folder: Path, seeds: int) -> dict[str, Any]:
-    """Of the runs that are done: each seed's figures after its last epoch, their mean and standard deviation."""
+    """For the finished runs: each seed's figures after its last epoch, their mean and standard deviation."""
     finished = {}
     for seed in range(seeds):
         history = folder / f"{recipe.name}{seed}.history.jsonl"

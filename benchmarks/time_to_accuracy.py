@@ -1,8 +1,8 @@
-"""How long from the start of the process to 99 % on MNIST's test set: main.py against the usual tutorial script.
+"""The time from the start of the process to 99 % on MNIST's test set: main.py against the usual tutorial script.
 
-The tutorial script (plain_pytorch.py) runs until it first reaches 99.0 %. main.py runs its first cycle, whose end is
-when model.pth is saved, once for each of three seeds. Both are timed as whole processes, imports included, one after
-the other in the same run. About 12 minutes on two cores.
+The tutorial script (plain_pytorch.py) runs until it first reaches 99.0 %. main.py runs its first cycle, until model.pth
+is saved, once for each of three seeds. Both are timed as whole processes with their imports, one after the other. This
+takes about 12 minutes on two cores.
 
     python benchmarks/time_to_accuracy.py
 """

@@ -11,7 +11,7 @@ from digitnet.results import Evaluation
 def evaluate(
     model: nn.Module, test_loader: "DataLoader[tuple[Tensor, Tensor]]", device: torch.device | str
 ) -> Evaluation:
-    """Reads every image of `test_loader` with `model` in evaluation mode, and leaves the model in the mode it was in.
+    """Reads every image of `test_loader` with `model` in evaluation mode; afterwards the model is in its former mode.
 
     The loader gives batches of images (N, 1, 28, 28) in [0, 1] and labels (N,).
     """
@@ -30,5 +30,5 @@ def evaluate(
 
 
 def test(model: nn.Module, test_loader: "DataLoader[tuple[Tensor, Tensor]]", device: torch.device | str) -> float:
-    """The accuracy of `model` on `test_loader`: the fraction of images read right, in [0, 1]."""
+    """The accuracy of `model` on `test_loader`: the fraction of images that it reads correctly, in [0, 1]."""
     return evaluate(model, test_loader, device).accuracy

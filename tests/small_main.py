@@ -1,29 +1,32 @@
 """main.py on the first images of MNIST only, so that a cycle takes a second; for the tests and benchmarks/crash.py."""
 
+import functools
 import sys
 
 from digitnet import dataset, main
 
 TRAINING, TEST = 3000, 500
 
+load_mnist = functools.cache(dataset.MNIST)  # reading the whole files takes longer than training on their beginning
+find_mnist = functools.cache(dataset.find_mnist)
+
 
 class SmallMNIST(dataset.MNIST):
-    def __init__(self, root, train):
-        super().__init__(root, train)
-        count = TRAINING if train else TEST
-        self.data, self.targets = self.data[:count], self.targets[:count]
+    def _check_exists(self):
+        return True
 
-    @property
-    def raw_folder(self):
-        return str(dataset.find_mnist() / "MNIST" / "raw")
+    def _load_data(self):
+        whole, count = load_mnist(find_mnist(), self.train), TRAINING if self.train else TEST
+        return whole.data[:count], whole.targets[:count]
 
 
-def install(training=TRAINING, test=TEST, hold_out=500):
-    """Makes main.py small from now on, in this process."""
-    global TRAINING, TEST
-    TRAINING, TEST = training, test
-    dataset.MNIST = SmallMNIST
-    dataset.HOLD_OUT = hold_out
+def install(training=TRAINING, test=TEST, hold_out=500, replace=setattr):
+    """Makes main.py small from now on, in this process; with monkeypatch.setattr as `replace`, for one test."""
+    replace(sys.modules[__name__], "TRAINING", training)
+    replace(sys.modules[__name__], "TEST", test)
+    replace(dataset, "MNIST", SmallMNIST)
+    replace(dataset, "HOLD_OUT", hold_out)
+    replace(dataset, "find_mnist", find_mnist)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from digitnet import dataset
 from digitnet.dataset import FILES, find_mnist, get_data_loaders, get_validation_loader
-from digitnet.errors import DataError
+from digitnet.errors import DataError, SaveError
 from digitnet.files import md5
 
 PACKED = ROOT / "data" / "MNIST" / "raw"
@@ -110,7 +110,9 @@ def test_a_damaged_unpacked_file_is_made_anew(copy):
 def test_a_damaged_packed_file_is_refused_by_name(copy):
     packed = copy / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz"
     content = packed.read_bytes()
-    for damage in (content[:1000], gzip.compress(b"other"), b""):
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes(8) + content[middle + 8 :]
+    for damage in (content[:1000], flipped, gzip.compress(b"other"), b""):
         packed.write_bytes(damage)
         with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz"):
             find_mnist(copy)
@@ -126,7 +128,7 @@ def test_where_the_folder_cannot_be_written_the_cache_takes_the_unpacked_files(c
 
     def refuse(path, content):
         if copy in path.parents:
-            raise OSError(30, "Read-only file system")
+            raise SaveError(f"{path}: cannot be saved (Read-only file system)")
         write(path, content)
 
     monkeypatch.setattr(dataset, "write_atomically", refuse)

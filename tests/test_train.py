@@ -2,27 +2,36 @@ import copy
 from dataclasses import replace
 
 import pytest
+import small_main
 import torch
-from small_main import SmallMNIST
 from torch.utils.data import DataLoader, TensorDataset
 
-from digitnet import dataset, train
+from digitnet import dataset
 from digitnet import test as evaluation
 from digitnet.errors import ModelError
 from digitnet.model import DigitNet
-from digitnet.train import TrainingRun
+from digitnet.train import train
+from digitnet.training import run as training_run
 from digitnet.training.recipes import QUICK, Recipe
+from digitnet.training.run import TrainingRun
 
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(dataset, "MNIST", SmallMNIST)
+    """Enough of MNIST to learn from."""
+    small_main.install(replace=monkeypatch.setattr)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Enough of MNIST to compare bits and rates: 6 batches of 100."""
+    small_main.install(training=600, replace=monkeypatch.setattr)
 
 
 def test_the_three_lines_of_a_notebook_train_a_model_that_reads(small):
     train_loader, test_loader = dataset.get_data_loaders()
     model = DigitNet()
-    train.train(model, train_loader, "cpu", epochs=2)
+    train(model, train_loader, "cpu", epochs=2)
     assert evaluation.test(model, test_loader, "cpu") > 0.85
 
 
@@ -31,7 +40,7 @@ def test_any_data_loader_will_do(mnist_digits):
     pairs = TensorDataset(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
     model = DigitNet()
     before = evaluation.evaluate(model, DataLoader(pairs, 50), "cpu").loss
-    train.train(model, DataLoader(pairs, batch_size=20, shuffle=True), "cpu", epochs=3)
+    train(model, DataLoader(pairs, batch_size=20, shuffle=True), "cpu", epochs=3)
     assert evaluation.evaluate(model, DataLoader(pairs, 50), "cpu").loss < before
 
 
@@ -46,7 +55,7 @@ class Stop(Exception):
 
 def advance(run, batches):
     """Trains `run` on for some batches, over as many epochs as that takes."""
-    loader, _ = dataset.get_data_loaders(batch_size=500)
+    loader, _ = dataset.get_data_loaders(batch_size=small_main.TRAINING // 6)
     left = batches
 
     def count():
@@ -56,7 +65,7 @@ def advance(run, batches):
             raise Stop
 
     with pytest.raises(Stop):
-        train.train(run.model, loader, "cpu", epochs=100, run=run, on_batch=count)
+        train(run.model, loader, "cpu", epochs=100, run=run, on_batch=count)
 
 
 def flattened(state, path=""):
@@ -79,7 +88,7 @@ def assert_same_bits(one, other):
 
 
 @pytest.mark.parametrize("stops", [[1], [5], [6], [7], [3, 4, 9]])
-def test_resuming_after_any_batch_gives_the_same_bits_as_never_stopping(small, stops, tmp_path):
+def test_resuming_after_any_batch_gives_the_same_bits_as_never_stopping(tiny, stops, tmp_path):
     """6 batches an epoch: in the plain epoch, at its end, in the augmented ones, and several times over."""
     whole = fresh_run()
     advance(whole, 14)
@@ -95,7 +104,7 @@ def test_resuming_after_any_batch_gives_the_same_bits_as_never_stopping(small, s
 
 
 @pytest.mark.parametrize("forgotten", ["generator", "optimizer", "average", "batch"])
-def test_each_part_of_the_state_is_needed_for_that(small, forgotten):
+def test_each_part_of_the_state_is_needed_for_that(tiny, forgotten):
     whole = fresh_run()
     advance(whole, 9)
     state = copy.deepcopy(whole.state_dict())
@@ -111,7 +120,7 @@ def test_each_part_of_the_state_is_needed_for_that(small, forgotten):
         assert_same_bits(run.state_dict(), whole.state_dict())
 
 
-def test_two_seeds_differ_and_the_same_seed_does_not(small):
+def test_two_seeds_differ_and_the_same_seed_does_not(tiny):
     runs = [fresh_run(seed) for seed in (1, 1, 2)]
     for run in runs:
         advance(run, 8)
@@ -120,13 +129,13 @@ def test_two_seeds_differ_and_the_same_seed_does_not(small):
         assert_same_bits(runs[0].state_dict(), runs[2].state_dict())
 
 
-def test_the_average_is_the_weighted_mean_of_the_steps(small):
+def test_the_average_is_the_weighted_mean_of_the_steps(tiny):
     run = fresh_run()
     expected = None
     for step in range(5):
         advance(run, 1)
         current = run.model.head.weight.detach().clone()
-        share = 1.0 if step == 0 else (train.AVERAGING_POWER + 1) / (step + train.AVERAGING_POWER + 1)
+        share = 1.0 if step == 0 else (training_run.AVERAGING_POWER + 1) / (step + training_run.AVERAGING_POWER + 1)
         expected = current if expected is None else expected + share * (current - expected)
     assert torch.allclose(run.average.module.head.weight, expected, atol=1e-6)
 
@@ -144,7 +153,7 @@ def test_the_learning_rate_warms_up_and_then_falls_without_an_end():
 PLANNED = Recipe("planned", "for tests", epochs=3, warmup_steps=4)
 
 
-def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
+def test_a_planned_run_ends_with_a_learning_rate_of_nothing(tiny):
     run = TrainingRun(DigitNet(), "cpu", recipe=PLANNED)
     advance(run, 5)
     peak = run.learning_rate
@@ -155,28 +164,28 @@ def test_a_planned_run_ends_with_a_learning_rate_of_nothing(small):
     assert run.learning_rate == 0
 
 
-def test_calm_epochs_begin_again_at_a_tenth_of_the_rate_and_redraw_less(small, monkeypatch):
+def test_cooldown_epochs_begin_again_at_a_tenth_of_the_rate_and_augment_less(tiny, monkeypatch):
     seen = []
 
     def spy(images, labels, generator, *, strongest):
         seen.append(strongest)
         return images
 
-    monkeypatch.setattr(train, "augment", spy)
+    monkeypatch.setattr(training_run, "augment", spy)
     run = TrainingRun(DigitNet(), "cpu", recipe=replace(PLANNED, epochs=4, cooldown_epochs=1))
-    loader, _ = dataset.get_data_loaders(batch_size=500)
+    loader, _ = dataset.get_data_loaders(batch_size=100)
     rates = []
-    train.train(run.model, loader, "cpu", epochs=4, run=run, on_batch=lambda: rates.append(run.learning_rate))
-    calm = len(loader)
-    falling, again = rates[: -calm - 1], rates[-calm - 1 :]  # each rate is that of the step after
+    train(run.model, loader, "cpu", epochs=4, run=run, on_batch=lambda: rates.append(run.learning_rate))
+    cooldown = len(loader)
+    falling, again = rates[: -cooldown - 1], rates[-cooldown - 1 :]  # each rate is that of the step after
     assert falling[-1] < PLANNED.peak_learning_rate / 10
     assert again[0] == pytest.approx(PLANNED.peak_learning_rate / 10)
     assert again == sorted(again, reverse=True)
     assert again[-1] == 0
-    assert seen == [1.0] * 2 * calm + [train.COOLDOWN_STRENGTH] * calm
+    assert seen == [1.0] * 2 * cooldown + [training_run.COOLDOWN_STRENGTH] * cooldown
 
 
-def test_a_planned_run_resumes_to_the_bit_with_its_teachers(small, tmp_path):
+def test_a_planned_run_resumes_to_the_bit_with_its_teachers(tiny, tmp_path):
     torch.manual_seed(7)
     teachers = [DigitNet(8, deep=True), DigitNet(4)]
 
@@ -194,8 +203,8 @@ def test_a_planned_run_resumes_to_the_bit_with_its_teachers(small, tmp_path):
     assert_same_bits(run.state_dict(), whole.state_dict())
 
 
-def test_a_student_comes_to_answer_as_its_teacher_does_even_where_the_labels_do_not_say_it(small, mnist_digits):
-    """The teacher takes every 7 for a 1, which only the teacher can have taught."""
+def test_a_network_learns_from_its_teacher_what_the_labels_do_not_say(small, mnist_digits):
+    """The teacher takes every 7 for a 1. The labels say nothing of that kind."""
 
     class Teacher(torch.nn.Module):
         def __init__(self):
@@ -209,17 +218,17 @@ def test_a_student_comes_to_answer_as_its_teacher_does_even_where_the_labels_do_
 
     teacher = Teacher()
     loader, _ = dataset.get_data_loaders()
-    train.train(teacher.net, loader, "cpu", epochs=1)
+    train(teacher.net, loader, "cpu", epochs=1)
     images = torch.from_numpy(mnist_digits[0][mnist_digits[1] == 7])[:, None]
     ones = {}
-    for name, distilled_from in (("alone", []), ("taught", [teacher])):
+    for name, teachers in (("alone", []), ("distilled", [teacher])):
         torch.manual_seed(0)
-        run = TrainingRun(DigitNet(), "cpu", teachers=distilled_from)
-        train.train(run.model, loader, "cpu", epochs=1, run=run)
+        run = TrainingRun(DigitNet(), "cpu", teachers=teachers)
+        train(run.model, loader, "cpu", epochs=1, run=run)
         with torch.inference_mode():
             probabilities = run.average.module.eval()(images).softmax(1)
         ones[name] = float(probabilities[:, 1].mean())
-    assert ones["taught"] > ones["alone"] + 0.2
+    assert ones["distilled"] > ones["alone"] + 0.2
 
 
 def test_a_state_of_another_recipe_is_refused():
@@ -237,7 +246,7 @@ def test_a_state_of_a_run_with_other_teachers_is_refused():
             TrainingRun(DigitNet(), "cpu", teachers=teachers).load_state_dict(state)
 
 
-def test_a_planned_run_that_starts_from_weights_goes_through_all_its_rates(small):
+def test_a_planned_run_that_starts_from_weights_goes_through_all_its_rates(tiny):
     run = TrainingRun(DigitNet(), "cpu", recipe=PLANNED)
     run.start_from(DigitNet().state_dict())
     advance(run, 1)
@@ -250,7 +259,7 @@ def test_a_planned_run_that_starts_from_weights_goes_through_all_its_rates(small
 def test_weights_that_are_trained_already_are_not_undone(small):
     train_loader, test_loader = dataset.get_data_loaders()
     model = DigitNet()
-    train.train(model, train_loader, "cpu", epochs=3)
+    train(model, train_loader, "cpu", epochs=3)
     before = evaluation.test(model, test_loader, "cpu")
     run = fresh_run()
     run.start_from(model.state_dict())
@@ -265,7 +274,7 @@ def test_a_loss_that_is_not_finite_ends_training_before_it_reaches_the_weights(m
     pairs = TensorDataset(spoilt, torch.from_numpy(labels).long())
     run = fresh_run()
     with pytest.raises(ModelError, match="diverged"):
-        train.train(run.model, DataLoader(pairs, batch_size=20), "cpu", epochs=1, run=run)
+        train(run.model, DataLoader(pairs, batch_size=20), "cpu", epochs=1, run=run)
     assert run.step == 2
     assert all(parameter.isfinite().all() for parameter in run.model.parameters())
 

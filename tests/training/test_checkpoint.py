@@ -10,10 +10,10 @@ import torch
 
 from digitnet.errors import ModelError, SaveError
 from digitnet.model import DigitNet
-from digitnet.train import TrainingRun
 from digitnet.training import checkpoint as checkpoints
 from digitnet.training.checkpoint import Checkpoint, load_weights
 from digitnet.training.recipes import LARGE, QUICK, RECIPES
+from digitnet.training.run import TrainingRun
 
 
 def fresh_run():
@@ -23,9 +23,11 @@ def fresh_run():
 def trained(run, steps=1):
     for _ in range(steps):
         loss = run.model(torch.rand(4, 1, 28, 28)).square().mean()
-        loss.backward()
-        run.update(loss.item())
         run.optimizer.zero_grad()
+        loss.backward()
+        run.before_step(loss)
+        run.optimizer.step()
+        run.after_step(loss)
     return run
 
 
@@ -234,6 +236,16 @@ def test_a_run_of_another_recipe_is_refused_and_nothing_changes(saved):
         with pytest.raises(ModelError, match=words):
             Checkpoint(checkpoint.model_path).resume(run)
     assert {path.name: path.read_bytes() for path in checkpoint.model_path.parent.iterdir()} == before
+
+
+def test_a_run_saved_under_the_former_name_of_its_recipe_goes_on(tmp_path):
+    def run_of(name):
+        return TrainingRun(DigitNet(), "cpu", recipe=dataclasses.replace(QUICK, name=name))
+
+    Checkpoint(tmp_path / "model.pth").save(trained(run_of("locator")))
+    later = run_of("detector")
+    assert Checkpoint(tmp_path / "model.pth").resume(later).startswith("Going on")
+    assert later.step == 1
 
 
 def test_a_run_goes_on_with_its_own_teachers_only(tmp_path):
