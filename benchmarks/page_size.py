@@ -1,7 +1,7 @@
 """Seconds and memory of `Reader.read` for pages of 500 to 4,000 digits: python benchmarks/page_size.py [--repeats N]
 
-The pages are full of MNIST test digits, each in a cell of 20x20 pixels, 64 in a row of 1,280 pixels. Each size is read in
-a process of its own, so that its peak memory can be told; the first reading, of a small page, loads the networks.
+The pages are full of MNIST test digits, each in a cell of 20x20 pixels, 64 in a row of 1,280 pixels. Each size is
+read in a process of its own, so that its peak memory can be told. A small page is read first and loads the networks.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-
 import record
+
 from digitnet import Reader
 
 COUNTS = (500, 1000, 2000, 4000)

@@ -1,8 +1,8 @@
 r"""Seconds for patterns that need 2^n states when read from the wrong end: python benchmarks/patterns.py [--repeats N]
 
 Pages of 24 digits in a line, and of five such lines, are read with the patterns below for n = 5, 10, 20 and 40, alone
-and together with a length or a check digit. Each is answered or refused. Then a server answers them while another client
-asks for a small page again and again; its slowest answer is the one beside them.
+and together with a length or a check digit. Each is answered or refused. Then a server answers them while another
+client asks for a small page again and again; its slowest answer is the one beside them.
 """
 
 import argparse
@@ -33,7 +33,19 @@ PATTERNS = {
     "choices on both sides of n digits": r"\d*[0-4]\d{n}[5-9]\d*",
     "up to n digits on both sides": r"\d{0,n}[0-4]\d{0,n}",
 }
-KNOWN = ({}, {"length": 24}, {"check": "luhn"}, {"check": "mod97", "length": 24}, {"lines": 1})
+KNOWN: tuple[dict[str, Any], ...] = (
+    {},
+    {"length": 24},
+    {"check": "luhn"},
+    {"check": "mod97", "length": 24},
+    {"lines": 1},
+)
+    {},
+    {"length": 24},
+    {"check": "luhn"},
+    {"check": "mod97", "length": 24},
+    {"lines": 1},
+)
 LENGTH, LINES = 24, 5
 CELL, SPACE = 20, 20  # pixels of a digit, and between lines
 

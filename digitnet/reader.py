@@ -236,13 +236,10 @@ def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
     path = Path(model)
     if path.suffix in (".pth", ".pt"):
         try:
-            from digitnet.training.export import to_onnx
+            from digitnet.training.onnx_cache import cached_onnx
         except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                f"{path}: reading PyTorch weights needs PyTorch; install it with pip install 'digitnet[train]', "
-                f"or run where it is installed: digitnet export {path}"
-            ) from error
-        return str(path), to_onnx(path)
+            raise MissingExtraError.of(error, f"{path}: reading PyTorch weights", "train") from error
+        return str(path), cached_onnx(path)
     return str(path), _content(path)
 
 

@@ -113,7 +113,7 @@ def test_only_training_and_the_five_files_know_torch(module):
 
 
 def test_the_reader_asks_training_for_one_thing_only():
-    assert {name for name in imports("reader")[0] if name.split(".")[0] in NEEDS_TORCH} == {"training.export"}
+    assert {name for name in imports("reader")[0] if name.split(".")[0] in NEEDS_TORCH} == {"training.onnx_cache"}
 
 
 def test_reading_never_loads_torch(tmp_path):
