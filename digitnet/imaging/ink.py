@@ -84,7 +84,8 @@ def large_ink_map(grey: Array) -> Array:
 def _median(values: Array) -> np.float32:
     """As np.median, in a third of its time."""
     ordered = np.sort(values, axis=None)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / np.float32(2)
+    median: np.float32 = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / np.float32(2)
+    return median
 
 
 def _cubes(differences: Array) -> Array:
