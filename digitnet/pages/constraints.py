@@ -120,9 +120,29 @@ def _all_of(one: Constraint, other: Constraint) -> Constraint:
         return [(a, b) for a in ones for b in others]
 
     try:
-        return _automaton(name, starts, step, lambda state: one_accepts[state[0]] and other_accepts[state[1]])
+        both = _automaton(name, starts, step, lambda state: one_accepts[state[0]] and other_accepts[state[1]])
     except _TooManyStatesError:
         raise UsageError(f"{name}: too much to check together; leave one of them out, or make it simpler") from None
+    return _without_dead_ends(both)
+
+
+def _without_dead_ends(constraint: Constraint) -> Constraint:
+    """The constraint without states that lead to no accepting state; starts stay."""
+    before: list[list[int]] = [[] for _ in constraint.starts]
+    for state, _, following in constraint.arrows.tolist():
+        before[following].append(state)
+    waiting = np.flatnonzero(constraint.accepting).tolist()
+    useful = constraint.accepting.copy()
+    while waiting:
+        for state in before[waiting.pop()]:
+            if not useful[state]:
+                useful[state] = True
+                waiting.append(state)
+    kept = useful | constraint.starts
+    state, digit, following = constraint.arrows[kept[constraint.arrows[:, [0, 2]]].all(1)].T
+    renumbered = np.cumsum(kept) - 1
+    arrows = np.stack([renumbered[state], digit, renumbered[following]], axis=1)
+    return replace(constraint, starts=constraint.starts[kept], accepting=constraint.accepting[kept], arrows=arrows)
 
 
 def _steps(constraint: Constraint) -> dict[tuple[int, int], list[int]]:
