@@ -37,7 +37,7 @@ def test_risks_are_the_part_of_the_digits_read_that_is_wrong(monkeypatch):
         (MadeDigit(3, 0, 0, 20, 30, 0), MadeDigit(5, 200, 0, 220, 30, 0), MadeDigit(3, 400, 0, 420, 30, 0)),
     )
     detections = [detection(0, 0, score=0.999), detection(200, 0, score=0.999), detection(400, 0, score=0.8)]
-    monkeypatch.setattr("digitnet.pages.page_reader.detect", lambda session, grey, known: detections)
+    monkeypatch.setattr("digitnet.pages.page_reader.detect", lambda session, grey, known, stop: detections)
     reader = PageReader(None, lambda images: np.full((len(images), 11), 1 / 11, np.float32), Fusion(), Rejection(0.0))
     table = {round(risk.threshold, 3): risk.error for risk in risks(reader, [page])}
     assert table[0.1] == pytest.approx(1 / 3)
