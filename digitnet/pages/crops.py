@@ -4,17 +4,15 @@
 inside the box tells ink from paper, and of the connected components those that lie mostly in the box are kept.
 """
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
 from digitnet.imaging.ink import FAINTEST, Array, Mask, large_ink_map
 from digitnet.imaging.normalise import SIDE, fit
-from digitnet.pages.cancellation import IsCancelled, raise_if
 from digitnet.pages.detect import Detection
+from digitnet.pages.work import IsCancelled, share_out
 
 TALL = 48  # pixels; a crop is scaled so that its digit has this height
 AROUND = 0.5  # heights of a digit; so much of the page is looked at on each side of it
@@ -23,7 +21,7 @@ STROKE = 0.4  # of the ink's full strength in the box; weaker pixels are paper
 OWN = 0.5  # a component belongs to the detection whose box holds this much of it
 SPECK = 0.004  # of the box; a smaller component is paper's grain
 FEW = 8  # so few crops are done before other threads have begun
-SHARE = 16  # crops that one thread makes at a time
+SHARE = 4  # crops that one thread makes at a time
 
 
 def crops(grey: Array, detections: Sequence[Detection], is_cancelled: IsCancelled | None = None) -> Array:
@@ -33,18 +31,11 @@ def crops(grey: Array, detections: Sequence[Detection], is_cancelled: IsCancelle
     """
     images = np.zeros((len(detections), SIDE, SIDE), np.float32)
 
-    def make(share: range) -> None:
-        raise_if(is_cancelled)
-        for index in share:
+    def make(share: slice) -> None:
+        for index in range(share.start, share.stop):
             images[index] = _crop(grey, detections[index])
 
-    if len(detections) <= FEW:
-        make(range(len(detections)))
-        return images
-    # OpenCV and numpy let other threads run while they compute.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        starts = range(0, len(detections), SHARE)
-        list(pool.map(make, (range(start, min(start + SHARE, len(detections))) for start in starts)))
+    share_out(make, len(detections), SHARE if len(detections) > FEW else FEW, is_cancelled)
     return images
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitnet.pages.boxes import Areas, Boxes, Pairs, areas, overlapping_pairs, partners, shared_areas, shared_by_pairs
-from digitnet.pages.cancellation import IsCancelled, raise_if
+from digitnet.pages.work import IsCancelled, raise_if
 
 if TYPE_CHECKING:
     import onnxruntime

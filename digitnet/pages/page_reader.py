@@ -14,12 +14,12 @@ from digitnet.inference import onnx_models, rejection
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT, UNREACHABLE, Rejection
 from digitnet.pages import lattice
-from digitnet.pages.cancellation import IsCancelled, raise_if
 from digitnet.pages.constraints import Constraint
 from digitnet.pages.crops import crops
 from digitnet.pages.detect import CONTRAST_VERSION, DEEPEST, Detection, Grey, detect, detect_at_one_scale
 from digitnet.pages.fusion import Fusion
 from digitnet.pages.lattice import Candidate, ReadDigit
+from digitnet.pages.work import IsCancelled, raise_if, share_out
 from digitnet.results import Box, Digit, Line, Page
 
 LEAST_LIKELY = 0.03  # detections that are less likely digits are dropped before lines are read
@@ -145,9 +145,11 @@ class PageReader:
         if whole is not None:
             images[[detection.alone for detection in detections]] = whole.image
         probabilities = np.zeros((len(images), NOT_A_DIGIT + 1), np.float32)
-        for start in range(0, len(images), BATCH):
-            raise_if(is_cancelled)
-            probabilities[start : start + BATCH] = self.probabilities(images[start : start + BATCH])
+
+        def classify(batch: slice) -> None:
+            probabilities[batch] = self.probabilities(images[batch])
+
+        share_out(classify, len(images), BATCH, is_cancelled)
         return detections, images, probabilities
 
     def _vouched(self, candidate: Candidate, probabilities: Probabilities) -> Candidate:
