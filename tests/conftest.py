@@ -1,3 +1,8 @@
+import os
+
+# Before torch is imported, here and in the processes that tests start: small networks are quicker on one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from helpers import ROOT
