@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from digitnet import __version__
 from digitnet import main as training
-from digitnet.errors import DataError, DigitNetError, ImageError, MissingExtraError, UsageError
+from digitnet.errors import DataError, DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR
 from digitnet.pages.constraints import CHECKS
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from digitnet.results import Digit, Page
 
 Result = TypeVar("Result")
+Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it to
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 STANDARD_INPUT = "-"
@@ -210,16 +211,16 @@ def _reader(options: argparse.Namespace) -> "Reader":
 
 
 def _predict(options: argparse.Namespace) -> int:
-    def told(name: str, examination: "Examination") -> str:
+    def tell(name: str, examination: "Examination", write: Write) -> None:
         digit = examination.digit
-        return json.dumps({"file": name, **digit.to_dict()}) if options.json else _sentence(name, digit)
+        write(json.dumps({"file": name, **digit.to_dict()}) if options.json else _sentence(name, digit), sys.stdout)
 
     def drawn(examination: "Examination") -> "Image.Image":
         from digitnet.inference.drawing import draw  # imported here, since most runs draw nothing
 
         return draw(examination.picture, examination.normalised, examination.digit)
 
-    return _for_each_picture(options, _reader(options).examine, told, drawn)
+    return _for_each_picture(options, _reader(options).examine, tell, drawn)
 
 
 def _read(options: argparse.Namespace) -> int:
@@ -229,45 +230,51 @@ def _read(options: argparse.Namespace) -> int:
         print("file,line,text,confidence,x,y,width,height,note")
     one = len(options.pictures) == 1 and (options.pictures[0] == STANDARD_INPUT or os.path.isfile(options.pictures[0]))
 
-    def told(name: str, page: "Page") -> str:
+    def tell(name: str, page: "Page", write: Write) -> None:
         if options.json:
-            return json.dumps({"file": name, **page.to_dict()})
-        if options.csv:
-            return _table(name, page)
-        for note in filter(None, [page.note, *(line.note for line in page.lines)]):
-            print(f"digitnet: {name}: {note}", file=sys.stderr)
-        if not page.lines:
-            print(f"digitnet: {name}: no digits found", file=sys.stderr)
-        return "\n".join(line.text if one else f"{name}: {line.text}" for line in page.lines)
+            write(json.dumps({"file": name, **page.to_dict()}), sys.stdout)
+            return
+        lines = (
+            _table(name, page) if options.csv else [line.text if one else f"{name}: {line.text}" for line in page.lines]
+        )
+        if not options.csv:
+            notes = [page.note, *(line.note for line in page.lines), None if page.lines else "no digits found"]
+            for note in filter(None, notes):
+                write(f"digitnet: {name}: {note}", sys.stderr)
+        for line in lines:
+            write(line, sys.stdout)
 
-    return _for_each_picture(options, functools.partial(reader.read, **constraints), told, lambda page: page.draw())
+    return _for_each_picture(options, functools.partial(reader.read, **constraints), tell, lambda page: page.draw())
 
 
 def _for_each_picture(
     options: argparse.Namespace,
     read: Callable[..., Result],
-    told: Callable[[str, Result], str],
+    tell: Callable[[str, Result, Write], None],
     drawn: Callable[[Result], "Image.Image"],
 ) -> int:
-    """Reads the pictures of the command line, prints the text for each result, and draws it for --show."""
+    """Reads the pictures of the command line, tells each result, and draws it for --show."""
     sheets = _sheets(options.show)
     names = list(_expanded(options.pictures))
     failed = False
+    unsaved: SaveError | None = None
     with _progress(len(names)) as (advance, write):
         for name in names:
             try:
                 result = read(sys.stdin.buffer if name == STANDARD_INPUT else name, name=name)
+                tell(name, result, write)
+                if sheets and not unsaved:
+                    sheets.add(drawn(result))
             except ImageError as error:
                 failed = True
                 if options.json:
                     write(json.dumps({"file": name, "error": str(error)}), sys.stdout)
                 write(f"digitnet: {error}", sys.stderr)
-            else:
-                if text := told(name, result):
-                    write(text, sys.stdout)
-                if sheets:
-                    sheets.add(drawn(result))
+            except SaveError as error:  # of a drawing; the other pictures are still read
+                unsaved = error
             advance()
+    if unsaved:
+        raise unsaved
     if sheets:
         sheets.save()
         if len(sheets.paths) > 1:
@@ -276,7 +283,7 @@ def _for_each_picture(
 
 
 @contextlib.contextmanager
-def _progress(count: int) -> Iterator[tuple[Callable[[], object], Callable[[str, IO[str]], object]]]:
+def _progress(count: int) -> Iterator[tuple[Callable[[], object], Write]]:
     """A progress bar on a terminal: what moves it on, and what prints a line without breaking it."""
     if count < 2 or not sys.stderr.isatty():
         yield (lambda: None), (lambda text, stream: print(text, file=stream, flush=True))
@@ -287,15 +294,14 @@ def _progress(count: int) -> Iterator[tuple[Callable[[], object], Callable[[str,
         yield bar.update, (lambda text, stream: bar.write(text, file=stream))
 
 
-def _table(name: str, page: "Page") -> str:
-    """A row for each line, as CSV."""
-    rows = io.StringIO()
-    table = csv.writer(rows, lineterminator="\n")
+def _table(name: str, page: "Page") -> Iterator[str]:
+    """A row of CSV for each line."""
     for number, line in enumerate(page.lines, 1):
-        box = line.box
+        box, row = line.box, io.StringIO()
         place = (box.x, box.y, box.width, box.height)
-        table.writerow((name, number, line.text, round(line.confidence, 4), *place, line.note or ""))
-    return rows.getvalue().rstrip("\n")
+        cells = (name, number, line.text, round(line.confidence, 4), *place, line.note or "")
+        csv.writer(row, lineterminator="").writerow(cells)
+        yield row.getvalue()
 
 
 def _serve(options: argparse.Namespace) -> int:

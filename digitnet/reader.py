@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
+from digitnet.imaging.encoding import jpeg
 from digitnet.imaging.load import Picture, Source, load
 from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise_pictures
-from digitnet.imaging.png import jpeg
 from digitnet.inference.classifier import BATCH, Classifier
 from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR, rejection_for
 from digitnet.pages.constraints import constrained
 from digitnet.pages.page_reader import PageExamination, PageReader
+from digitnet.pages.work import IsCancelled
 from digitnet.results import Box, Digit, Page
 from digitnet.version import __version__
 
@@ -185,7 +186,7 @@ class Reader:
         lines: int | None = None,
         pattern: str | None = None,
         check: str | None = None,
-        is_cancelled: Callable[[], bool] | None = None,
+        is_cancelled: IsCancelled | None = None,
     ) -> PageExamination:
         """The page together with what the network saw of each digit. Arguments and errors are those of `read`.
 

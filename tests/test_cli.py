@@ -189,6 +189,14 @@ def test_more_drawings_than_one_file_holds_go_on_in_a_second_one(suffix, tmp_pat
     assert "out-2" in capsys.readouterr().err
 
 
+def test_a_full_sheet_that_cannot_be_saved_does_not_stop_the_answers(tmp_path, capsys):
+    names = [str(SAMPLES / "marker-2.jpg")] * 60
+    assert cli.main(["predict", "--show", str(tmp_path / "no" / "out.png"), *names]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 60
+    assert captured.err.count("cannot be saved") == 1
+
+
 def test_a_drawing_that_cannot_be_saved_leaves_the_one_before_whole(tmp_path, capsys, monkeypatch):
     target = tmp_path / "out.png"
     arguments = ["predict", "--show", str(target), str(SAMPLES / "marker-2.jpg")]
@@ -292,6 +300,14 @@ def test_what_a_constraint_did_is_said_on_standard_error(pages, capsys):
     assert captured.out.splitlines()[1] == "45"
     assert f"digitnet: {page}: 2 of 3 lines found" in captured.err
     assert r"pattern \d\d4?\d?" in captured.err
+
+
+def test_what_is_said_of_pages_goes_around_the_progress_bar(pages, capfd, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert cli.main(["read", "--always", *pages]) == 0
+    captured = capfd.readouterr()
+    assert captured.out.splitlines() == [f"{pages[0]}: 0123", f"{pages[0]}: 45"]
+    assert f"\rdigitnet: {pages[1]}: no digits found\n" in captured.err  # at the start of a line of its own
 
 
 def test_pages_are_drawn(pages, tmp_path):

@@ -27,7 +27,7 @@ from digitnet.evaluation.metrics import (
 )
 from digitnet.evaluation.page_metrics import LabelledPages, PageMetrics, compute_page_metrics, is_page_right
 from digitnet.files import write_atomically
-from digitnet.imaging.png import png_data_url
+from digitnet.imaging.encoding import png_data_url
 from digitnet.inference.rejection import NOT_A_DIGIT
 
 MOST_SHOWN = 60  # pictures of one kind in one set

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from digitnet.errors import ImageError
+from digitnet.imaging.encoding import png_data_url
 from digitnet.imaging.normalise import SIDE
-from digitnet.imaging.png import png_data_url
 from digitnet.pages.page_reader import PageExamination
+from digitnet.pages.work import IsCancelled
 from digitnet.reader import Examination, Reader
 from digitnet.results import Box
 from digitnet.serving import openapi
@@ -19,7 +20,7 @@ from digitnet.serving.guard import Limits
 from digitnet.serving.openapi import problems
 from digitnet.serving.problem import Problem
 from digitnet.serving.upload import PICTURE, Sent, Upload, received
-from digitnet.serving.workers import IsCancelled, Workers
+from digitnet.serving.workers import Workers
 
 Json = dict[str, Any]
 Name = Annotated[str, Query(max_length=255, description="the name of a picture that is sent as it is")]

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from digitnet import files
 from digitnet.errors import SaveError, UsageError
+from digitnet.imaging.encoding import png
 from digitnet.imaging.load import FORMATS, decoding, is_deep, load
-from digitnet.imaging.png import png
 from digitnet.results import Box
 
 TABLE = "labels.csv"

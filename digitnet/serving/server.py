@@ -19,7 +19,7 @@ import numpy as np
 import uvicorn
 
 from digitnet.errors import BusyError, UsageError
-from digitnet.imaging.png import png
+from digitnet.imaging.encoding import png
 from digitnet.reader import Reader
 from digitnet.serving.application import application
 from digitnet.serving.connection import Connection

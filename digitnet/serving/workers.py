@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from digitnet.errors import CancelledError, ImageError
 from digitnet.imaging.load import size
+from digitnet.pages.work import IsCancelled
 from digitnet.reader import Examination, Reader
 from digitnet.serving.guard import Limits
 from digitnet.serving.problem import Problem
@@ -28,7 +29,6 @@ TOO_MANY = "the server is working on too many requests; try again in a moment"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-IsCancelled = Callable[[], bool]
 
 
 class Workers:
