@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from digitnet.evaluation.comparison import Labelled
     from digitnet.inference.drawing import Sheets
-    from digitnet.reader import Examination, Reader
+    from digitnet.pages.digit_reader import Examination
+    from digitnet.reader import Reader
     from digitnet.results import Digit, Page
 
 Result = TypeVar("Result")

@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ import numpy.typing as npt
 from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
 from digitnet.imaging.encoding import jpeg
 from digitnet.imaging.load import Picture, Source, load
-from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise_pictures
-from digitnet.inference.classifier import BATCH, Classifier
+from digitnet.imaging.normalise import SIDE, NormalisedDigit
 from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR, rejection_for
 from digitnet.pages.constraints import constrained
+from digitnet.pages.digit_reader import BATCH, DigitReader, Examination
 from digitnet.pages.page_reader import PageExamination, PageReader
 from digitnet.pages.work import IsCancelled
 from digitnet.results import Box, Digit, Page
@@ -32,15 +32,6 @@ PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
 # A page may well hold a letter or a drawing instead of a digit. So the one digit of a page is answered without the
 # detector only where DigitNet keeps to this fraction of `max_error`.
 ALONE = 1 / 3
-
-
-@dataclass(frozen=True)
-class Examination:
-    """A picture, the digit found in it (None in a blank picture), and the answer."""
-
-    picture: Picture
-    normalised: NormalisedDigit | None
-    digit: Digit
 
 
 class Reader:
@@ -73,7 +64,8 @@ class Reader:
     ) -> None:
         name, content = _model_bytes(model)
         network = OnnxDigitNet(content, name)
-        self._classifier = Classifier(network, rejection_for(network.risks, max_error))
+        self._network = network
+        self._rejection = rejection_for(network.risks, max_error)
         self._max_error = max_error
         self._detector = Path(PACKAGED_DETECTOR if detector is None else detector)
         if detector is not None:
@@ -81,7 +73,7 @@ class Reader:
         self.about = {"model": name, "version": __version__} | network.metadata
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_pages"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_pages", "_digits")}
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
         """The one digit in `picture`: a path, bytes, a binary stream, a PIL image, an array or a tensor.
@@ -106,7 +98,7 @@ class Reader:
         def predicted(start: int) -> list[Digit]:
             batch = sources[start : start + BATCH]
             loaded = (load(source, _name(source, place)) for place, source in enumerate(batch, start))
-            return self._classifier.digits(list(normalise_pictures(loaded)))
+            return [examination.digit for examination in self._digits.examine(loaded)]
 
         starts = range(0, len(sources), BATCH)
         workers = min(len(starts), os.cpu_count() or 1)
@@ -120,13 +112,11 @@ class Reader:
     def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
         """One digit an image, for `images` (N, 28, 28) in [0, 1] as in MNIST: centred, bright ink on dark."""
         whole = Box(0, 0, SIDE, SIDE)
-        return self._classifier.digits([NormalisedDigit(image, whole, strength=1.0, several=False) for image in images])
+        return self._digits.digits([NormalisedDigit(image, whole, strength=1.0, several=False) for image in images])
 
     def examine(self, source: Source, *, name: str | None = None) -> Examination:
         """The digit together with what led to it. Arguments and errors are those of `predict`."""
-        picture = load(source, name)
-        normalised = next(normalise_pictures([picture]))
-        return Examination(picture, normalised, self._classifier.digits([normalised])[0])
+        return next(self._digits.examine([load(source, name)]))
 
     def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> list[Examination | ImageError]:
         """`examine` for small pictures together, which is quicker than one by one.
@@ -138,8 +128,7 @@ class Reader:
         """
         loaded = [_loaded(source, name) for source, name in zip(sources, names, strict=True)]
         pictures = [picture for picture in loaded if isinstance(picture, Picture)]
-        found = list(normalise_pictures(pictures))
-        examinations = map(Examination, pictures, found, self._classifier.digits(found))
+        examinations = self._digits.examine(pictures)
         return [next(examinations) if isinstance(picture, Picture) else picture for picture in loaded]
 
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
@@ -203,9 +192,13 @@ class Reader:
         return replace(examination, page=replace(examination.page, artist=artist))
 
     @functools.cached_property
+    def _digits(self) -> DigitReader:
+        return DigitReader(self._network, self._rejection, lambda: self._pages.session)
+
+    @functools.cached_property
     def _pages(self) -> PageReader:
         """Made when the first page is read, since loading its network takes longer than reading a digit."""
-        network = self._classifier.network
+        network = self._network
         alone = rejection_for(network.risks, None if self._max_error is None else self._max_error * ALONE)
         content, name = _content(self._detector), str(self._detector)
         return PageReader.from_onnx(content, name, network.probabilities, self._max_error, alone)

@@ -6,14 +6,12 @@ the digit first.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from digitnet.imaging.ink import ALIKE, NEIGHBOURS, SMALL_SIDE, STRONG, Array, Mask, large_ink, small_ink
-from digitnet.imaging.load import Picture
+from digitnet.imaging.ink import ALIKE, NEIGHBOURS, SMALL_SIDE, STRONG, Array, Mask, flat_ink, large_ink, small_ink
 from digitnet.results import Box
 
 SIDE = 28
@@ -42,38 +40,21 @@ class NormalisedDigit:
     several: bool
 
 
-def normalise_pictures(pictures: Iterable[Picture]) -> Iterator[NormalisedDigit | None]:
-    """The digit of each picture, its box in pixels of the picture as it was given; None for a blank one.
-
-    Small neighbours of one size are computed together. A large picture is let go before the next one is loaded.
-    """
-    for shape, group in itertools.groupby(pictures, key=lambda picture: picture.grey.shape):
-        if max(shape) <= SMALL_SIDE:
-            yield from normalise_stack(np.stack([picture.grey for picture in group]))
-        else:
-            for picture in group:
-                found = _normalise_large(picture.grey)
-                if found is not None and picture.scale != 1:
-                    x, y = found.box.x, found.box.y
-                    box = picture.box_as_given(x, y, x + found.box.width, y + found.box.height)
-                    found = replace(found, box=box)
-                yield found
-
-
-def normalise(grey: Array) -> NormalisedDigit | None:
+def normalise(grey: Array, *, opposite: bool = False) -> NormalisedDigit | None:
     """The most digit-like ink of a picture, normalised; None for a blank picture.
 
     Args:
-        grey: (H, W) float32 in [0, 1], 1 is white; at least 8x8.
+        grey: (H, W) float32 in [0, 1], 1 is white; the longer side has at least 8 pixels.
+        opposite: take light ink for dark, and dark ink for light.
     """
-    return normalise_stack(grey[np.newaxis])[0]
+    return normalise_stack(grey[np.newaxis], opposite=opposite)[0]
 
 
-def normalise_stack(greys: Array) -> list[NormalisedDigit | None]:
+def normalise_stack(greys: Array, *, opposite: bool = False) -> list[NormalisedDigit | None]:
     """`normalise` for pictures of one size, (N, H, W). For small ones this is much quicker than one by one."""
     if max(greys.shape[1:]) > SMALL_SIDE:
-        return [_normalise_large(grey) for grey in greys]
-    inks, masks, several = small_ink(greys)
+        return [_normalise_large(grey, opposite) for grey in greys]
+    inks, masks, several = small_ink(greys, opposite=opposite)
     inked = np.nonzero(masks.any((1, 2)))[0]
     found: list[NormalisedDigit | None] = [None] * len(greys)
     if len(inked):
@@ -85,8 +66,16 @@ def normalise_stack(greys: Array) -> list[NormalisedDigit | None]:
     return found
 
 
-def _normalise_large(grey: Array) -> NormalisedDigit | None:
-    ink, mask, several = _find(grey)
+def normalise_flat(grey: Array, *, dark: bool) -> NormalisedDigit | None:
+    """All flat ink of a picture (H, W) in [0, 1], normalised (see `ink.flat_ink`); None for a blank picture."""
+    ink, mask = flat_ink(_reduced(grey), dark=dark)
+    if mask is None:
+        return None
+    return NormalisedDigit(fit(ink[np.newaxis], mask[np.newaxis])[0], _box(mask, grey.shape), float(ink.max()), False)
+
+
+def _normalise_large(grey: Array, opposite: bool = False) -> NormalisedDigit | None:
+    ink, mask, several = large_ink(_reduced(grey), opposite=opposite)
     if mask is None:
         return None
     box = _box(mask, grey.shape)
@@ -95,7 +84,7 @@ def _normalise_large(grey: Array) -> NormalisedDigit | None:
         # A small digit in a large picture: search again in its surroundings alone, in full detail.
         left, top = max(0, box.x - longest), max(0, box.y - longest)
         around = grey[top : box.y + box.height + longest, left : box.x + box.width + longest]
-        closer_ink, closer_mask, closer_several = _find(around)
+        closer_ink, closer_mask, closer_several = large_ink(_reduced(around), opposite=opposite)
         if closer_mask is not None:
             ink, mask, several = closer_ink, closer_mask, closer_several
             box = _box(mask, around.shape)
@@ -104,14 +93,14 @@ def _normalise_large(grey: Array) -> NormalisedDigit | None:
     return NormalisedDigit(fit(ink[np.newaxis], mask[np.newaxis])[0], box, strength, several)
 
 
-def _find(grey: Array) -> tuple[Array, Mask | None, bool]:
-    """Ink and the digit's mask, at most `DETAIL_SIDE` a side, and whether there are several digits."""
+def _reduced(grey: Array) -> Array:
+    """The picture with at most `DETAIL_SIDE` pixels a side."""
     height, width = grey.shape
     reduction = max(height, width) / DETAIL_SIDE
-    if reduction > 1:
-        size = (max(8, round(width / reduction)), max(8, round(height / reduction)))
-        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
-    return large_ink(grey)
+    if reduction <= 1:
+        return grey
+    size = (max(8, round(width / reduction)), max(8, round(height / reduction)))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _box(mask: Mask, shape: tuple[int, ...]) -> Box:

@@ -10,9 +10,10 @@ from fastapi.responses import JSONResponse
 from digitnet.errors import ImageError
 from digitnet.imaging.encoding import png_data_url
 from digitnet.imaging.normalise import SIDE
+from digitnet.pages.digit_reader import Examination
 from digitnet.pages.page_reader import PageExamination
 from digitnet.pages.work import IsCancelled
-from digitnet.reader import Examination, Reader
+from digitnet.reader import Reader
 from digitnet.results import Box
 from digitnet.serving import openapi
 from digitnet.serving.corrections import Corrections, crop

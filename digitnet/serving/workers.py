@@ -15,8 +15,9 @@ import anyio.to_thread
 
 from digitnet.errors import CancelledError, ImageError
 from digitnet.imaging.load import size
+from digitnet.pages.digit_reader import Examination
 from digitnet.pages.work import IsCancelled
-from digitnet.reader import Examination, Reader
+from digitnet.reader import Reader
 from digitnet.serving.guard import Limits
 from digitnet.serving.problem import Problem
 from digitnet.serving.upload import Upload

@@ -196,9 +196,7 @@ def _beyond(end: Points, before: Points, distance: float) -> Points:
     return (end + np.array([dx, dy]) * (distance / max(math.hypot(dx, dy), 1e-6)))[np.newaxis]
 
 
-def _placed(
-    variant: Variant, hand: StrokeHand, strokes: list[Points], share: float, rng: Generator
-) -> list[Points]:
+def _placed(variant: Variant, hand: StrokeHand, strokes: list[Points], share: float, rng: Generator) -> list[Points]:
     """The strokes slanted, turned and stretched, each by a share of what the hand does, at a height of 1."""
     own = rng.normal(0, hand.unsteady, 3).tolist()
     slant = math.tan(math.radians(share * (hand.slant + own[0])))
@@ -231,7 +229,7 @@ def _is_one(stroke: Points) -> bool:
     (stem_x, stem_y), (flag_x, flag_y) = (stroke[-1] - top).tolist(), (stroke[0] - top).tolist()
     length = math.hypot(flag_x, flag_y)
     steep = length < 0.08 or flag_y > (0.7 if length < 0.4 else 0.9) * abs(flag_x)
-    return steep and 0 < stem_y and abs(stem_x) <= 0.75 * stem_y
+    return steep and stem_y > 0 and abs(stem_x) <= 0.75 * stem_y
 
 
 def _is_seven(stroke: Points) -> bool:

@@ -1,14 +1,16 @@
 """Negatives and foreign digits: what training adds to each batch of MNIST.
 
 A network that has seen only digits calls everything a digit, with high confidence. So a part of each batch is
-negatives: letters, signs, scribbles, filled shapes, and MNIST digits that are spoiled. Their label is `NOT_A_DIGIT`
+negatives: letters, signs, scribbles, filled shapes, and digits that are spoiled. Their label is `NOT_A_DIGIT`
 (outlier exposure, Hendrycks et al., 2019). Foreign digits are digits by other hands.
 
-The letters, of some sixty scripts, and the foreign digits, by a hundred hands, come from fonts (data/fonts). Scribbles
-and shapes are drawn in this file. Images are (N, 1, 28, 28), float in [0, 1], ink bright on dark.
+The letters, of some sixty scripts, and foreign digits by a hundred hands come from fonts (data/fonts). More foreign
+digits are written stroke by stroke (`synthesis.strokes`). Scribbles and shapes are drawn in this file. Images are
+(N, 1, 28, 28), float in [0, 1], ink bright on dark.
 """
 
 import functools
+import os
 from pathlib import Path
 
 import cv2
@@ -21,23 +23,34 @@ from torch.nn import functional
 from digitnet.imaging.ink import STRONG
 from digitnet.imaging.normalise import SIDE, fit
 from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.synthesis.strokes import stroke_digits
 
 GLYPHS = Path(__file__).parents[1] / "weights" / "glyphs.npz"
 CANVAS = 64  # pixels; the side of a drawing before it is normalised
-DRAWN = 3000  # scribbles and shapes; so many that none is seen often
+DRAWN = 6000  # scribbles and shapes; so many that none is seen often
 DRAWN_SEED = 7
+STROKE_DIGITS = 120_000
+STROKE_SEED = 9
 HELD_OUT = 10  # every tenth glyph is held out from training, for calibration
 
-# Numbers of images that are added, relative to the images from MNIST.
+# Numbers of images that are added, relative to the images from MNIST. The recipe says how many stroke digits.
 FOREIGN_DIGITS = 0.1
 NEGATIVES = 0.13
-SPOILED = 0.07
+SPOILED = 0.07  # of MNIST's digits and of the stroke digits
 
 Canvas = npt.NDArray[np.uint8]
 
 
-def add_negatives(images: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The batch, then foreign digits and negatives: images (M, 1, 28, 28) and labels (M,), 0 to 9 or `NOT_A_DIGIT`."""
+def add_negatives(
+    images: Tensor, labels: Tensor, generator: Generator, stroke_share: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The batch, then foreign digits and negatives: images (M, 1, 28, 28), labels (M,), and which are stroke digits (M,).
+
+    Labels are 0 to 9 or `NOT_A_DIGIT`.
+
+    Args:
+        stroke_share: the number of stroke digits, relative to the images of the batch.
+    """
     count = len(images)
     digits, digit_labels, negatives = _pools_on(images.device)
 
@@ -47,11 +60,23 @@ def add_negatives(images: Tensor, labels: Tensor, generator: Generator) -> tuple
 
     chosen_digits = pick(len(digits), FOREIGN_DIGITS)
     chosen_negatives = pick(len(negatives), NEGATIVES)
-    chosen_spoiled = pick(count, SPOILED)
-    spoiled = spoil(images[chosen_spoiled], labels[chosen_spoiled], generator)
     added = torch.cat([digits[chosen_digits], negatives[chosen_negatives]]).float() / 255
+    written, written_labels = images[:0], labels[:0]
+    if stroke_share:
+        strokes, stroke_labels = _strokes_on(images.device)
+        chosen_strokes = pick(len(strokes), stroke_share)
+        written, written_labels = strokes[chosen_strokes].float() / 255, stroke_labels[chosen_strokes]
+    whole, whole_labels = torch.cat([images, written]), torch.cat([labels, written_labels])
+    chosen_spoiled = pick(len(whole), SPOILED)
+    spoiled = spoil(whole[chosen_spoiled], whole_labels[chosen_spoiled], generator)
     negative = torch.full((len(chosen_negatives) + len(spoiled),), NOT_A_DIGIT, device=labels.device)
-    return torch.cat([images, added, spoiled]), torch.cat([labels, digit_labels[chosen_digits], negative])
+    are_strokes = torch.zeros(len(whole) + len(added) + len(spoiled), dtype=torch.bool, device=labels.device)
+    are_strokes[count : len(whole)] = True
+    return (
+        torch.cat([whole, added, spoiled]),
+        torch.cat([whole_labels, digit_labels[chosen_digits], negative]),
+        are_strokes,
+    )
 
 
 def spoil(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
@@ -90,6 +115,13 @@ def pools() -> tuple[Tensor, Tensor, Tensor]:
 def _pools_on(device: torch.device) -> tuple[Tensor, ...]:
     """The pools, copied to the device once."""
     return tuple(pool.to(device) for pool in pools())
+
+
+@functools.cache
+def _strokes_on(device: torch.device) -> tuple[Tensor, Tensor]:
+    """The stroke digits (N, 1, 28, 28) uint8 and their labels (N,). All cores write them, which takes a minute."""
+    images, labels, _ = stroke_digits(STROKE_DIGITS, STROKE_SEED, workers=os.cpu_count() or 1)
+    return torch.from_numpy(images).unsqueeze(1).to(device), torch.from_numpy(labels).to(device)
 
 
 def held_out_glyphs() -> tuple[Tensor, Tensor]:

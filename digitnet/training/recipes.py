@@ -17,6 +17,7 @@ class Recipe:
             weaker augmentation.
         peak_learning_rate: the rate at the end of warm-up.
         warmup_steps: the batches of warm-up.
+        stroke_digits: how many digits written stroke by stroke each batch gets, relative to the images from MNIST.
         label_smoothing: the share of a label's weight that is spread over all classes, in [0, 1].
         pages: whether it trains `detector.Detector`, which finds digits on pages, instead of DigitNet, which reads one.
     """
@@ -29,6 +30,7 @@ class Recipe:
     cooldown_epochs: int = 0
     peak_learning_rate: float = 6e-3
     warmup_steps: int = 100
+    stroke_digits: float = 0.0
     label_smoothing: float = 0.05
     pages: bool = False
 
@@ -40,8 +42,10 @@ LARGE = Recipe(
     width=32,
     deep=True,
     epochs=36,
+    cooldown_epochs=3,
     peak_learning_rate=3e-3,
     warmup_steps=500,
+    stroke_digits=0.3,
     label_smoothing=0.0,
 )
 BEST = Recipe(
@@ -52,6 +56,7 @@ BEST = Recipe(
     cooldown_epochs=3,
     peak_learning_rate=4e-3,
     warmup_steps=500,
+    stroke_digits=0.3,
     label_smoothing=0.0,
 )
 DETECTOR = Recipe(

@@ -97,10 +97,12 @@ class TrainingRun:
         The label of a negative is 10.
         """
         images, labels = (tensor.to(self.device) for tensor in batch)
-        images, labels = add_negatives(images, labels, self.generator)
+        images, labels, are_strokes = add_negatives(images, labels, self.generator, self.recipe.stroke_digits)
         if self.epoch >= PLAIN_EPOCHS:
             strongest = COOLDOWN_STRENGTH if self.in_cooldown else 1.0
-            images = augment(images, labels, self.generator, strongest=strongest)
+            # Stroke digits have their own variants: a second bar, flag or foot would spoil them.
+            shapes = labels.masked_fill(are_strokes, NOT_A_DIGIT)
+            images = augment(images, shapes, self.generator, strongest=strongest)
         return images, labels
 
     def loss(self, outputs: Tensor, targets: Any, images: Tensor) -> Tensor:

@@ -1,0 +1,164 @@
+"""From a picture of one digit to a `Digit`: the ink finder's reading, and where DigitNet is not sure of it, others."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from digitnet.imaging.ink import ALIKE, SMALL_SIDE, Array
+from digitnet.imaging.load import Picture
+from digitnet.imaging.normalise import NormalisedDigit, normalise_stack, side_by_side
+from digitnet.imaging.readings import Reading, readings_near, readings_of_whole
+from digitnet.inference import choice, rejection
+from digitnet.inference.onnx_models import OnnxDigitNet, Probabilities
+from digitnet.inference.rejection import NOT_A_DIGIT, Rejection
+from digitnet.pages.crops import crops
+from digitnet.pages.detect import Detection, detect, distinct
+from digitnet.results import Box, Digit
+
+BATCH = 128  # pictures that go through the network at once
+SURE = math.exp(4)  # odds; DigitNet sees a digit in the first reading, and no other reading is made
+DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
+MOST_DETECTIONS = 4  # the likeliest ones become readings
+NO_PROBABILITIES = (0.1,) * 10
+TINY = 1e-30  # keeps the ten probabilities from dividing by 0 where all are 0
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A picture, the digit found in it (None in a blank picture), and the answer."""
+
+    picture: Picture
+    normalised: NormalisedDigit | None
+    digit: Digit
+
+
+class DigitReader:
+    """Reads pictures of one digit. Threads may share it.
+
+    Args:
+        network: gives eleven probabilities for each normalised image.
+        rejection: decides which of them are answered.
+        detector: gives the network that finds digits on pages. It is asked for when the first hard picture comes.
+    """
+
+    def __init__(
+        self, network: OnnxDigitNet, rejection: Rejection, detector: Callable[[], onnxruntime.InferenceSession]
+    ) -> None:
+        self.network = network
+        self.rejection = rejection
+        self.detector = detector
+
+    def examine(self, pictures: Iterable[Picture]) -> Iterator[Examination]:
+        """One answer for each picture, in order.
+
+        Small neighbours of one size are computed together. A large picture is let go before the next one is loaded.
+        """
+        for shape, group in itertools.groupby(pictures, key=lambda picture: picture.grey.shape):
+            size = BATCH if max(shape) <= SMALL_SIDE else 1
+            while batch := list(itertools.islice(group, size)):
+                found = normalise_stack(np.stack([picture.grey for picture in batch]))
+                for picture, normalised, eleven in zip(batch, found, self._probabilities(found), strict=True):
+                    if normalised and not normalised.several and choice.odds(eleven[np.newaxis])[0] > SURE:
+                        yield self._examination(picture, normalised, eleven)
+                    else:
+                        yield self._examination(picture, *self._chosen(picture.grey, normalised))
+
+    def digits(self, found: Sequence[NormalisedDigit]) -> list[Digit]:
+        """One answer for each normalised digit, which is taken as it is."""
+        return [self._answer(digit, eleven) for digit, eleven in zip(found, self._probabilities(found), strict=True)]
+
+    def _probabilities(self, found: Sequence[NormalisedDigit | None]) -> Probabilities:
+        """(N, 11); where there is no digit, all are 0 but that of "not a digit"."""
+        probabilities = np.zeros((len(found), NOT_A_DIGIT + 1), np.float32)
+        probabilities[:, NOT_A_DIGIT] = 1
+        inked = [index for index, digit in enumerate(found) if digit]
+        for start in range(0, len(inked), BATCH):
+            batch = inked[start : start + BATCH]
+            probabilities[batch] = self.network.probabilities(np.stack([found[index].image for index in batch]))
+        return probabilities
+
+    def _chosen(self, grey: Array, first: NormalisedDigit | None) -> tuple[NormalisedDigit | None, Probabilities]:
+        """The likeliest of all readings of a picture (H, W), and its probabilities (11,) as one among them.
+
+        It has `several` where another reading, of another place, is also a digit and about as large.
+        """
+        readings = [Reading("ink", first)] if first else []
+        readings += readings_of_whole(grey)
+        readings += self._detected(grey)
+        if all("flat" in reading.kind for reading in readings):  # a threshold finds classes in the grain of bare paper
+            return None, np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[NOT_A_DIGIT]
+        probabilities = self._probabilities([reading.digit for reading in readings])
+        best, eleven = choice.chosen(readings, probabilities)
+        digit = readings[best].digit
+        are_digits = choice.odds(probabilities) > 1
+        several = any(
+            is_digit and reading.kind == "detected" and _is_rival(reading.digit.box, digit.box)
+            for reading, is_digit in zip(readings, are_digits.tolist(), strict=True)
+        )
+        return replace(digit, several=several), eleven
+
+    def _detected(self, grey: Array) -> Iterator[Reading]:
+        """The detector's crops, and the readings of their surroundings."""
+        scale = max(1.0, max(grey.shape) / DETECTOR_SIDE)
+        height, width = (max(1, round(side / scale)) for side in grey.shape)
+        reduced = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA) if scale > 1 else grey
+        found = distinct(detect(self.detector(), np.asarray(reduced, np.float32)))[:MOST_DETECTIONS]
+        for detection, image in zip(found, crops(reduced, found), strict=True):
+            box = _box(detection, scale, grey.shape)
+            inside = grey[box.y : box.y + box.height, box.x : box.x + box.width]
+            if image.any():
+                digit = NormalisedDigit(image, box, strength=float(np.ptp(inside)), several=False)
+                yield Reading("detected", digit, detection.score)
+            yield from readings_near(grey, box, detection.score)
+
+    def _examination(
+        self, picture: Picture, normalised: NormalisedDigit | None, probabilities: Probabilities
+    ) -> Examination:
+        """The answer, with the box in pixels of the picture as it was given."""
+        if normalised is None:
+            return Examination(picture, None, Digit(None, 0.0, "blank", None, NO_PROBABILITIES))
+        box = normalised.box
+        if picture.scale != 1:
+            box = picture.box_as_given(box.x, box.y, box.x + box.width, box.y + box.height)
+            normalised = replace(normalised, box=box)
+        return Examination(picture, normalised, self._answer(normalised, probabilities))
+
+    def _answer(self, normalised: NormalisedDigit, probabilities: Probabilities) -> Digit:
+        ten = probabilities[:NOT_A_DIGIT]
+        best = int(ten.argmax())
+        is_accepted = self.rejection.accepts(probabilities[np.newaxis])[0]
+        is_answered = is_accepted and (not normalised.several or self.rejection.never)
+        reason = None if is_answered else self._reason(normalised, probabilities)
+        given_a_digit = tuple((ten / max(float(ten.sum()), TINY)).tolist())
+        return Digit(best if is_answered else None, float(ten[best]), reason, best, given_a_digit, normalised.box)
+
+    def _reason(self, normalised: NormalisedDigit, probabilities: Probabilities) -> str:
+        """Why there is no answer."""
+        several = normalised.several
+        if not several and (parts := side_by_side(normalised.image)):
+            several = bool((self.network.probabilities(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
+        return "more than one digit" if several else rejection.reason(probabilities, normalised.strength)
+
+
+def _is_rival(box: Box, other: Box) -> bool:
+    """Whether a box is apart from another one and of a similar height."""
+    apart = (
+        box.x >= other.x + other.width
+        or other.x >= box.x + box.width
+        or box.y >= other.y + other.height
+        or other.y >= box.y + box.height
+    )
+    return apart and ALIKE < box.height / other.height < 1 / ALIKE
+
+
+def _box(detection: Detection, scale: float, shape: tuple[int, ...]) -> Box:
+    """The detection's box in a picture of `shape` (H, W), which is `scale` times as large as what the detector saw."""
+    height, width = shape
+    left, top = max(0, round(detection.left * scale)), max(0, round(detection.top * scale))
+    right, bottom = min(width, round(detection.right * scale)), min(height, round(detection.bottom * scale))
+    return Box(left, top, max(1, right - left), max(1, bottom - top))
