@@ -20,7 +20,8 @@ Pen = Literal["round", "flat", "pressure", "brush"]
 
 TRIES = 8  # a digit that a slant makes unlike itself is written again, each time with less slant
 MOST_POINTS = 24  # control points of a variant, for which a hand has habits
-ROOM = np.array([0.3, 1.45])  # width of a digit in heights; beyond this it is hard to tell
+NARROWEST, BROADEST = 0.3, 1.4  # width of a digit in heights; beyond this it is hard to tell
+THINNEST_SHAPE = 0.26  # spread of a digit across its longest direction, in spreads along it; a narrower 2 is like a 1
 FINEST = 56  # pixels; lower digits are drawn larger and then reduced, because OpenCV's pens have whole widths
 THINNEST = 0.8  # pixels; a thinner stroke would fade
 WIDEST = 0.2  # of the digit's larger side
@@ -100,7 +101,7 @@ def random_stroke_hand(rng: Generator, held_out: Collection[str] = ()) -> Stroke
         pen_kind=kind,
         nib=rng.uniform(-70, 20),
         pressure=rng.uniform(0.45, 1.15, 5),
-        broken=rng.uniform(0.1, 0.3) if share[6] < 0.1 else 0.0,
+        broken=rng.uniform(0.1, 0.25) if share[6] < 0.1 else 0.0,
     )
 
 
@@ -108,7 +109,7 @@ def written(variant: Variant, hand: StrokeHand, rng: Generator) -> list[Points]:
     """The strokes of a digit as dense points (N, 2): x from 0 to the right, y from 0 at the top to 1 at the bottom."""
     for attempt in range(TRIES):
         strokes = _written_upright(variant, hand, rng)
-        strokes = _placed(variant, hand, strokes, 1 - attempt / TRIES, rng)
+        strokes = _placed(variant, hand, strokes, (1 - attempt / TRIES) ** 2, rng)
         if _is_itself(variant, strokes):
             return strokes
     ends = variant.starts
@@ -138,9 +139,9 @@ def inked(strokes: Sequence[Points], variant: Variant, hand: StrokeHand, height:
     ink = np.multiply(canvas[y : y + h, x : x + w], np.float32(1 / 255), dtype=np.float32)
     # A broken straight line would leave nothing of a 1's shape, so it is rare there.
     if hand.broken and (variant.label != 1 or rng.random() < 0.4):
-        cells = int(rng.integers(6, 30))
+        cells = int(rng.integers(14, 36))
         coarse = cv2.resize(rng.random((cells, cells), np.float32), (w, h))
-        ink *= np.clip((coarse - hand.broken) * 6, 0.05, 1)
+        ink *= np.clip((coarse - hand.broken) * 6, 0.15, 1)
     return ink
 
 
@@ -222,7 +223,16 @@ def _is_itself(variant: Variant, strokes: list[Points]) -> bool:
     width = max(float(stroke[:, 0].max()) for stroke in strokes)
     if variant.label == 1:
         return _is_one(strokes[0])
-    return ROOM[0] < width < ROOM[1] and (variant.label != 7 or _is_seven(strokes[0]))
+    if not NARROWEST < width < BROADEST or _thinness(strokes) < THINNEST_SHAPE:
+        return False
+    return variant.label != 7 or _is_seven(strokes[0])
+
+
+def _thinness(strokes: list[Points]) -> float:
+    """Standard deviation of the points across their longest direction, divided by that along it."""
+    (xx, xy), (_, yy) = np.cov(np.concatenate(strokes).T).tolist()
+    middle, reach = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
+    return math.sqrt(max(middle - reach, 0) / (middle + reach))
 
 
 def _is_one(stroke: Points) -> bool:
@@ -231,7 +241,8 @@ def _is_one(stroke: Points) -> bool:
     (stem_x, stem_y), (flag_x, flag_y) = (stroke[-1] - top).tolist(), (stroke[0] - top).tolist()
     length = math.hypot(flag_x, flag_y)
     steep = length < 0.08 or flag_y > (0.7 if length < 0.4 else 0.9) * abs(flag_x)
-    return steep and 0 < stem_y and abs(stem_x) <= 0.75 * stem_y
+    # A long flag on a stem that leans to the left is a roof, and more than that is a V upside down.
+    return steep and 0 < stem_y and -0.75 * stem_y <= stem_x <= (0.75 if length < 0.4 else 0.45) * stem_y
 
 
 def _is_seven(stroke: Points) -> bool:
