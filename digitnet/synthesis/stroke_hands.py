@@ -3,6 +3,7 @@
 A hand is drawn once with `random_stroke_hand`. Its digits then vary only a little, so a page looks like one person's.
 """
 
+import itertools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def written(variant: Variant, hand: StrokeHand, rng: Generator) -> list[Points]:
             return strokes
     ends = variant.starts
     points = variant.curves[0] @ ((variant.low + variant.high) / 2)
-    return _to_unit_height([points[start:end] for start, end in zip(ends, ends[1:], strict=False)])
+    return _to_unit_height([points[start:end] for start, end in itertools.pairwise(ends)])
 
 
 def inked(strokes: Sequence[Points], variant: Variant, hand: StrokeHand, height: float, rng: Generator) -> Array:
@@ -158,7 +159,7 @@ def _written_upright(variant: Variant, hand: StrokeHand, rng: Generator) -> list
     ends = variant.starts
     several = len(ends) > 2
     strokes = []
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in itertools.pairwise(ends):
         stroke = dense[start:end]
         if several:
             middle = stroke.mean(0)
@@ -197,9 +198,7 @@ def _beyond(end: Points, before: Points, distance: float) -> Points:
     return (end + np.array([dx, dy]) * (distance / max(math.hypot(dx, dy), 1e-6)))[np.newaxis]
 
 
-def _placed(
-    variant: Variant, hand: StrokeHand, strokes: list[Points], share: float, rng: Generator
-) -> list[Points]:
+def _placed(variant: Variant, hand: StrokeHand, strokes: list[Points], share: float, rng: Generator) -> list[Points]:
     """The strokes slanted, turned and stretched, each by a share of what the hand does, at a height of 1."""
     own = rng.normal(0, hand.unsteady, 3).tolist()
     slant = math.tan(math.radians(share * (hand.slant + own[0])))
@@ -242,7 +241,7 @@ def _is_one(stroke: Points) -> bool:
     length = math.hypot(flag_x, flag_y)
     steep = length < 0.08 or flag_y > (0.7 if length < 0.4 else 0.9) * abs(flag_x)
     # A long flag on a stem that leans to the left is a roof, and more than that is a V upside down.
-    return steep and 0 < stem_y and -0.75 * stem_y <= stem_x <= (0.75 if length < 0.4 else 0.45) * stem_y
+    return steep and stem_y > 0 and -0.75 * stem_y <= stem_x <= (0.75 if length < 0.4 else 0.45) * stem_y
 
 
 def _is_seven(stroke: Points) -> bool:
@@ -250,7 +249,7 @@ def _is_seven(stroke: Points) -> bool:
     right = int(stroke[:, 0].argmax())
     top = stroke[: right + 1, 0]
     across = float(top.max() - top.min())
-    return across > 0.36 * float(np.ptp(stroke[:, 1])) and abs(float(stroke[0, 1] - stroke[right, 1])) < 0.55 * across
+    return across > 0.36 * float(np.ptp(stroke[:, 1])) and abs(float(stroke[0, 1] - stroke[right, 1])) < 0.5 * across
 
 
 def _rotation(angle: float) -> Points:
@@ -269,7 +268,7 @@ def _pen_width(variant: Variant, hand: StrokeHand, width: float, rng: Generator)
 
 
 def _draw(canvas: npt.NDArray[np.uint8], strokes: list[Points], pen: float, hand: StrokeHand, rng: Generator) -> None:
-    if hand.pen_kind == "round":
+    if hand.pen_kind == "round" or pen > 0.25 * len(canvas):  # so wide a brush would leave a blot
         _lines(canvas, strokes, pen)
     elif hand.pen_kind == "flat":
         # A flat nib leaves the sum of the stroke and the nib's edge: the stroke at every place along the edge.
@@ -284,7 +283,7 @@ def _draw(canvas: npt.NDArray[np.uint8], strokes: list[Points], pen: float, hand
             widths = pen * np.interp(np.linspace(0, 1, len(stroke) - 1), np.linspace(0, 1, 5), knots)
             whole = np.maximum(np.rint(widths), 1).astype(int)  # (pieces,)
             changes = [0, *(np.flatnonzero(np.diff(whole)) + 1).tolist(), len(whole)]
-            for start, end in zip(changes, changes[1:], strict=False):
+            for start, end in itertools.pairwise(changes):
                 _lines(canvas, [stroke[start : end + 1]], float(whole[start]))
 
 

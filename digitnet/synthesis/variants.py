@@ -92,7 +92,9 @@ def choices(held_out: Collection[str] = ()) -> Choices:
 def _choices(held_out: frozenset[str]) -> Choices:
     unknown = held_out - {variant.kind for variant in variants()}
     if unknown:
-        raise UsageError(f"no variant is named {sorted(unknown)[0]!r}; {TABLE} has names such as {variants()[0].kind!r}")
+        raise UsageError(
+            f"no variant is named {sorted(unknown)[0]!r}; {TABLE} has names such as {variants()[0].kind!r}"
+        )
     left = tuple(
         tuple(variant for variant in variants() if variant.label == label and variant.kind not in held_out)
         for label in range(10)
@@ -205,7 +207,9 @@ def _curve(points: Points, corners: Sequence[bool]) -> Points:
         for index, (a, b, c, d) in enumerate(zip(framed, framed[1:], framed[2:], framed[3:], strict=False), start):
             length = np.hypot(*(points[index + 1] - points[index]))
             t = np.linspace(0, 1, max(2, round(length / STEP)), endpoint=False)[:, None]
-            pieces.append((2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - 3 * c + d - a) * t**3) / 2)
+            pieces.append(
+                (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - 3 * c + d - a) * t**3) / 2
+            )
         start = end
     return np.vstack([*pieces, basis[-1:]])
 
