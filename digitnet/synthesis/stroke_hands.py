@@ -135,7 +135,8 @@ def inked(strokes: Sequence[Points], variant: Variant, hand: StrokeHand, height:
     canvas = np.zeros(size, np.uint8)
     _draw(canvas, [stroke * scale + margin for stroke in strokes], pen, hand, rng)
     if detail > 1:
-        canvas = cv2.resize(canvas, (size[1] // detail, size[0] // detail), interpolation=cv2.INTER_AREA)
+        reduced = size[1] // detail, size[0] // detail
+        canvas = np.asarray(cv2.resize(canvas, reduced, interpolation=cv2.INTER_AREA), np.uint8)
     x, y, w, h = cv2.boundingRect((canvas > 60).view(np.uint8))
     ink = np.multiply(canvas[y : y + h, x : x + w], np.float32(1 / 255), dtype=np.float32)
     # A broken straight line would leave nothing of a 1's shape, so it is rare there.
@@ -237,7 +238,7 @@ def _thinness(strokes: list[Points]) -> float:
 def _is_one(stroke: Points) -> bool:
     """Whether the flag slopes, so that it is no 7's, and the stem stands."""
     top = stroke[stroke[:, 1].argmin()]
-    (stem_x, stem_y), (flag_x, flag_y) = (stroke[-1] - top).tolist(), (stroke[0] - top).tolist()
+    (stem_x, stem_y), (flag_x, flag_y) = map(float, stroke[-1] - top), map(float, stroke[0] - top)
     length = math.hypot(flag_x, flag_y)
     steep = length < 0.08 or flag_y > (0.7 if length < 0.4 else 0.9) * abs(flag_x)
     # A long flag on a stem that leans to the left is a roof, and more than that is a V upside down.
