@@ -125,16 +125,27 @@ def _parser() -> argparse.ArgumentParser:
     training.add_arguments(train)
 
     synth = commands.add_parser(
-        "synth", help="make pages of numbers from MNIST's training digits (needs the extra 'train')"
+        "synth", help="make pages of numbers from MNIST's training digits (needs the extra 'train'), or single digits"
     )
     synth.set_defaults(run=_synth)
     synth.add_argument(
-        "folder", type=Path, metavar="DIR", help="a new folder for page-0000.png, ..., labels.csv and pages.jsonl"
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="a new folder for page-0000.png, ..., labels.csv and pages.jsonl; "
+        "with --digits for digit-00000.png, ... and labels.csv",
     )
-    synth.add_argument("--pages", type=int, default=100, metavar="N", help="how many pages (default: 100)")
+    amount = synth.add_mutually_exclusive_group()
+    amount.add_argument("--pages", type=int, default=100, metavar="N", help="how many pages (default: 100)")
+    amount.add_argument(
+        "--digits",
+        type=int,
+        metavar="N",
+        help="instead of pages, pictures of N single digits that random hands write stroke by stroke (needs no extra)",
+    )
     synth.add_argument("--width", type=int, default=640, metavar="W", help="of a page in pixels (default: 640)")
     synth.add_argument("--height", type=int, default=480, metavar="H", help="of a page in pixels (default: 480)")
-    synth.add_argument("--seed", type=int, default=0, help="the same seed makes the same pages (default: 0)")
+    synth.add_argument("--seed", type=int, default=0, help="the same seed makes the same pictures (default: 0)")
     synth.add_argument(
         "--data", type=Path, metavar="DIR", help="a folder with MNIST/raw (default: the project's copy, or a download)"
     )
@@ -447,8 +458,11 @@ def _sheets(path: Path | None) -> "Sheets | None":
 
 
 def _synth(options: argparse.Namespace) -> int:
-    from digitnet.synthesis.folders import check_request, write_pages
+    from digitnet.synthesis.folders import check_request, write_digits, write_pages
 
+    if options.digits is not None:
+        write_digits(options.folder, options.digits, seed=options.seed)
+        return 0
     size = options.pages, options.height, options.width
     check_request(options.folder, *size, options.seed)
     try:

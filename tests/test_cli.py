@@ -123,6 +123,9 @@ def test_many_pictures_have_a_progress_bar_on_a_terminal_and_none_elsewhere(capf
         ["synth", "pages", "--pages", "0"],
         ["synth", "pages", "--width", "20"],
         ["synth", "pages", "--seed", "-1"],
+        ["synth", "digits", "--digits", "0"],
+        ["synth", "digits", "--digits", "3", "--seed", "-1"],
+        ["synth", "digits", "--digits", "3", "--pages", "3"],
         ["predict", "--max-error", "2", "x.png"],
         ["predict", "--max-error", "0.1", "--always", "x.png"],
         ["test", "--data", "nowhere"],
@@ -158,6 +161,12 @@ def test_synth_writes_pages_the_same_for_the_same_seed(tmp_path):
     )
     assert sorted(first) == ["labels.csv", "page-0000.png", "page-0001.png", "page-0002.png", "pages.jsonl"]
     assert first == second
+
+
+def test_synth_writes_labelled_digits_that_test_can_score(tmp_path, capsys):
+    assert cli.main(["synth", "--digits", "20", str(tmp_path / "digits")]) == 0
+    assert cli.main(["test", "--data", str(tmp_path / "digits")]) == 0
+    assert "digits: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [[], ["predict"], ["train"], ["export"], ["test"], ["compare"], ["synth"]])

@@ -3,6 +3,7 @@
 A hand is drawn once with `random_stroke_hand`. Its digits then vary only a little, so a page looks like one person's.
 """
 
+import itertools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ Pen = Literal["round", "flat", "pressure", "brush"]
 
 TRIES = 8  # a digit that a slant makes unlike itself is written again, each time with less slant
 MOST_POINTS = 24  # control points of a variant, for which a hand has habits
-ROOM = np.array([0.3, 1.45])  # width of a digit in heights; beyond this it is hard to tell
+NARROWEST, BROADEST = 0.3, 1.4  # width of a digit in heights; beyond this it is hard to tell
+THINNEST_SHAPE = 0.26  # spread of a digit across its longest direction, in spreads along it; a narrower 2 is like a 1
 FINEST = 56  # pixels; lower digits are drawn larger and then reduced, because OpenCV's pens have whole widths
 THINNEST = 0.8  # pixels; a thinner stroke would fade
 WIDEST = 0.2  # of the digit's larger side
@@ -100,7 +102,7 @@ def random_stroke_hand(rng: Generator, held_out: Collection[str] = ()) -> Stroke
         pen_kind=kind,
         nib=rng.uniform(-70, 20),
         pressure=rng.uniform(0.45, 1.15, 5),
-        broken=rng.uniform(0.1, 0.3) if share[6] < 0.1 else 0.0,
+        broken=rng.uniform(0.1, 0.25) if share[6] < 0.1 else 0.0,
     )
 
 
@@ -108,12 +110,12 @@ def written(variant: Variant, hand: StrokeHand, rng: Generator) -> list[Points]:
     """The strokes of a digit as dense points (N, 2): x from 0 to the right, y from 0 at the top to 1 at the bottom."""
     for attempt in range(TRIES):
         strokes = _written_upright(variant, hand, rng)
-        strokes = _placed(variant, hand, strokes, 1 - attempt / TRIES, rng)
+        strokes = _placed(variant, hand, strokes, (1 - attempt / TRIES) ** 2, rng)
         if _is_itself(variant, strokes):
             return strokes
     ends = variant.starts
     points = variant.curves[0] @ ((variant.low + variant.high) / 2)
-    return _to_unit_height([points[start:end] for start, end in zip(ends, ends[1:], strict=False)])
+    return _to_unit_height([points[start:end] for start, end in itertools.pairwise(ends)])
 
 
 def inked(strokes: Sequence[Points], variant: Variant, hand: StrokeHand, height: float, rng: Generator) -> Array:
@@ -133,14 +135,15 @@ def inked(strokes: Sequence[Points], variant: Variant, hand: StrokeHand, height:
     canvas = np.zeros(size, np.uint8)
     _draw(canvas, [stroke * scale + margin for stroke in strokes], pen, hand, rng)
     if detail > 1:
-        canvas = cv2.resize(canvas, (size[1] // detail, size[0] // detail), interpolation=cv2.INTER_AREA)
+        reduced = size[1] // detail, size[0] // detail
+        canvas = np.asarray(cv2.resize(canvas, reduced, interpolation=cv2.INTER_AREA), np.uint8)
     x, y, w, h = cv2.boundingRect((canvas > 60).view(np.uint8))
     ink = np.multiply(canvas[y : y + h, x : x + w], np.float32(1 / 255), dtype=np.float32)
     # A broken straight line would leave nothing of a 1's shape, so it is rare there.
     if hand.broken and (variant.label != 1 or rng.random() < 0.4):
-        cells = int(rng.integers(6, 30))
+        cells = int(rng.integers(14, 36))
         coarse = cv2.resize(rng.random((cells, cells), np.float32), (w, h))
-        ink *= np.clip((coarse - hand.broken) * 6, 0.05, 1)
+        ink *= np.clip((coarse - hand.broken) * 6, 0.15, 1)
     return ink
 
 
@@ -157,7 +160,7 @@ def _written_upright(variant: Variant, hand: StrokeHand, rng: Generator) -> list
     ends = variant.starts
     several = len(ends) > 2
     strokes = []
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in itertools.pairwise(ends):
         stroke = dense[start:end]
         if several:
             middle = stroke.mean(0)
@@ -220,16 +223,26 @@ def _is_itself(variant: Variant, strokes: list[Points]) -> bool:
     width = max(float(stroke[:, 0].max()) for stroke in strokes)
     if variant.label == 1:
         return _is_one(strokes[0])
-    return ROOM[0] < width < ROOM[1] and (variant.label != 7 or _is_seven(strokes[0]))
+    if not NARROWEST < width < BROADEST or _thinness(strokes) < THINNEST_SHAPE:
+        return False
+    return variant.label != 7 or _is_seven(strokes[0])
+
+
+def _thinness(strokes: list[Points]) -> float:
+    """Standard deviation of the points across their longest direction, divided by that along it."""
+    (xx, xy), (_, yy) = np.cov(np.concatenate(strokes).T).tolist()
+    middle, reach = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
+    return math.sqrt(max(middle - reach, 0) / (middle + reach))
 
 
 def _is_one(stroke: Points) -> bool:
     """Whether the flag slopes, so that it is no 7's, and the stem stands."""
     top = stroke[stroke[:, 1].argmin()]
-    (stem_x, stem_y), (flag_x, flag_y) = (stroke[-1] - top).tolist(), (stroke[0] - top).tolist()
+    (stem_x, stem_y), (flag_x, flag_y) = map(float, stroke[-1] - top), map(float, stroke[0] - top)
     length = math.hypot(flag_x, flag_y)
     steep = length < 0.08 or flag_y > (0.7 if length < 0.4 else 0.9) * abs(flag_x)
-    return steep and stem_y > 0 and abs(stem_x) <= 0.75 * stem_y
+    # A long flag on a stem that leans to the left is a roof, and more than that is a V upside down.
+    return steep and stem_y > 0 and -0.75 * stem_y <= stem_x <= (0.75 if length < 0.4 else 0.45) * stem_y
 
 
 def _is_seven(stroke: Points) -> bool:
@@ -237,7 +250,7 @@ def _is_seven(stroke: Points) -> bool:
     right = int(stroke[:, 0].argmax())
     top = stroke[: right + 1, 0]
     across = float(top.max() - top.min())
-    return across > 0.36 * float(np.ptp(stroke[:, 1])) and abs(float(stroke[0, 1] - stroke[right, 1])) < 0.55 * across
+    return across > 0.36 * float(np.ptp(stroke[:, 1])) and abs(float(stroke[0, 1] - stroke[right, 1])) < 0.5 * across
 
 
 def _rotation(angle: float) -> Points:
@@ -256,7 +269,7 @@ def _pen_width(variant: Variant, hand: StrokeHand, width: float, rng: Generator)
 
 
 def _draw(canvas: npt.NDArray[np.uint8], strokes: list[Points], pen: float, hand: StrokeHand, rng: Generator) -> None:
-    if hand.pen_kind == "round":
+    if hand.pen_kind == "round" or pen > 0.25 * len(canvas):  # so wide a brush would leave a blot
         _lines(canvas, strokes, pen)
     elif hand.pen_kind == "flat":
         # A flat nib leaves the sum of the stroke and the nib's edge: the stroke at every place along the edge.
@@ -271,7 +284,7 @@ def _draw(canvas: npt.NDArray[np.uint8], strokes: list[Points], pen: float, hand
             widths = pen * np.interp(np.linspace(0, 1, len(stroke) - 1), np.linspace(0, 1, 5), knots)
             whole = np.maximum(np.rint(widths), 1).astype(int)  # (pieces,)
             changes = [0, *(np.flatnonzero(np.diff(whole)) + 1).tolist(), len(whole)]
-            for start, end in zip(changes, changes[1:], strict=False):
+            for start, end in itertools.pairwise(changes):
                 _lines(canvas, [stroke[start : end + 1]], float(whole[start]))
 
 

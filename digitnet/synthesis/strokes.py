@@ -112,7 +112,8 @@ def _scanned(ink: Array, label: int, rng: Generator) -> Array:
     if share[2] < 0.4:
         ink = _coarse(ink, label, rng)
     elif share[2] < 0.5:
-        ink = np.clip(ink + rng.normal(0, 0.15 * share[3], ink.shape), 0, 1).astype(np.float32)
+        grain = np.clip(rng.normal(0, 0.12 * share[3], ink.shape), -0.25, 0.25)  # too faint to count as strokes
+        ink = np.clip(ink + grain, 0, 1).astype(np.float32)
     return np.asarray(ink / max(float(ink.max()), 1e-3), np.float32)
 
 
@@ -126,7 +127,8 @@ def _coarse(ink: Array, label: int, rng: Generator) -> Array:
         wide = min(side, round(wide * (1 + share[1] * (0.5 if label == 1 else 1))))
     small = np.asarray(cv2.resize(ink[y : y + h, x : x + w], (wide, high), interpolation=cv2.INTER_AREA), np.float32)
     if share[2] < 0.6:
-        small = (small > (0.25 + 0.25 * share[3]) * small.max()).astype(np.float32)
+        usual = float(np.median(small[small > 0.15 * small.max()]))  # so that thin strokes stay whole
+        small = (small > (0.4 + 0.4 * share[3]) * usual).astype(np.float32)
         if share[4] < 0.3:  # ragged edges
             edge = cv2.dilate(small, np.ones((2, 2), np.uint8)) - small
             small = np.maximum(small, edge * (rng.random(small.shape) < rng.uniform(0, 0.5)), dtype=np.float32)

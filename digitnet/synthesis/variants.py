@@ -139,10 +139,11 @@ def _variant(
     index: int,
     label: int,
     name: str,
-    widest_pen: float,
+    digit_widest_pen: float,
     *,
     weight: float,
     strokes: str,
+    widest_pen: float | None = None,
     pen: Sequence[float] | None = None,
     turned: Sequence[float] | None = None,
 ) -> Variant:
@@ -161,7 +162,7 @@ def _variant(
         high,
         tuple(itertools.accumulate((len(curve) for curve in curves), initial=0)),
         tuple(_side_by_side([_softened(curve, reach) for curve in curves], counts) for reach in range(SOFTEST + 1)),
-        widest_pen,
+        digit_widest_pen if widest_pen is None else float(widest_pen),
         _range(pen),
         _range(turned),
     )

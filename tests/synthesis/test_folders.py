@@ -5,7 +5,8 @@ import cv2
 import pytest
 
 from digitnet.errors import UsageError
-from digitnet.synthesis.folders import write_pages
+from digitnet.evaluation.labelled import labels
+from digitnet.synthesis.folders import write_digits, write_pages
 
 
 def test_written_pages_come_with_their_texts_and_boxes(maker, tmp_path):
@@ -38,3 +39,39 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(maker, tmp_path):
     with pytest.raises(UsageError, match="is not empty"):
         write_pages(maker, tmp_path, 3, 100, 100)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["file,label\nmine.png,7\n"]
+
+
+def test_written_digits_come_with_their_labels_and_kinds(tmp_path):
+    write_digits(tmp_path / "new" / "digits", 30, seed=3)
+    folder = tmp_path / "new" / "digits"
+    rows = list(csv.DictReader((folder / "labels.csv").read_text().splitlines(keepends=True)))
+    assert labels(folder) == [(row["file"], int(row["label"])) for row in rows]
+    assert [row["label"] for row in rows] == list("0123456789" * 3)
+    assert all(row["kind"].startswith(row["label"] + " ") for row in rows)
+    for row in rows:
+        picture = cv2.imread(str(folder / row["file"]), cv2.IMREAD_GRAYSCALE)
+        assert picture[0].min() == 255  # paper around the ink
+        assert picture.min() < 128
+
+
+def test_the_same_seed_writes_the_same_digits(tmp_path):
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        write_digits(tmp_path / name, 5, seed=seed)
+    one, again, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "again", "other")
+    )
+    assert one == again
+    assert one != other
+
+
+@pytest.mark.parametrize(("digits", "seed", "said"), [(0, 0, "cannot make 0 digits"), (1, -1, "seed of -1")])
+def test_impossible_digits_are_refused(tmp_path, digits, seed, said):
+    with pytest.raises(UsageError, match=said):
+        write_digits(tmp_path / "digits", digits, seed=seed)
+    assert not (tmp_path / "digits").exists()
+
+
+def test_digits_do_not_overwrite_a_folder(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty"):
+        write_digits(tmp_path, 3)
