@@ -133,7 +133,8 @@ def inked(strokes: Sequence[Points], variant: Variant, hand: StrokeHand, height:
     size = math.ceil(scale + 2 * margin), math.ceil(right * scale + 2 * margin)
     size = size[0] + -size[0] % detail, size[1] + -size[1] % detail
     canvas = np.zeros(size, np.uint8)
-    _draw(canvas, [stroke * scale + margin for stroke in strokes], pen, hand, rng)
+    # A very wide brush would leave a blot instead of a line.
+    _draw(canvas, [stroke * scale + margin for stroke in strokes], pen, hand, rng, blunt=variant.pen is not None)
     if detail > 1:
         reduced = size[1] // detail, size[0] // detail
         canvas = np.asarray(cv2.resize(canvas, reduced, interpolation=cv2.INTER_AREA), np.uint8)
@@ -230,7 +231,9 @@ def _is_itself(variant: Variant, strokes: list[Points]) -> bool:
 
 def _thinness(strokes: list[Points]) -> float:
     """Standard deviation of the points across their longest direction, divided by that along it."""
-    (xx, xy), (_, yy) = np.cov(np.concatenate(strokes).T).tolist()
+    points = np.concatenate(strokes)
+    points -= points.mean(0)
+    (xx, xy), (_, yy) = (points.T @ points).tolist()  # variances and covariance, but for a common factor
     middle, reach = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
     return math.sqrt(max(middle - reach, 0) / (middle + reach))
 
@@ -268,8 +271,11 @@ def _pen_width(variant: Variant, hand: StrokeHand, width: float, rng: Generator)
     return hand.pen if hand.pen < widest else rng.uniform(0.6, 1) * widest
 
 
-def _draw(canvas: npt.NDArray[np.uint8], strokes: list[Points], pen: float, hand: StrokeHand, rng: Generator) -> None:
-    if hand.pen_kind == "round" or pen > 0.25 * len(canvas):  # so wide a brush would leave a blot
+def _draw(
+    canvas: npt.NDArray[np.uint8], strokes: list[Points], pen: float, hand: StrokeHand, rng: Generator, *, blunt: bool
+) -> None:
+    """Draws the strokes with a pen of this width in pixels; a blunt one does not change its width."""
+    if hand.pen_kind == "round" or (blunt and hand.pen_kind != "flat"):
         _lines(canvas, strokes, pen)
     elif hand.pen_kind == "flat":
         # A flat nib leaves the sum of the stroke and the nib's edge: the stroke at every place along the edge.

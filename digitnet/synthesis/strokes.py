@@ -41,7 +41,8 @@ def stroke_digits(
 
     Args:
         held_out: kinds of variants that must not occur, such as "9 mirrored P".
-        workers: processes that share the work; 1 is this process alone.
+        workers: processes that share the work; 1 is this process alone. They import the program's main module, so
+            a script that asks for more than one needs `if __name__ == "__main__":`.
 
     Raises UsageError for a kind that does not exist, or where a digit has no variant left.
     """

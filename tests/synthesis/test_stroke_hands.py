@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -94,10 +95,12 @@ def test_slant_stretch_and_pen_do_what_they_say():
     assert lean(written(BY_KIND["1 line"], replace(plain_hand(), slant=20.0), rng)) == pytest.approx(0.36, abs=0.05)
 
 
-def test_wide_pens_leave_the_loops_of_an_8_open():
+@pytest.mark.parametrize("name", ["8 circles", "8 snowman", "8 tall"])
+def test_wide_pens_leave_both_loops_of_a_narrow_8_open(name):
     rng = np.random.default_rng(6)
-    hand = replace(plain_hand(), pen=0.24)
-    ink = inked(written(BY_KIND["8 circles"], hand, rng), BY_KIND["8 circles"], hand, 100, rng)
-    middle = ink[:, int(0.4 * ink.shape[1]) : int(0.6 * ink.shape[1])].mean(1)
-    inside = np.concatenate([middle[20:40], middle[65:90]])
-    assert (inside < 0.2).any()
+    hand = replace(plain_hand(), pen=0.24, stretch=0.75)
+    ink = inked(written(BY_KIND[name], hand, rng), BY_KIND[name], hand, 100, rng)
+    paper = np.pad(ink < 0.5, 1, constant_values=True).astype(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(paper, connectivity=4)
+    assert count - 2 == 2  # besides the ink and the paper around it
+    assert stats[2:, cv2.CC_STAT_AREA].min() > 50
