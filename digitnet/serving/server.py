@@ -93,7 +93,7 @@ def run(
             cast(Any, app),
             http=cast(Any, functools.partial(Connection, seconds=limits.seconds, most=_max_connections())),
             ws="none",
-            lifespan="on",
+            lifespan="off",
             log_config=None,
             log_level="error",
             access_log=False,
@@ -101,22 +101,11 @@ def run(
             proxy_headers=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        _Server(config, _url(address, listener, token), browse).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Prints its address when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, url: str, browse: bool) -> None:
-        super().__init__(config)
-        self._url = url
-        self._browse = browse
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        print(self._url, flush=True)
-        if self._browse:
-            webbrowser.open(self._url)
+        url = _url(address, listener, token)
+        print(url, flush=True)  # clients that connect before uvicorn runs wait in the listener's queue
+        if browse:
+            webbrowser.open(url)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listening(address: Address) -> socket.socket:
