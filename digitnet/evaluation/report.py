@@ -15,17 +15,8 @@ import jinja2
 import numpy as np
 
 from digitnet.errors import SaveError
-from digitnet.evaluation.metrics import (
-    Flags,
-    LabelledPredictions,
-    Metrics,
-    Share,
-    compute_metrics,
-    is_answered,
-    is_digit,
-    is_right,
-)
-from digitnet.evaluation.page_metrics import LabelledPages, PageMetrics, compute_page_metrics, is_page_right
+from digitnet.evaluation.metrics import Flags, LabelledPredictions, Metrics, Share, compute_metrics
+from digitnet.evaluation.page_metrics import LabelledPages, PageMetrics, compute_page_metrics
 from digitnet.files import write_atomically
 from digitnet.imaging.encoding import png_data_url
 from digitnet.inference.rejection import NOT_A_DIGIT
@@ -105,7 +96,7 @@ def _summary(metrics: Sequence[Metrics | PageMetrics]) -> dict[str, Any]:
 def _digits(predictions: LabelledPredictions) -> dict[str, Any]:
     """What the page shows of a set of digits and non-digits."""
     metrics = compute_metrics(predictions)
-    right, digit, answered = is_right(predictions), is_digit(predictions), is_answered(predictions)
+    right, digit = predictions.is_right, predictions.is_digit
     mistakes = [count for i, row in enumerate(metrics.confusion) for j, count in enumerate(row) if i != j]
     # The first few digits alone can have any error rate, so the axis fits what comes after them.
     rates = [risk for coverage, risk, _ in metrics.risk_coverage.points if coverage >= 0.1]
@@ -122,7 +113,7 @@ def _digits(predictions: LabelledPredictions) -> dict[str, Any]:
         ],
         "wrong": _gallery(predictions, digit & ~right, surest_first=True),
         "right": _gallery(predictions, digit & right, surest_first=False),
-        "accepted": _gallery(predictions, ~digit & answered, surest_first=True),
+        "accepted": _gallery(predictions, ~digit & predictions.is_answered, surest_first=True),
     }
 
 
@@ -130,7 +121,7 @@ def _pages(pages: LabelledPages) -> dict[str, Any]:
     """What the page shows of a set of pages."""
     files = pages.files if pages.files is not None else range(1, len(pages.labels) + 1)
     rows = list(zip(files, pages.labels, pages.best_guesses, pages.texts, strict=True))
-    wrong = [row for row, right in zip(rows, is_page_right(pages), strict=True) if not right]
+    wrong = [rows[place] for place in np.flatnonzero(~pages.is_right)]
     return {
         "metrics": compute_page_metrics(pages),
         "is_pages": True,
