@@ -18,7 +18,7 @@ from digitnet import __version__
 from digitnet.errors import DigitNetError
 from digitnet.files import checksum
 from digitnet.reader import Reader
-from digitnet.serving import api, docs_page, openapi
+from digitnet.serving import api, openapi
 from digitnet.serving.corrections import Corrections
 from digitnet.serving.guard import LOOPBACK, Guard, Limits
 from digitnet.serving.problem import Problem
@@ -112,7 +112,7 @@ def _add_page(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return HTMLResponse(docs_page.page(app.openapi()))
+        return HTMLResponse(openapi.as_html(app.openapi()))
 
 
 def _add_monitoring(app: FastAPI, workers: Workers) -> prometheus_client.Histogram:

@@ -157,11 +157,12 @@ def _max_connections() -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft - OTHER_FILES)
+    allowed = MAX_CONNECTIONS + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        allowed = min(allowed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed - OTHER_FILES
 
 
 def _return_memory_at_once() -> None:
@@ -175,7 +176,7 @@ def _return_memory_at_once() -> None:
 
 def _warm_up(reader: Reader) -> None:
     """Loads everything that the first request would have to wait for."""
-    stroke = np.full((64, 64), 255, np.uint8)
+    stroke = np.ones((64, 64), np.float32)
     stroke[12:52, 28:36] = 0
-    reader.predict(png((stroke / 255).astype(np.float32)))
+    reader.predict(png(stroke))
     reader.examine_page(stroke)
