@@ -146,30 +146,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--host",
         default="127.0.0.1",
         help="address to listen on (default: %(default)s, this machine only; every other address needs a token)",
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free port (default: %(default)s)")
-    parser.add_argument("--open", action="store_true", help="open the web page in a browser")
-    parser.add_argument("--corrections", type=Path, metavar="DIR", help="folder for corrections (default: keep none)")
-    parser.add_argument(
-        "--allowed-host", action="append", default=[], metavar="NAME", help="another name of this server; repeatable"
-    )
-    parser.add_argument(
-        "--max-megabytes", type=float, default=32, metavar="N", help="size of one request (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max-megapixels", type=float, default=64, metavar="N", help="one picture (default and maximum: %(default)s)"
-    )
-    parser.add_argument("--max-files", type=int, default=64, metavar="N", help="files in a form (default: %(default)s)")
-    parser.add_argument(
-        "--timeout", type=float, default=30, metavar="SECONDS", help="time for one request (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max-requests", type=int, default=64, metavar="N", help="requests at the same time (default: %(default)s)"
-    )
+    add("--port", type=int, default=8000, help="0 takes a free port (default: %(default)s)")
+    add("--open", action="store_true", help="open the web page in a browser")
+    add("--corrections", type=Path, metavar="DIR", help="folder for corrections (default: keep none)")
+    add("--allowed-host", action="append", default=[], metavar="NAME", help="another name of this server; repeatable")
+    add("--max-megabytes", type=float, default=32, metavar="N", help="size of one request (default: %(default)s)")
+    add("--max-megapixels", type=float, default=64, metavar="N", help="one picture (default and maximum: %(default)s)")
+    add("--max-files", type=int, default=64, metavar="N", help="files in a form (default: %(default)s)")
+    add("--timeout", type=float, default=30, metavar="SECONDS", help="time for one request (default: %(default)s)")
+    add("--max-requests", type=int, default=64, metavar="N", help="requests at the same time (default: %(default)s)")
 
 
 def _add_detector_argument(parser: argparse.ArgumentParser) -> None:

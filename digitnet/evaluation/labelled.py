@@ -113,27 +113,19 @@ def labels(path: Path) -> list[tuple[str, int | str]]:
             raise UsageError(
                 f"{table}, line {line}: found {cells}; give a file, its {kind}, and a cell for each column"
             )
-        label = (_digit if kind == "label" else _text)(written.strip())
+        label = _label(kind, written.strip())
         if label is None:
             raise UsageError(f"{table}, line {line}: {name} has the {kind} {written!r}; {ALLOWED[kind]}")
         found.append((name, label))
     return found
 
 
-def _digit(label: str) -> int | None:
-    """The label as a number; None where it is neither a digit nor a word."""
-    if label in DIGITS:
-        return int(label)
-    return NOT_A_DIGIT if _is_word(label) else None
-
-
-def _text(text: str) -> str | None:
-    """The digits of a page; None where there is anything else but a word."""
-    if set(text) - {" ", "\n", "\r"} <= DIGITS:
-        return text
-    return "" if _is_word(text) else None
-
-
-def _is_word(label: str) -> bool:
-    """Whether it says what a picture without a digit shows: two letters at least, and no digit."""
-    return sum(map(str.isalpha, label)) >= 2 and not any(map(str.isdigit, label))
+def _label(kind: str, written: str) -> int | str | None:
+    """The label that is written in a column of this kind; None where it is not allowed there."""
+    if kind == "label" and written in DIGITS:
+        return int(written)
+    if kind == "text" and set(written) - {" ", "\n", "\r"} <= DIGITS:
+        return written
+    if sum(map(str.isalpha, written)) >= 2 and not any(map(str.isdigit, written)):
+        return NOT_A_DIGIT if kind == "label" else ""
+    return None

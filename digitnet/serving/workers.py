@@ -6,7 +6,6 @@ pictures that take seconds, so that nobody with a small picture waits for them.
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -152,7 +151,7 @@ class Batches(Generic[Item, Result]):
     def __init__(self, work: Callable[[list[Item]], list[Result]], most: int) -> None:
         self._work = work
         self._most = most
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._busy = False
 
     async def run(self, items: Sequence[Item]) -> list[Result]:
@@ -171,11 +170,8 @@ class Batches(Generic[Item, Result]):
         return results
 
     def _start_next(self) -> None:
-        batch: list[tuple[Item, asyncio.Future[Result]]] = []
-        while self._waiting and len(batch) < self._most:
-            item, future = self._waiting.popleft()
-            if not future.cancelled():
-                batch.append((item, future))
+        waiting = [(item, future) for item, future in self._waiting if not future.cancelled()]
+        batch, self._waiting = waiting[: self._most], waiting[self._most :]
         self._busy = bool(batch)
         if batch:
             done = asyncio.get_running_loop().run_in_executor(None, self._work, [item for item, _ in batch])
