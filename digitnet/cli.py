@@ -15,7 +15,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from digitnet.evaluation.comparison import Labelled
-    from digitnet.inference.drawing import Sheets
     from digitnet.pages.digit_reader import Examination
     from digitnet.reader import Reader
-    from digitnet.results import Digit, Page
+    from digitnet.results import Page
 
 Result = TypeVar("Result")
 Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it to
@@ -159,30 +158,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--host",
         default="127.0.0.1",
         help="address to listen on (default: %(default)s, this machine only; every other address needs a token)",
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free port (default: %(default)s)")
-    parser.add_argument("--open", action="store_true", help="open the web page in a browser")
-    parser.add_argument("--corrections", type=Path, metavar="DIR", help="folder for corrections (default: keep none)")
-    parser.add_argument(
-        "--allowed-host", action="append", default=[], metavar="NAME", help="another name of this server; repeatable"
-    )
-    parser.add_argument(
-        "--max-megabytes", type=float, default=32, metavar="N", help="size of one request (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max-megapixels", type=float, default=64, metavar="N", help="one picture (default and maximum: %(default)s)"
-    )
-    parser.add_argument("--max-files", type=int, default=64, metavar="N", help="files in a form (default: %(default)s)")
-    parser.add_argument(
-        "--timeout", type=float, default=30, metavar="SECONDS", help="time for one request (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max-requests", type=int, default=64, metavar="N", help="requests at the same time (default: %(default)s)"
-    )
+    add("--port", type=int, default=8000, help="0 takes a free port (default: %(default)s)")
+    add("--open", action="store_true", help="open the web page in a browser")
+    add("--corrections", type=Path, metavar="DIR", help="folder for corrections (default: keep none)")
+    add("--allowed-host", action="append", default=[], metavar="NAME", help="another name of this server; repeatable")
+    add("--max-megabytes", type=float, default=32, metavar="N", help="size of one request (default: %(default)s)")
+    add("--max-megapixels", type=float, default=64, metavar="N", help="one picture (default and maximum: %(default)s)")
+    add("--max-files", type=int, default=64, metavar="N", help="files in a form (default: %(default)s)")
+    add("--timeout", type=float, default=30, metavar="SECONDS", help="time for one request (default: %(default)s)")
+    add("--max-requests", type=int, default=64, metavar="N", help="requests at the same time (default: %(default)s)")
 
 
 def _add_detector_argument(parser: argparse.ArgumentParser) -> None:
@@ -225,7 +215,8 @@ def _reader(options: argparse.Namespace) -> "Reader":
 def _predict(options: argparse.Namespace) -> int:
     def tell(name: str, examination: "Examination", write: Write) -> None:
         digit = examination.digit
-        write(json.dumps({"file": name, **digit.to_dict()}) if options.json else _sentence(name, digit), sys.stdout)
+        answer = digit.reason if digit.digit is None else f"{digit.digit} ({digit.confidence:.1%})"
+        write(json.dumps({"file": name, **digit.to_dict()}) if options.json else f"{name}: {answer}", sys.stdout)
 
     def drawn(examination: "Examination") -> "Image.Image":
         from digitnet.inference.drawing import draw  # imported here, since most runs draw nothing
@@ -245,16 +236,18 @@ def _read(options: argparse.Namespace) -> int:
     def tell(name: str, page: "Page", write: Write) -> None:
         if options.json:
             write(json.dumps({"file": name, **page.to_dict()}), sys.stdout)
-            return
-        lines = (
-            _table(name, page) if options.csv else [line.text if one else f"{name}: {line.text}" for line in page.lines]
-        )
-        if not options.csv:
+        elif options.csv:
+            for number, line in enumerate(page.lines, 1):
+                cells = (name, number, line.text, round(line.confidence, 4), *astuple(line.box), line.note or "")
+                row = io.StringIO()
+                csv.writer(row, lineterminator="").writerow(cells)
+                write(row.getvalue(), sys.stdout)
+        else:
             notes = [page.note, *(line.note for line in page.lines), None if page.lines else "no digits found"]
             for note in filter(None, notes):
                 write(f"digitnet: {name}: {note}", sys.stderr)
-        for line in lines:
-            write(line, sys.stdout)
+            for line in page.lines:
+                write(line.text if one else f"{name}: {line.text}", sys.stdout)
 
     return _for_each_picture(options, functools.partial(reader.read, **constraints), tell, lambda page: page.draw())
 
@@ -266,8 +259,14 @@ def _for_each_picture(
     drawn: Callable[[Result], "Image.Image"],
 ) -> int:
     """Reads the pictures of the command line, tells each result, and draws it for --show."""
-    sheets = _sheets(options.show)
-    names = list(_expanded(options.pictures))
+    sheets = None
+    if options.show:
+        if options.show.suffix.lower() not in PICTURE_SUFFIXES:
+            raise UsageError(f"--show {options.show}: name a picture file, such as {options.show.with_suffix('.png')}")
+        from digitnet.inference.drawing import Sheets
+
+        sheets = Sheets(options.show)
+    names = [picture for name in options.pictures for picture in _expanded(name)]
     failed = False
     unsaved: SaveError | None = None
     with _progress(len(names)) as (advance, write):
@@ -304,16 +303,6 @@ def _progress(count: int) -> Iterator[tuple[Callable[[], object], Write]]:
 
     with tqdm(total=count, unit=" pictures", leave=False, dynamic_ncols=True) as bar:
         yield bar.update, (lambda text, stream: bar.write(text, file=stream))
-
-
-def _table(name: str, page: "Page") -> Iterator[str]:
-    """A row of CSV for each line."""
-    for number, line in enumerate(page.lines, 1):
-        box, row = line.box, io.StringIO()
-        place = (box.x, box.y, box.width, box.height)
-        cells = (name, number, line.text, round(line.confidence, 4), *place, line.note or "")
-        csv.writer(row, lineterminator="").writerow(cells)
-        yield row.getvalue()
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -417,44 +406,25 @@ def _compare(options: argparse.Namespace) -> int:
     return _exit_code(of for of, _ in sets)
 
 
-def _sentence(name: str, digit: "Digit") -> str:
-    return f"{name}: {digit.reason if digit.digit is None else f'{digit.digit} ({digit.confidence:.1%})'}"
-
-
-def _expanded(names: Iterable[str]) -> Iterator[str]:
-    """The pictures that the arguments name: files, the pictures in folders, and the matches of patterns.
+def _expanded(name: str) -> list[str]:
+    """The pictures that an argument names: a file, the pictures in a folder, or the matches of a pattern.
 
     A name that matches nothing is kept, so that its error names it.
 
     Raises UsageError for a folder without pictures.
     """
-    for name in names:
-        if name == STANDARD_INPUT or os.path.isfile(name):
-            yield name
-        elif os.path.isdir(name):
-            inside = _pictures_in(name)
-            if not inside:
-                raise UsageError(
-                    f"{name}: no pictures in this folder; give one with {', '.join(sorted(PICTURE_SUFFIXES))}"
-                )
-            yield from inside
-        else:
-            for match in sorted(glob.glob(name, recursive=True)) or [name]:
-                yield from _pictures_in(match) if os.path.isdir(match) else [match]
+    is_there = name == STANDARD_INPUT or os.path.exists(name)
+    matches = [name] if is_there else sorted(glob.glob(name, recursive=True)) or [name]
+    pictures = [picture for match in matches for picture in _pictures_at(match)]
+    if not pictures and os.path.isdir(name):
+        raise UsageError(f"{name}: no pictures in this folder; give one with {', '.join(sorted(PICTURE_SUFFIXES))}")
+    return pictures
 
 
-def _pictures_in(folder: str) -> list[str]:
-    return sorted(str(path) for path in Path(folder).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-
-
-def _sheets(path: Path | None) -> "Sheets | None":
-    if path is None:
-        return None
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise UsageError(f"--show {path}: name a picture file, such as {path.with_suffix('.png')}")
-    from digitnet.inference.drawing import Sheets
-
-    return Sheets(path)
+def _pictures_at(path: str) -> list[str]:
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(str(inside) for inside in Path(path).rglob("*") if inside.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _synth(options: argparse.Namespace) -> int:

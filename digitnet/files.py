@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -76,30 +77,23 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-if os.name == "nt":
-    import msvcrt
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
 
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        return True
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
 
-    def _flush_folder(folder: Path) -> None:
-        """Windows cannot flush a folder. Its file system keeps a journal of the move."""
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    except (BlockingIOError, PermissionError):  # on Windows, the latter
+        return False
+    return True
 
-    def _flush_folder(folder: Path) -> None:
+
+def _flush_folder(folder: Path) -> None:
+    if sys.platform != "win32":  # Windows cannot flush a folder. Its file system keeps a journal of the move.
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,8 +1,7 @@
 """What DigitNet answers: frozen dataclasses. Their methods only derive facts from their fields."""
 
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 WIDE_GAP = 0.8  # heights of a digit; a wider gap is a blank in a line's text
@@ -70,23 +69,23 @@ class Line:
     @property
     def text(self) -> str:
         """The digits, with "?" for each one without an answer and a blank where the gap is wide."""
-        marks = ["?" if digit.digit is None else str(digit.digit) for digit in self.digits]
-        boxes = [digit.box for digit in self.digits]
-        return "".join(
-            f" {mark}"
-            if before and here and is_wide_gap(here.x - before.x - before.width, before.height, here.height)
-            else mark
-            for mark, before, here in zip(marks, [None, *boxes], boxes, strict=False)
-        )
+        text, before = "", None
+        for digit in self.digits:
+            here = digit.box
+            if before and here and is_wide_gap(here.x - before.x - before.width, before.height, here.height):
+                text += " "
+            text += "?" if digit.digit is None else str(digit.digit)
+            before = here
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that `digitnet read --json` writes for a line, in its order; boxes are [x, y, width, height]."""
         return {
             "text": self.text,
             "confidence": self.confidence,
-            "box": _corners(self.box),
+            "box": list(astuple(self.box)),
             "note": self.note,
-            "digits": [{**digit.to_dict(), "box": _corners(digit.box)} for digit in self.digits],
+            "digits": [{**digit.to_dict(), "box": digit.box and list(astuple(digit.box))} for digit in self.digits],
         }
 
 
@@ -98,10 +97,6 @@ def is_wide_gap(gap: float, left_height: float, right_height: float) -> bool:
         left_height, right_height: of the two digits, in pixels.
     """
     return gap > WIDE_GAP * (left_height + right_height) / 2
-
-
-def _corners(box: Box | None) -> list[int] | None:
-    return None if box is None else [box.x, box.y, box.width, box.height]
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ class Page:
     @property
     def digits(self) -> tuple[Digit, ...]:
         """The digits of all lines, in reading order."""
-        return tuple(itertools.chain.from_iterable(line.digits for line in self.lines))
+        return tuple(digit for line in self.lines for digit in line.digits)
 
     def draw(self) -> Any:
         """A PIL image: the picture with a box around each digit and what was read there.

@@ -3,11 +3,9 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from digitnet.errors import UsageError
-from digitnet.evaluation.metrics import LabelledPredictions, Share, Z, is_right, ratio, share_of
-from digitnet.evaluation.page_metrics import LabelledPages, is_page_right
+from digitnet.evaluation.metrics import LabelledPredictions, Share, Z, ratio, share_of
+from digitnet.evaluation.page_metrics import LabelledPages
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def compared(a: Labelled, b: Labelled) -> Comparison:
         raise UsageError(
             f"{a.name} and {b.name}: the labels differ; compare both models on the same pictures, in order"
         )
-    right_a, right_b = _right(a), _right(b)
+    right_a, right_b = a.is_right, b.is_right
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     total, gap = len(right_a) + 2, only_a - only_b  # half a picture more in each of the four cells
     half = Z / total * math.sqrt(only_a + only_b + 1 - gap**2 / total)
@@ -61,10 +59,6 @@ def compared(a: Labelled, b: Labelled) -> Comparison:
         high=min(1.0, gap / total + half),
         p=_two_sided(only_a, only_b),
     )
-
-
-def _right(labelled: Labelled) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.asarray(is_page_right(labelled) if isinstance(labelled, LabelledPages) else is_right(labelled), bool)
 
 
 def _two_sided(heads: int, tails: int) -> float:

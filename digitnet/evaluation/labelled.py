@@ -9,16 +9,16 @@ blanks and line breaks as on the page. For a page without digits it is empty or 
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from digitnet.errors import ImageError, MissingExtraError, UsageError
-from digitnet.evaluation.metrics import Image, LabelledPredictions
+from digitnet.evaluation.metrics import LabelledPredictions
 from digitnet.evaluation.page_metrics import LabelledPages, best_guess_text
 from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.reader import Reader
-from digitnet.results import Digit, Page
 
 TABLE = "labels.csv"
 DIGITS = frozenset("0123456789")
@@ -61,37 +61,26 @@ def folder(
         ImageError: a picture cannot be read, and there is no `on_error`.
     """
     rows = labels(path)
-    digits: list[tuple[str, int, Digit, Image | None]] = []
-    pages: list[tuple[str, str, Page]] = []
+    are_pages = isinstance(rows[0][1], str)
+
+    def answered(picture: Path) -> tuple[Any, Any]:
+        if are_pages:
+            page = reader.read(picture)
+            return page.text, best_guess_text(page)
+        seen = reader.examine(picture)
+        return seen.digit, seen.normalised and seen.normalised.image
+
+    read = []
     for file, label in tqdm(rows, desc=path.name, unit=" pictures", disable=None, leave=False):
         try:
-            if isinstance(label, str):
-                pages.append((file, label, reader.read(path / file)))
-            else:
-                seen = reader.examine(path / file)
-                digits.append((file, label, seen.digit, seen.normalised.image if seen.normalised else None))
+            read.append((label, *answered(path / file), file))
         except ImageError as error:
             if on_error is None:
                 raise
             on_error(error)
-    unreadable = len(rows) - len(digits) - len(pages)
-    if isinstance(rows[0][1], str):
-        return LabelledPages(
-            path.name,
-            [label for _, label, _ in pages],
-            [page.text for _, _, page in pages],
-            [best_guess_text(page) for _, _, page in pages],
-            [file for file, _, _ in pages],
-            unreadable,
-        )
-    return LabelledPredictions(
-        path.name,
-        [label for _, label, _, _ in digits],
-        [digit for _, _, digit, _ in digits],
-        [image for _, _, _, image in digits],
-        [file for file, _, _, _ in digits],
-        unreadable,
-    )
+    written, one, other, files = map(list, zip(*read, strict=True)) if read else ([], [], [], [])
+    kind = LabelledPages if are_pages else LabelledPredictions
+    return kind(path.name, written, one, other, files, len(rows) - len(read))
 
 
 def labels(path: Path) -> list[tuple[str, int | str]]:
@@ -124,27 +113,19 @@ def labels(path: Path) -> list[tuple[str, int | str]]:
             raise UsageError(
                 f"{table}, line {line}: found {cells}; give a file, its {kind}, and a cell for each column"
             )
-        label = (_digit if kind == "label" else _text)(written.strip())
+        label = _label(kind, written.strip())
         if label is None:
             raise UsageError(f"{table}, line {line}: {name} has the {kind} {written!r}; {ALLOWED[kind]}")
         found.append((name, label))
     return found
 
 
-def _digit(label: str) -> int | None:
-    """The label as a number; None where it is neither a digit nor a word."""
-    if label in DIGITS:
-        return int(label)
-    return NOT_A_DIGIT if _is_word(label) else None
-
-
-def _text(text: str) -> str | None:
-    """The digits of a page; None where there is anything else but a word."""
-    if set(text) - {" ", "\n", "\r"} <= DIGITS:
-        return text
-    return "" if _is_word(text) else None
-
-
-def _is_word(label: str) -> bool:
-    """Whether it says what a picture without a digit shows: two letters at least, and no digit."""
-    return sum(map(str.isalpha, label)) >= 2 and not any(map(str.isdigit, label))
+def _label(kind: str, written: str) -> int | str | None:
+    """The label that is written in a column of this kind; None where it is not allowed there."""
+    if kind == "label" and written in DIGITS:
+        return int(written)
+    if kind == "text" and set(written) - {" ", "\n", "\r"} <= DIGITS:
+        return written
+    if sum(map(str.isalpha, written)) >= 2 and not any(map(str.isdigit, written)):
+        return NOT_A_DIGIT if kind == "label" else ""
+    return None

@@ -4,9 +4,10 @@ Each share has a 95 % interval. In an empty set, `Share.fraction` and the averag
 of plain numbers, so `asdict` gives what `json` can write.
 """
 
+import functools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,12 +48,30 @@ class LabelledPredictions:
     unreadable: int = 0
 
     def __post_init__(self) -> None:
-        for field in ("digits", "images", "files"):
-            values = getattr(self, field)
-            if values is not None and len(values) != len(self.labels):
-                raise UsageError(f"{self.name}: {len(self.labels)} labels but {len(values)} {field}; give one a label")
+        check_lengths(self.name, self.labels, digits=self.digits, images=self.images, files=self.files)
         if strange := sorted({int(label) for label in self.labels} - set(range(NOT_A_DIGIT + 1))):
             raise UsageError(f"{self.name}: {strange[0]} is no label; use 0 to 9, or {NOT_A_DIGIT} for no digit")
+
+    @functools.cached_property
+    def is_digit(self) -> Flags:
+        """(N,): whether the picture shows a digit."""
+        return np.array([label != NOT_A_DIGIT for label in self.labels], bool)
+
+    @functools.cached_property
+    def confidences(self) -> npt.NDArray[np.float64]:
+        """(N,), in [0, 1]."""
+        return np.array([digit.confidence for digit in self.digits], float)
+
+    @functools.cached_property
+    def is_answered(self) -> Flags:
+        """(N,): whether the model answered with a digit."""
+        return np.array([digit.digit is not None for digit in self.digits], bool)
+
+    @functools.cached_property
+    def is_right(self) -> Flags:
+        """(N,): a digit is right if the best guess is its label, even if abstained; a non-digit if it was rejected."""
+        guessed = [digit.best_guess == label for label, digit in zip(self.labels, self.digits, strict=True)]
+        return np.where(self.is_digit, np.array(guessed, bool), ~self.is_answered)
 
 
 @dataclass(frozen=True)
@@ -110,9 +129,15 @@ class RiskCoverage:
 
 @dataclass(frozen=True)
 class Metrics:
-    """All metrics of one set; the functions of the same names compute them.
+    """All metrics of one set. `rejected` and `reasons` are about pictures without a digit, all others about digits.
 
-    `rejected` and `reasons` are about pictures without a digit, all others about digits.
+    Attributes:
+        accuracy: the digits whose best guess is right, even if the model abstained.
+        answered: the digits for which the model did not abstain.
+        wrong_answers: the wrong ones among the answered digits. These are the errors that a user meets.
+        calibration, risk_coverage, by_digit, confusion: see the functions of the same names.
+        rejected: the non-digits that were not answered as digits.
+        reasons: why non-digits were rejected, the most frequent reason first.
     """
 
     name: str
@@ -155,66 +180,30 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
+def check_lengths(name: str, labels: Sized, **columns: Sized | None) -> None:
+    """Raises UsageError, with the set's name, where a column has not one value a label."""
+    for column, values in columns.items():
+        if values is not None and len(values) != len(labels):
+            raise UsageError(f"{name}: {len(labels)} labels but {len(values)} {column}; give one a label")
+
+
 def compute_metrics(predictions: LabelledPredictions) -> Metrics:
     """All metrics of one set. Shares of a kind of picture that the set does not hold have the total 0."""
+    is_digit, is_right, is_answered = predictions.is_digit, predictions.is_right, predictions.is_answered
+    rejected = [predictions.digits[place] for place in np.flatnonzero(~is_digit & ~is_answered).tolist()]
     return Metrics(
         name=predictions.name,
         unreadable=predictions.unreadable,
-        accuracy=accuracy(predictions),
-        answered=answered(predictions),
-        wrong_answers=wrong_answers(predictions),
+        accuracy=share_of(is_right[is_digit]),
+        answered=share_of(is_answered[is_digit]),
+        wrong_answers=share_of(~is_right[is_digit & is_answered]),
         calibration=calibration(predictions),
         risk_coverage=risk_coverage(predictions),
         by_digit=by_digit(predictions),
         confusion=tuple(tuple(row) for row in confusion(predictions).tolist()),
-        rejected=rejected(predictions),
-        reasons=reasons(predictions),
+        rejected=share_of(is_right[~is_digit]),
+        reasons=dict(Counter(digit.reason or "no reason given" for digit in rejected).most_common()),
     )
-
-
-def is_right(predictions: LabelledPredictions) -> Flags:
-    """(N,): a digit is right if the best guess is its label, even if abstained; a non-digit if it was rejected."""
-    pairs = zip(predictions.labels, predictions.digits, strict=True)
-    flags = (digit.digit is None if label == NOT_A_DIGIT else digit.best_guess == label for label, digit in pairs)
-    return np.fromiter(flags, bool, len(predictions.labels))
-
-
-def is_digit(predictions: LabelledPredictions) -> Flags:
-    """(N,): whether the picture shows a digit."""
-    flags: Flags = np.asarray(predictions.labels, int) != NOT_A_DIGIT
-    return flags
-
-
-def is_answered(predictions: LabelledPredictions) -> Flags:
-    """(N,): whether the model answered with a digit."""
-    return np.fromiter((digit.digit is not None for digit in predictions.digits), bool, len(predictions.digits))
-
-
-def accuracy(predictions: LabelledPredictions) -> Share:
-    """The digits whose best guess is right, even if the model abstained."""
-    return share_of(is_right(predictions)[is_digit(predictions)])
-
-
-def answered(predictions: LabelledPredictions) -> Share:
-    """The digits for which the model did not abstain."""
-    return share_of(is_answered(predictions)[is_digit(predictions)])
-
-
-def wrong_answers(predictions: LabelledPredictions) -> Share:
-    """The wrong ones among the answered digits. These are the errors that a user meets."""
-    return share_of(~is_right(predictions)[is_digit(predictions) & is_answered(predictions)])
-
-
-def rejected(predictions: LabelledPredictions) -> Share:
-    """The non-digits that were not answered as digits."""
-    return share_of(is_right(predictions)[~is_digit(predictions)])
-
-
-def reasons(predictions: LabelledPredictions) -> dict[str, int]:
-    """Why non-digits were rejected, the most frequent reason first."""
-    pairs = zip(predictions.labels, predictions.digits, strict=True)
-    given = (digit.reason for label, digit in pairs if label == NOT_A_DIGIT and digit.digit is None)
-    return dict(Counter(reason or "no reason given" for reason in given).most_common())
 
 
 def confusion(predictions: LabelledPredictions) -> npt.NDArray[np.int64]:
@@ -243,7 +232,7 @@ def calibration(predictions: LabelledPredictions, bins: int = BINS) -> Reliabili
 
     Guo et al., "On calibration of modern neural networks", ICML 2017: bins of equal width, each weighted by its count.
     """
-    confidences, right = _confidences(predictions), is_right(predictions)[is_digit(predictions)]
+    confidences, right = predictions.confidences[predictions.is_digit], predictions.is_right[predictions.is_digit]
     edges = np.arange(bins + 1) / bins
     places = np.searchsorted(edges[1:-1], confidences, side="left")  # a confidence on an edge belongs to the lower bin
     filled = []
@@ -261,7 +250,7 @@ def risk_coverage(predictions: LabelledPredictions, points: int = CURVE_POINTS) 
     Geifman and El-Yaniv, "Selective classification for deep neural networks", NIPS 2017. The area is the mean risk
     over the thresholds that the digits' own confidences set (Geifman, Uziel and El-Yaniv, ICLR 2019).
     """
-    confidences, right = _confidences(predictions), is_right(predictions)[is_digit(predictions)]
+    confidences, right = predictions.confidences[predictions.is_digit], predictions.is_right[predictions.is_digit]
     order = np.argsort(-confidences, kind="stable")
     thresholds = confidences[order]
     # No threshold can separate digits of the same confidence, so only the last of them is a point.
@@ -272,9 +261,3 @@ def risk_coverage(predictions: LabelledPredictions, points: int = CURVE_POINTS) 
     shown = np.linspace(0, len(ends) - 1, min(points, len(ends))).round().astype(int)
     rows = np.stack([kept / max(len(order), 1), risks, thresholds[ends]], axis=1)[shown].tolist()
     return RiskCoverage(tuple((coverage, risk, threshold) for coverage, risk, threshold in rows), area)
-
-
-def _confidences(predictions: LabelledPredictions) -> npt.NDArray[np.float64]:
-    """Of the digits, in order."""
-    confidences = np.fromiter((digit.confidence for digit in predictions.digits), float, len(predictions.digits))
-    return confidences[is_digit(predictions)]

@@ -6,8 +6,9 @@ Blanks and line breaks do not count: only the digits are compared, in reading or
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digitnet.errors import UsageError
-from digitnet.evaluation.metrics import Share, ratio, share_of
+import numpy as np
+
+from digitnet.evaluation.metrics import Flags, Share, check_lengths, ratio, share_of
 from digitnet.results import Page
 
 
@@ -34,10 +35,13 @@ class LabelledPages:
     unreadable: int = 0
 
     def __post_init__(self) -> None:
-        for field in ("texts", "best_guesses", "files"):
-            values = getattr(self, field)
-            if values is not None and len(values) != len(self.labels):
-                raise UsageError(f"{self.name}: {len(self.labels)} labels but {len(values)} {field}; give one a label")
+        check_lengths(self.name, self.labels, texts=self.texts, best_guesses=self.best_guesses, files=self.files)
+
+    @property
+    def is_right(self) -> Flags:
+        """(N,): whether the page's best guesses are exactly the digits written."""
+        pairs = zip(self.best_guesses, self.labels, strict=True)
+        return np.array([only_digits(guess) == only_digits(label) for guess, label in pairs], bool)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def compute_page_metrics(pages: LabelledPages) -> PageMetrics:
     return PageMetrics(
         name=pages.name,
         unreadable=pages.unreadable,
-        accuracy=share_of(is_page_right(pages)),
+        accuracy=share_of(pages.is_right),
         answered=share_of(answered),
         wrong_answers=share_of(
             text != label for text, label, flag in zip(texts, labels, answered, strict=True) if flag
@@ -83,12 +87,6 @@ def compute_page_metrics(pages: LabelledPages) -> PageMetrics:
         digit_errors=errors,
         digit_error_rate=ratio(errors, digits),
     )
-
-
-def is_page_right(pages: LabelledPages) -> list[bool]:
-    """For each page, whether its best guesses are exactly the digits written."""
-    pairs = zip(pages.best_guesses, pages.labels, strict=True)
-    return [only_digits(guess) == only_digits(label) for guess, label in pairs]
 
 
 def only_digits(text: str) -> str:

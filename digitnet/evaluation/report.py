@@ -15,17 +15,8 @@ import jinja2
 import numpy as np
 
 from digitnet.errors import SaveError
-from digitnet.evaluation.metrics import (
-    Flags,
-    LabelledPredictions,
-    Metrics,
-    Share,
-    compute_metrics,
-    is_answered,
-    is_digit,
-    is_right,
-)
-from digitnet.evaluation.page_metrics import LabelledPages, PageMetrics, compute_page_metrics, is_page_right
+from digitnet.evaluation.metrics import Flags, LabelledPredictions, Metrics, Share, compute_metrics
+from digitnet.evaluation.page_metrics import LabelledPages, PageMetrics, compute_page_metrics
 from digitnet.files import write_atomically
 from digitnet.imaging.encoding import png_data_url
 from digitnet.inference.rejection import NOT_A_DIGIT
@@ -81,7 +72,8 @@ def _environment(**options: Any) -> jinja2.Environment:
         lstrip_blocks=True,
         **options,
     )
-    environment.filters |= {"percent": _percent, "thousands": "{:,}".format}
+    environment.filters |= {"percent": _percent, "thousands": "{:,}".format, "png": png_data_url}
+    environment.globals |= {"MOST_SHOWN": MOST_SHOWN, "NOT_A_DIGIT": NOT_A_DIGIT}
     return environment
 
 
@@ -103,26 +95,30 @@ def _summary(metrics: Sequence[Metrics | PageMetrics]) -> dict[str, Any]:
 
 
 def _digits(predictions: LabelledPredictions) -> dict[str, Any]:
-    """What the page shows of a set of digits and non-digits."""
+    """What the page shows of a set of digits and non-digits; pictures are given by their places in the set."""
     metrics = compute_metrics(predictions)
-    right, digit, answered = is_right(predictions), is_digit(predictions), is_answered(predictions)
+    right, digit = predictions.is_right, predictions.is_digit
     mistakes = [count for i, row in enumerate(metrics.confusion) for j, count in enumerate(row) if i != j]
     # The first few digits alone can have any error rate, so the axis fits what comes after them.
     rates = [risk for coverage, risk, _ in metrics.risk_coverage.points if coverage >= 0.1]
     highest = max([metrics.wrong_answers.fraction or 0.0, *rates])
+
+    def places(chosen: Flags, *, surest_first: bool) -> list[int]:
+        found: list[int] = np.flatnonzero(chosen).tolist()
+        return sorted(found, key=lambda place: predictions.digits[place].confidence, reverse=surest_first)
+
     return {
         "metrics": metrics,
-        "is_pages": False,
-        "pictures": len(predictions.labels),
+        "predictions": predictions,
         "most_confused": max(1, *mistakes),
         "highest_rate": next(scale for scale in SCALES if scale >= highest),
         "by_digit": [
             (of.digit, f"{of.recall.total:,}", *map(_percent, (of.precision.fraction, of.recall.fraction, of.f1)))
             for of in metrics.by_digit
         ],
-        "wrong": _gallery(predictions, digit & ~right, surest_first=True),
-        "right": _gallery(predictions, digit & right, surest_first=False),
-        "accepted": _gallery(predictions, ~digit & answered, surest_first=True),
+        "wrong": places(digit & ~right, surest_first=True),
+        "right": places(digit & right, surest_first=False),
+        "accepted": places(~digit & predictions.is_answered, surest_first=True),
     }
 
 
@@ -130,39 +126,9 @@ def _pages(pages: LabelledPages) -> dict[str, Any]:
     """What the page shows of a set of pages."""
     files = pages.files if pages.files is not None else range(1, len(pages.labels) + 1)
     rows = list(zip(files, pages.labels, pages.best_guesses, pages.texts, strict=True))
-    wrong = [row for row, right in zip(rows, is_page_right(pages), strict=True) if not right]
     return {
         "metrics": compute_page_metrics(pages),
-        "is_pages": True,
-        "pictures": len(pages.labels),
-        "wrong_pages": _first(wrong),
-    }
-
-
-def _gallery(predictions: LabelledPredictions, chosen: Flags, *, surest_first: bool) -> dict[str, Any]:
-    places = np.flatnonzero(chosen).tolist()
-    places.sort(key=lambda place: predictions.digits[place].confidence, reverse=surest_first)
-    gallery = _first(places)
-    return gallery | {"shown": [_tile(predictions, place) for place in gallery["shown"]]}
-
-
-def _first(values: list[Any]) -> dict[str, Any]:
-    """The `values` that are `shown`, and in words how many there are."""
-    shown, total = values[:MOST_SHOWN], len(values)
-    count = "none" if not total else f"{total:,}" if len(shown) == total else f"{len(shown)} of {total:,}"
-    return {"count": count, "shown": shown}
-
-
-def _tile(predictions: LabelledPredictions, place: int) -> dict[str, Any]:
-    digit, label = predictions.digits[place], int(predictions.labels[place])
-    image = predictions.images[place] if predictions.images is not None else None
-    guess = "no guess" if digit.best_guess is None else f"read as {digit.best_guess}"
-    notes = [digit.reason or "abstained"] if digit.digit is None else []
-    return {
-        "image": None if image is None else png_data_url(image),
-        "title": guess if label == NOT_A_DIGIT else f"{label}, {guess}",
-        "confidence": digit.confidence,
-        "notes": notes if predictions.files is None else [*notes, predictions.files[place]],
+        "wrong_pages": [rows[place] for place in np.flatnonzero(~pages.is_right)],
     }
 
 

@@ -1,6 +1,7 @@
 """Drawings of what the reader saw: one digit, or a page."""
 
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +34,18 @@ def draw(picture: Picture, normalised: NormalisedDigit | None, digit: Digit) -> 
     pen = ImageDraw.Draw(sheet)
     columns = [MARGIN + index * (PANEL + MARGIN) for index in range(3)]
     top = MARGIN + CAPTION
-    pen.text((columns[0], MARGIN), "the picture", fill=SECONDARY, font=_font(15))
-    pen.text((columns[1], MARGIN), "what the network saw", fill=SECONDARY, font=_font(15))
-    pen.text((columns[2], MARGIN), verdict(digit), fill=TEXT, font=_font(15))
-    _draw_picture(sheet, pen, picture, normalised, (columns[0], top))
+    verdict = digit.reason or f"{digit.digit}, {digit.confidence:.1%} sure"
+    captions = (("the picture", SECONDARY), ("what the network saw", SECONDARY), (verdict, TEXT))
+    for left, (caption, colour) in zip(columns, captions, strict=True):
+        pen.text((left, MARGIN), caption, fill=colour, font=_font(15))
+    _draw_picture(sheet, pen, picture, normalised, columns[0], top)
     if normalised is None:
         pen.rectangle((columns[1], top, columns[1] + PANEL - 1, top + PANEL - 1), fill=TRACK)
         pen.text((columns[1] + PANEL / 2, top + PANEL / 2), digit.reason or "", fill=TEXT, font=_font(22), anchor="mm")
     else:
         seen = Image.fromarray((normalised.image * 255).round().astype(np.uint8))
         sheet.paste(seen.resize((PANEL, PANEL), Image.Resampling.NEAREST), (columns[1], top))
-    _draw_bars(pen, digit, (columns[2], top))
+    _draw_bars(pen, digit, columns[2], top)
     return sheet
 
 
@@ -76,11 +78,6 @@ def draw_page(jpeg: bytes, page: Page) -> Image.Image:
     return sheet
 
 
-def verdict(digit: Digit) -> str:
-    """The answer, or the reason why there is none, in a few words."""
-    return digit.reason if digit.reason else f"{digit.digit}, {digit.confidence:.1%} sure"
-
-
 class Sheets:
     """Drawings, one below the other, saved as picture files.
 
@@ -101,7 +98,7 @@ class Sheets:
 
     def add(self, drawing: Image.Image) -> None:
         """Puts a drawing below the others. Raises SaveError where a full sheet cannot be saved."""
-        if self._drawings and self._height + drawing.height > SHEET_HEIGHT:
+        if sum(one.height for one in (*self._drawings, drawing)) > SHEET_HEIGHT:
             self.save()
         self._drawings.append(drawing)
 
@@ -109,11 +106,10 @@ class Sheets:
         """Saves the sheet that is not full yet, if it holds any drawing. Raises SaveError where that is impossible."""
         if not self._drawings:
             return
-        sheet = Image.new("RGB", (max(drawing.width for drawing in self._drawings), self._height), BACKGROUND)
-        top = 0
-        for drawing in self._drawings:
+        *tops, height = itertools.accumulate((drawing.height for drawing in self._drawings), initial=0)
+        sheet = Image.new("RGB", (max(drawing.width for drawing in self._drawings), height), BACKGROUND)
+        for drawing, top in zip(self._drawings, tops, strict=True):
             sheet.paste(drawing, (0, top))
-            top += drawing.height
         number = len(self.paths) + 1
         path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
         content = io.BytesIO()
@@ -122,34 +118,30 @@ class Sheets:
         self.paths.append(path)
         self._drawings.clear()
 
-    @property
-    def _height(self) -> int:
-        return sum(drawing.height for drawing in self._drawings)
-
 
 def _draw_picture(
     sheet: Image.Image,
     pen: ImageDraw.ImageDraw,
     picture: Picture,
     normalised: NormalisedDigit | None,
-    corner: tuple[int, int],
+    left: int,
+    top: int,
 ) -> None:
     shown = Image.fromarray((picture.grey * 255).round().astype(np.uint8))
     scale = PANEL / max(shown.size)
-    fitted = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
-    left, top = corner[0] + (PANEL - fitted[0]) // 2, corner[1] + (PANEL - fitted[1]) // 2
+    width, height = (max(1, round(side * scale)) for side in shown.size)
+    left, top = left + (PANEL - width) // 2, top + (PANEL - height) // 2
     smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    sheet.paste(shown.resize(fitted, smooth), (left, top))
-    pen.rectangle((left - 1, top - 1, left + fitted[0], top + fitted[1]), outline=TRACK)
+    sheet.paste(shown.resize((width, height), smooth), (left, top))
+    pen.rectangle((left - 1, top - 1, left + width, top + height), outline=TRACK)
     if normalised is not None:
         box = normalised.box
-        edges = (box.x, box.y, box.x + box.width, box.y + box.height)
-        x0, y0, x1, y1 = (edge * scale for edge in edges)
-        pen.rectangle((left + x0 - 2, top + y0 - 2, left + x1 + 1, top + y1 + 1), outline=ACCENT, width=2)
+        x, y = left + box.x * scale, top + box.y * scale
+        edges = (x - 2, y - 2, x + box.width * scale + 1, y + box.height * scale + 1)
+        pen.rectangle(edges, outline=ACCENT, width=2)
 
 
-def _draw_bars(pen: ImageDraw.ImageDraw, digit: Digit, corner: tuple[int, int]) -> None:
-    left, top = corner
+def _draw_bars(pen: ImageDraw.ImageDraw, digit: Digit, left: int, top: int) -> None:
     row = PANEL / 10
     longest = PANEL - BAR_LEFT - 62
     for value, probability in enumerate(digit.probabilities):

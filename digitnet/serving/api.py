@@ -1,6 +1,7 @@
 """The API, `/v1/...`: each handler takes the pictures, lets the workers read them, and writes the answer."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from digitnet.serving.corrections import Corrections, crop
 from digitnet.serving.guard import Limits
 from digitnet.serving.openapi import problems
 from digitnet.serving.problem import Problem
-from digitnet.serving.upload import PICTURE, Sent, Upload, received
+from digitnet.serving.upload import PICTURE, Upload, received
 from digitnet.serving.workers import Workers
 
 Json = dict[str, Any]
@@ -40,67 +41,45 @@ Part = Annotated[
 ]
 
 
-class Api:
-    """The handlers of `/v1/...`, and the `router` that leads to them.
+def router(reader: Reader, workers: Workers, limits: Limits, corrections: Corrections | None, token: bool) -> APIRouter:
+    """`/v1/...`.
 
     Args:
         corrections: where corrections are kept; None refuses them.
         token: whether the API asks for a token.
     """
+    router = APIRouter(
+        prefix="/v1", dependencies=[Depends(_only_known_parameters)], responses=problems(400, 401, 405, 421)
+    )
+    refusals = problems(403, 408, 413, 415, 422, 503)
+    body = openapi.picture_or_form()
 
-    def __init__(
-        self, reader: Reader, workers: Workers, limits: Limits, corrections: Corrections | None, token: bool
-    ) -> None:
-        self._reader = reader
-        self._workers = workers
-        self._limits = limits
-        self._corrections = corrections
-        self._token = token
-        self.router = router = APIRouter(prefix="/v1", dependencies=[Depends(_only_known_parameters)])
-        refusals = problems(400, 401, 403, 405, 408, 413, 415, 421, 422, 503)
-        body = openapi.picture_or_form()
-        router.get(
-            "/about",
-            summary="What this server is",
-            responses={200: {"model": openapi.About}, **problems(400, 401, 405, 421)},
-        )(self.about)
-        router.post(
-            "/predict",
-            summary="One digit a picture",
-            responses={200: openapi.one_or_form(openapi.Prediction), **refusals},
-            openapi_extra=body,
-        )(self.predict)
-        router.post(
-            "/read",
-            summary="Any number of digits a picture, line by line",
-            responses={200: openapi.one_or_form(openapi.Page), **refusals},
-            openapi_extra=body,
-        )(self.read)
-        router.post(
-            "/corrections",
-            summary="Keeps a picture with its right digit",
-            status_code=201,
-            responses={201: {"model": openapi.Kept}, **refusals},
-            openapi_extra=body,
-        )(self.correct)
+    @router.get("/about", summary="What this server is", responses={200: {"model": openapi.About}})
+    async def about() -> Response:
+        keeps = corrections is not None
+        return JSONResponse(openapi.about(reader.about["model"], corrections=keeps, token=token, limits=limits))
 
-    async def about(self) -> Response:
-        model, keeps = self._reader.about["model"], self._corrections is not None
-        return JSONResponse(openapi.about(model, corrections=keeps, token=self._token, limits=self._limits))
+    @router.post(
+        "/predict",
+        summary="One digit a picture",
+        responses={200: openapi.one_or_form(openapi.Prediction), **refusals},
+        openapi_extra=body,
+    )
+    async def predict(request: Request, name: Name = PICTURE, seen: ShowSeen = False) -> Response:
+        pictures, is_form = await received(request, name=name, files=limits.files)
+        answers = [
+            one if isinstance(one, ImageError) else _digit_answer(picture.name, one, seen)
+            for picture, one in zip(pictures, await workers.examine(pictures), strict=True)
+        ]
+        return _form_response(pictures, answers) if is_form else _response(answers)
 
-    async def predict(self, request: Request, name: Name = PICTURE, seen: ShowSeen = False) -> Response:
-        sent = await received(request, name=name, files=self._limits.files)
-        examinations = await self._workers.examine(sent.pictures)
-        return _response(
-            sent,
-            [
-                one if isinstance(one, ImageError) else _digit_answer(picture.name, one, seen)
-                for picture, one in zip(sent.pictures, examinations, strict=True)
-            ],
-        )
-
+    @router.post(
+        "/read",
+        summary="Any number of digits a picture, line by line",
+        responses={200: openapi.one_or_form(openapi.Page), **refusals},
+        openapi_extra=body,
+    )
     async def read(
-        self,
         request: Request,
         name: Name = PICTURE,
         seen: ShowSeen = False,
@@ -112,24 +91,34 @@ class Api:
         known: Json = {"length": length, "lines": lines, "pattern": pattern, "check": check}
 
         def read(picture: Upload, is_cancelled: IsCancelled) -> Json:
-            page = self._reader.examine_page(picture.content, name=picture.name, **known, is_cancelled=is_cancelled)
+            page = reader.examine_page(picture.content, name=picture.name, **known, is_cancelled=is_cancelled)
             return _page_answer(picture.name, page, seen)
 
-        sent = await received(request, name=name, files=self._limits.files)
-        return _response(sent, await self._workers.run(sent.pictures, read))
+        pictures, is_form = await received(request, name=name, files=limits.files)
+        answers = await workers.run(pictures, read)
+        return _form_response(pictures, answers) if is_form else _response(answers)
 
-    async def correct(self, request: Request, label: Label, box: Part = None) -> Response:
-        if (corrections := self._corrections) is None:
+    @router.post(
+        "/corrections",
+        summary="Keeps a picture with its right digit",
+        status_code=201,
+        responses={201: {"model": openapi.Kept}, **refusals},
+        openapi_extra=body,
+    )
+    async def correct(request: Request, label: Label, box: Part = None) -> Response:
+        if corrections is None:
             raise Problem(403, "corrections are not kept; start the server with --corrections DIR")
 
         def keep(picture: Upload, is_cancelled: IsCancelled) -> Json:
             kept = crop(picture.content, Box(*map(int, box.split(","))) if box else None, picture.name)
-            normalised = self._reader.examine(kept, name=picture.name).normalised
+            normalised = reader.examine(kept, name=picture.name).normalised
             image = np.zeros((SIDE, SIDE), np.float32) if normalised is None else normalised.image
             return {"file": corrections.keep(kept, image, label)}
 
-        sent = await received(request, files=1)
-        return _response(Sent(sent.pictures, is_form=False), await self._workers.run(sent.pictures, keep), 201)
+        pictures, _ = await received(request, files=1)
+        return _response(await workers.run(pictures, keep), 201)
+
+    return router
 
 
 async def _only_known_parameters(request: Request) -> None:
@@ -145,8 +134,7 @@ def _digit_answer(name: str, examination: Examination, seen: bool) -> Json:
     answer = {"file": name, **examination.digit.to_dict()}
     if seen:
         box, normalised = examination.digit.box, examination.normalised
-        answer["box"] = box and [box.x, box.y, box.width, box.height]
-        answer["seen"] = normalised and png_data_url(normalised.image)
+        answer |= {"box": box and astuple(box), "seen": normalised and png_data_url(normalised.image)}
     return answer
 
 
@@ -159,16 +147,18 @@ def _page_answer(name: str, examination: PageExamination, seen: bool) -> Json:
     return answer
 
 
-def _response(sent: Sent, answers: Sequence[Json | ImageError], status: int = 200) -> Response:
-    """The answer to one picture, or an array for a form, in which a picture that cannot be read has an error."""
-    if sent.is_form:
-        return JSONResponse(
-            [
-                {"file": picture.name, "error": str(answer)} if isinstance(answer, ImageError) else answer
-                for picture, answer in zip(sent.pictures, answers, strict=True)
-            ],
-            status,
-        )
+def _form_response(pictures: Sequence[Upload], answers: Sequence[Json | ImageError]) -> Response:
+    """An array, in which a picture that cannot be read has an error."""
+    return JSONResponse(
+        [
+            {"file": picture.name, "error": str(answer)} if isinstance(answer, ImageError) else answer
+            for picture, answer in zip(pictures, answers, strict=True)
+        ]
+    )
+
+
+def _response(answers: Sequence[Json | ImageError], status: int = 200) -> Response:
+    """The answer to the one picture."""
     if isinstance(answers[0], ImageError):
         raise answers[0]
     return JSONResponse(answers[0], status)

@@ -4,27 +4,24 @@ A request goes down through these once: `guard` (who may ask), `api` (what is as
 `workers` (the threads), the `Reader`, and back as the answer that `api` writes.
 """
 
-import contextlib
-import functools
-import hashlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from pathlib import Path
 
 import prometheus_client
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from digitnet import __version__
 from digitnet.errors import DigitNetError
+from digitnet.files import checksum
 from digitnet.reader import Reader
-from digitnet.serving import docs_page, openapi
-from digitnet.serving.api import Api
+from digitnet.serving import api, openapi
 from digitnet.serving.corrections import Corrections
 from digitnet.serving.guard import LOOPBACK, Guard, Limits
-from digitnet.serving.problem import MEDIA_TYPE, Problem
+from digitnet.serving.problem import Problem
 from digitnet.serving.workers import Workers
 
 WEB = Path(__file__).with_name("web")
@@ -56,13 +53,6 @@ def application(
     """
     limits = limits or Limits()
     workers = Workers(reader, limits)
-    api = Api(reader, workers, limits, corrections, token is not None)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with contextlib.closing(workers):
-            yield
-
     app = FastAPI(
         title="DigitNet",
         version=__version__,
@@ -70,78 +60,59 @@ def application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
     )
-    app.include_router(api.router)
-    _add_problems(app)
+    for kind in (Problem, DigitNetError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, _refused)
+    app.include_router(api.router(reader, workers, limits, corrections, token is not None))
     _add_page(app)
     seconds = _add_monitoring(app, workers)
     openapi.complete(app, token is not None)
     known = {"/", "/docs", "/openapi.json", *app.openapi()["paths"]}
 
-    @functools.cache
-    def series(path: str, status: int) -> prometheus_client.Histogram:
-        return seconds.labels(path, str(status))
-
     def observe(path: str, status: int, took: float) -> None:
-        series(path if path in known else "other", status).observe(took)
+        seconds.labels(path if path in known else "other", status).observe(took)
 
     return Guard(app, limits=limits, hosts=hosts, any_address=any_address, token=token, observe=observe)
 
 
-def _add_problems(app: FastAPI) -> None:
-    """Answers every refusal and every error with problem details."""
-
-    async def refused(request: Request, error: Exception) -> Response:
-        problem = _problem(request, error)
-        return Response(problem.body, problem.status, problem.headers, MEDIA_TYPE)
-
-    for kind in (Problem, DigitNetError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
-        app.exception_handler(kind)(refused)
-
-
-def _problem(request: Request, error: Exception) -> Problem:
-    """What the client is told about an error."""
+async def _refused(request: Request, error: Exception) -> Response:
+    """What the client is told about a refusal or an error: problem details."""
     match error:
         case Problem():
-            return error
+            return error.response()
         case DigitNetError():
-            return Problem(error.http_status, str(error))
+            return Problem(error.http_status, str(error)).response()
         case RequestValidationError():
-            return Problem(400, "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()))
+            detail = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+            return Problem(400, detail).response()
         case HTTPException():
             texts = {404: "there is nothing at this address", 405: f"this address does not accept {request.method}"}
             detail = f"{texts.get(error.status_code, error.detail)}; see /docs"
-            return Problem(error.status_code, detail, error.headers)
+            return Problem(error.status_code, detail, error.headers).response()
         case ClientDisconnect():
-            return Problem(400, "the connection was cut before the body was whole")
-    return Problem(500, "this is a bug in DigitNet; the server's log has the details")
+            return Problem(400, "the connection was cut before the body was whole").response()
+    return Problem(500, "this is a bug in DigitNet; the server's log has the details").response()
 
 
 def _add_page(app: FastAPI) -> None:
     """Adds the files of the web page. They are read now, so no request can ask for another file of the disk."""
-    paths = [path for path in WEB.iterdir() if path.suffix in MEDIA_TYPES]
-    files = {path.name: (path.read_bytes(), MEDIA_TYPES[path.suffix]) for path in paths}
-    tags = {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"' for name, (content, _) in files.items()}
+    files = {path.name: path.read_bytes() for path in WEB.iterdir() if path.suffix in MEDIA_TYPES}
 
-    async def file(request: Request, name: str = "index.html") -> Response:
+    @app.get("/", include_in_schema=False)
+    @app.get("/web/{name}", include_in_schema=False)
+    async def file(request: Request) -> Response:
+        name = request.path_params.get("name", "index.html")
         if name not in files:
             raise HTTPException(404)
-        headers = {"ETag": tags[name], "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == tags[name]:
+        tag = f'"{checksum(files[name])[:32]}"'
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        content, media_type = files[name]
-        return Response(content, headers=headers, media_type=media_type)
+        return Response(files[name], headers=headers, media_type=MEDIA_TYPES[Path(name).suffix])
 
-    async def index(request: Request) -> Response:
-        return await file(request)
-
+    @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return Response(docs_page.page(app.openapi()), media_type=MEDIA_TYPES[".html"])
-
-    app.get("/", include_in_schema=False)(index)
-    app.get("/web/{name}", include_in_schema=False)(file)
-    app.get("/docs", include_in_schema=False)(docs)
+        return HTMLResponse(openapi.as_html(app.openapi()))
 
 
 def _add_monitoring(app: FastAPI, workers: Workers) -> prometheus_client.Histogram:
@@ -159,19 +130,19 @@ def _add_monitoring(app: FastAPI, workers: Workers) -> prometheus_client.Histogr
     )
     in_flight.set_function(lambda: workers.in_flight)
     prometheus_client.ProcessCollector(registry=registry)
+    status = {200: {"model": openapi.Status}, **openapi.problems(405, 421)}
+    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **openapi.problems(401, 421)}
 
+    @app.get("/healthz", summary="Whether the server is alive", responses=status)
     async def healthz() -> Response:
         return JSONResponse({"status": "alive"})
 
+    @app.get("/readyz", summary="Whether the model is loaded and warm", responses=status)
     async def readyz() -> Response:
         return JSONResponse({"status": "ready"})
 
+    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response, responses=text)
     async def metrics() -> Response:
         return Response(prometheus_client.generate_latest(registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
-    status = {200: {"model": openapi.Status}, **openapi.problems(405, 421)}
-    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **openapi.problems(401, 421)}
-    app.get("/healthz", summary="Whether the server is alive", responses=status)(healthz)
-    app.get("/readyz", summary="Whether the model is loaded and warm", responses=status)(readyz)
-    app.get("/metrics", summary="Figures for Prometheus", response_class=Response, responses=text)(metrics)
     return seconds

@@ -12,7 +12,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from digitnet.serving.guard import SECURITY_HEADERS
-from digitnet.serving.problem import MEDIA_TYPE, Problem
+from digitnet.serving.problem import Problem
 
 UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 MAX_PIPELINED = 8  # requests that wait for the answer to an earlier one; hardly any client sends several at once
@@ -121,15 +121,9 @@ class Connection(HttpToolsProtocol):
             if cycle.response_started or self.pipeline:
                 self.transport.abort()
                 return
-        headers = [
-            *self.server_state.default_headers,
-            *SECURITY_HEADERS,
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", str(len(problem.body)).encode()),
-            (b"cache-control", b"no-store"),
-            (b"connection", b"close"),
-            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
-        ]
+        response = problem.response()
+        own = [(b"cache-control", b"no-store"), (b"connection", b"close")]
+        headers = [*self.server_state.default_headers, *SECURITY_HEADERS, *own, *response.raw_headers]
         lines = [name + b": " + value + b"\r\n" for name, value in headers]
-        self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", problem.body]))
+        self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", response.body]))
         self.transport.close()

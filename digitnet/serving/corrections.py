@@ -18,7 +18,6 @@ from digitnet.imaging.load import FORMATS, decoding, is_deep, load
 from digitnet.results import Box
 
 TABLE = "labels.csv"
-COLUMNS = ("file", "label", "seen", "time")
 SEEN = "seen"  # the folder with the normalised 28x28 pictures
 MARGIN = 0.25  # of the longer side of a box; the picture keeps this much around the box
 
@@ -54,17 +53,16 @@ class Corrections:
         now = datetime.now(UTC)
         # The name is made here and never from the request, so it cannot lead out of the folder.
         name = f"{now:%Y%m%dT%H%M%S}-{label}-{secrets.token_hex(4)}.png"
-        paths = (self._folder / name, self._folder / SEEN / name)
+        row = {"file": name, "label": str(label), "seen": f"{SEEN}/{name}", "time": now.isoformat(timespec="seconds")}
         table = self._folder / TABLE
         with self._lock, files.locked(table):
             try:
-                files.write_atomically(paths[0], picture)
-                files.write_atomically(paths[1], png(normalised))
-                row = (name, str(label), f"{SEEN}/{name}", now.isoformat(timespec="seconds"))
-                files.write_atomically(table, _with_row(table, dict(zip(COLUMNS, row, strict=True))))
+                files.write_atomically(self._folder / name, picture)
+                files.write_atomically(self._folder / SEEN / name, png(normalised))
+                files.write_atomically(table, _with_row(table, row))
             except SaveError:
-                for path in paths:
-                    path.unlink(missing_ok=True)
+                for folder in (self._folder, self._folder / SEEN):
+                    (folder / name).unlink(missing_ok=True)
                 raise
         return name
 
@@ -72,7 +70,7 @@ class Corrections:
 def _with_row(table: Path, row: dict[str, str]) -> bytes:
     """The content of the table with one more row; columns that a user added stay."""
     rows: list[dict[str, str]] = []
-    columns = list(COLUMNS)
+    columns = list(row)
     if table.exists():
         try:
             with open(table, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
@@ -83,7 +81,7 @@ def _with_row(table: Path, row: dict[str, str]) -> bytes:
         there = list(reader.fieldnames or ())
         if not {"file", "label"} <= set(there) or any(None in row for row in rows):
             raise SaveError(f"{table}: needs the columns file and label, separated by commas; move it away")
-        columns = [*there, *(name for name in COLUMNS if name not in there)]
+        columns = [*there, *(name for name in row if name not in there)]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -9,17 +9,13 @@ import hmac
 import ipaddress
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
-from digitnet.serving.problem import MEDIA_TYPE, Problem
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from digitnet.serving.problem import Problem
 
 TOO_MUCH = "too much is being sent to the server at once; try again in a moment"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -76,7 +72,7 @@ class Guard:
 
     def __init__(
         self,
-        app: Application,
+        app: ASGIApp,
         *,
         limits: Limits,
         hosts: Collection[str] = LOOPBACK,
@@ -84,8 +80,8 @@ class Guard:
         token: str | None = None,
         observe: Callable[[str, int, float], None] = lambda path, status, seconds: None,
     ) -> None:
+        self.limits = limits
         self._app = app
-        self._limits = limits
         self._hosts = frozenset(host.lower() for host in hosts)
         self._any_address = any_address
         self._token = None if token is None else token.encode()
@@ -97,37 +93,32 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
-        exchange = _Exchange(self, scope, receive, send)
+        exchange = _Exchange(self, Headers(scope=scope), receive, send)
+        # HEAD is answered like GET (RFC 9110, 9.3.2); the connection leaves the body out.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        app = self._app
         try:
             try:
-                self._check(scope)
-                exchange.check_length()
+                self._check(scope["method"], scope["path"], Headers(scope=scope))
             except Problem as problem:
-                await exchange.refuse(problem)
-            else:
-                # HEAD is answered like GET (RFC 9110, 9.3.2); the connection leaves the body out.
-                asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-                await self._app(asked, exchange.receive, exchange.send)
+                app = problem.response()
+            await app(asked, exchange.receive, exchange.send)
         finally:
             self.let_go(exchange)
-            self._observe(scope["path"], exchange.status, time.perf_counter() - started)
+            self._observe(scope["path"], exchange.status, exchange.age)
 
-    def hold(self, exchange: "_Exchange", count: int, *, whole: bool) -> None:
-        """Counts bytes of an exchange's body. Raises Problem if the memory for bodies is used up.
+    def hold(self, exchange: "_Exchange", count: int) -> None:
+        """Counts bytes of an exchange's body. Raises Problem if the body is too large or the memory is used up.
 
         Large bodies leave room for small ones, and slow bodies are dropped if others need their room.
-
-        Args:
-            whole: whether the body is complete now.
         """
         self._held += count
         exchange.received += count
-        if whole:
+        if exchange.is_whole:
             self._sending.pop(exchange, None)
         else:
             self._sending[exchange] = None
-        most = (BODIES_AT_ONCE - (exchange.received > SMALL_BODY)) * self._limits.bytes
+        most = (BODIES_AT_ONCE - (exchange.received > SMALL_BODY)) * self.limits.bytes
         while self._held > most:
             slow = (other for other in self._sending if other is not exchange and other.age > PATIENCE_SECONDS)
             slowest = next(slow, None)
@@ -135,6 +126,8 @@ class Guard:
                 raise Problem(503, TOO_MUCH)
             self.let_go(slowest)
             slowest.give_up()
+        if exchange.received > self.limits.bytes:
+            raise self._too_large()
 
     def let_go(self, exchange: "_Exchange") -> None:
         """Stops counting the bytes of its body."""
@@ -142,118 +135,99 @@ class Guard:
         exchange.received = 0
         self._sending.pop(exchange, None)
 
-    @property
-    def limits(self) -> Limits:
-        return self._limits
+    def _check(self, method: str, path: str, headers: Headers) -> None:
+        """Raises Problem if the client may not ask, or announces a body that is too large."""
 
-    def _check(self, scope: Scope) -> None:
-        """Raises Problem if the client may not ask."""
-        host = _only(scope, b"host")
-        if not self._answers_to(host):
-            name = host_name(host)
+        def only(name: str) -> str:
+            """The value of a header; empty if it is missing. Several values are joined, which no check accepts."""
+            return ", ".join(headers.getlist(name))
+
+        name = host_name(host := only("host"))
+        if not (name in self._hosts or (self._any_address and _is_address(name))):
             raise Problem(421, f"this server does not answer to the name {name!r}; add it with --allowed-host")
-        path = scope["path"]
-        if self._token is not None and (path.startswith("/v1/") or path == "/metrics"):
-            scheme, _, token = _only(scope, b"authorization").partition(" ")
+        if self._token is not None and needs_token(path):
+            scheme, _, token = only("authorization").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), self._token):
                 raise Problem(
                     401,
                     "the server's token is missing or wrong; send it as Authorization: Bearer TOKEN",
                     {"WWW-Authenticate": 'Bearer realm="digitnet"'},
                 )
-        if scope["method"] not in SAFE_METHODS:
-            origin, site = _only(scope, b"origin"), _only(scope, b"sec-fetch-site")
-            own = origin in ("", f"http://{host}", f"https://{host}")
-            if not own or site not in ("", "same-origin", "none"):
+        if method not in SAFE_METHODS:
+            own = only("origin") in ("", f"http://{host}", f"https://{host}")
+            if not own or only("sec-fetch-site") not in ("", "same-origin", "none"):
                 raise Problem(403, "a page of another site may not send to this server")
+        length = only("content-length")
+        if length.isdecimal() and int(length) > self.limits.bytes:
+            raise self._too_large()
 
-    def _answers_to(self, host: str) -> bool:
-        name = host_name(host)
-        if name in self._hosts:
-            return True
-        if self._any_address:
-            with contextlib.suppress(ValueError):
-                return bool(ipaddress.ip_address(name.strip("[]")))
-        return False
+    def _too_large(self) -> Problem:
+        return Problem(413, f"the body is larger than {self.limits.bytes / 2**20:g} MiB; send less at once")
 
 
 class _Exchange:
-    """One request and its answer, with the limits on both."""
+    """One request and its answer, with the limits on both.
 
-    def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+    Attributes:
+        received: bytes of the body that are in memory.
+        is_whole: whether the body is complete.
+        status: of the answer; 0 before it begins.
+    """
+
+    def __init__(self, guard: Guard, headers: Headers, receive: Receive, send: Send) -> None:
         self._guard = guard
-        self._scope = scope
         self._receive = receive
         self._send = send
-        self._loop = asyncio.get_running_loop()
-        self._started = self._loop.time()
-        self._deadline = self._started + guard.limits.seconds
+        self._started = time.perf_counter()
+        self._deadline = asyncio.get_running_loop().time() + guard.limits.seconds
         self._waiting: asyncio.Timeout | None = None
         self._given_up = False
-        self._whole = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        self.is_whole = "content-length" not in headers and "transfer-encoding" not in headers
         self.received = 0
         self.status = 0
-
-    def check_length(self) -> None:
-        """Raises Problem if the request announces a body that is too large."""
-        length = _only(self._scope, b"content-length")
-        if length.isdecimal() and int(length) > self._guard.limits.bytes:
-            raise self._too_large()
 
     @property
     def age(self) -> float:
         """Seconds since the head of the request arrived."""
-        return self._loop.time() - self._started
+        return time.perf_counter() - self._started
 
     def give_up(self) -> None:
         """Stops waiting for the rest of the body."""
         self._given_up = True
         if self._waiting is not None:
-            self._waiting.reschedule(self._loop.time())
+            self._waiting.reschedule(0)
 
     async def receive(self) -> Message:
         try:
             async with asyncio.timeout_at(self._deadline) as self._waiting:
                 message = await self._receive()
         except TimeoutError:
-            if self._given_up:
-                raise Problem(503, TOO_MUCH) from None
-            raise Problem(
-                408, f"the body did not arrive within {self._guard.limits.seconds:g} seconds; send it faster"
-            ) from None
+            if not self._given_up:
+                late = f"the body did not arrive within {self._guard.limits.seconds:g} seconds; send it faster"
+                raise Problem(408, late) from None
         finally:
             self._waiting = None
         if self._given_up:
             raise Problem(503, TOO_MUCH)
         if message["type"] == "http.request":
-            count = len(message.get("body", b""))
-            self._whole = not message.get("more_body", False)
-            self._guard.hold(self, count, whole=self._whole)
-            if self.received > self._guard.limits.bytes:
-                raise self._too_large()
+            self.is_whole = not message.get("more_body", False)
+            self._guard.hold(self, len(message.get("body", b"")))
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", []), *SECURITY_HEADERS]
-            if not any(name == b"cache-control" for name, _ in headers):
-                headers.append((b"cache-control", b"no-store"))
-            if not self._whole:
-                headers.append((b"connection", b"close"))
-            message = {**message, "headers": headers}
-        elif not self._whole and not message.get("more_body", False):
+            headers = MutableHeaders(raw=[*message.get("headers", []), *SECURITY_HEADERS])
+            headers.setdefault("cache-control", "no-store")
+            if not self.is_whole:
+                headers["connection"] = "close"
+            message = {**message, "headers": headers.raw}
+        elif not self.is_whole and not message.get("more_body", False):
             self._guard.let_go(self)
             await self._send({**message, "more_body": True})
             await self._drain()
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
-
-    async def refuse(self, problem: Problem) -> None:
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(problem.body)), **problem.headers}
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": problem.status, "headers": raw})
-        await self.send({"type": "http.response.body", "body": problem.body})
 
     async def _drain(self) -> None:
         """Reads the rest of a refused body for a while, and drops it."""
@@ -266,8 +240,10 @@ class _Exchange:
                     if message["type"] != "http.request" or not message.get("more_body", False):
                         return
 
-    def _too_large(self) -> Problem:
-        return Problem(413, f"the body is larger than {self._guard.limits.bytes / 2**20:g} MiB; send less at once")
+
+def needs_token(path: str) -> bool:
+    """Whether the server's token, if it has one, is needed there."""
+    return path.startswith("/v1/") or path == "/metrics"
 
 
 def host_name(host: str) -> str:
@@ -281,7 +257,8 @@ def host_name(host: str) -> str:
     return found[1] if found else host
 
 
-def _only(scope: Scope, name: bytes) -> str:
-    """The value of a header; empty if it is missing. Several values are joined, which no check accepts."""
-    values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-    return values[0] if len(values) == 1 else ", ".join(values)
+def _is_address(name: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        return False

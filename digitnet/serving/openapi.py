@@ -1,23 +1,27 @@
-"""What the OpenAPI says about answers.
+"""What the OpenAPI says about answers, and its page for people.
 
 Names, order and descriptions come from the result classes and their `to_dict`; only what JSON has more narrowly than
 Python's types is added here.
 """
 
+import functools
 import inspect
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from fastapi import FastAPI
-from pydantic import BaseModel, Field, create_model
+from pydantic import Field, create_model
 
 from digitnet import __version__, results
-from digitnet.serving.guard import Limits
+from digitnet.serving.guard import Limits, needs_token
 from digitnet.serving.problem import MEDIA_TYPE, Problem
 from digitnet.serving.upload import FORM
 
+TEMPLATE = Path(__file__).with_suffix(".html")
 Json = dict[str, Any]
 
 NUMBER_SEVEN = results.Digit(
@@ -74,23 +78,18 @@ ProblemDetails = create_model(
 )
 
 
-class RequestLimits(BaseModel):
-    """The limits of one request."""
-
-    bytes: int
-    pixels: int
-    files: int
-    seconds: float
-
-
-class About(BaseModel):
-    """What this server is."""
-
-    version: str
-    model: str
-    corrections: Annotated[bool, Field(description="whether corrections are kept")]
-    token: Annotated[bool, Field(description="whether the API asks for a token")]
-    limits: RequestLimits
+RequestLimits = create_model(
+    "RequestLimits", __doc__="The limits of one request.", bytes=int, pixels=int, files=int, seconds=float
+)
+About = create_model(
+    "About",
+    __doc__="What this server is.",
+    version=str,
+    model=str,
+    corrections=Annotated[bool, Field(description="whether corrections are kept")],
+    token=Annotated[bool, Field(description="whether the API asks for a token")],
+    limits=RequestLimits,
+)
 
 
 def about(model: str, *, corrections: bool, token: bool, limits: Limits) -> Json:
@@ -127,17 +126,11 @@ def problems(*statuses: int) -> dict[int | str, Json]:
 def picture_or_form() -> Json:
     """The body that the API takes."""
     binary = {"type": "string", "format": "binary"}
-    form = {"type": "object", "properties": {"files": {"type": "array", "items": binary, "minItems": 1}}}
+    files = {"type": "array", "items": binary, "minItems": 1}
+    form = {"type": "object", "properties": {"files": files}, "required": ["files"]}
     kinds = ("image/png", "image/jpeg", "application/octet-stream")
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                **{kind: {"schema": binary} for kind in kinds},
-                FORM: {"schema": {**form, "required": ["files"]}},
-            },
-        }
-    }
+    content = {**{kind: {"schema": binary} for kind in kinds}, FORM: {"schema": form}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def complete(app: FastAPI, token: bool) -> None:
@@ -152,6 +145,15 @@ def complete(app: FastAPI, token: bool) -> None:
     if token:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations in described["paths"].items():
-            if path.startswith("/v1/") or path == "/metrics":
+            if needs_token(path):
                 for operation in operations.values():
                     operation["security"] = [{"token": []}]
+
+
+def as_html(described: Json) -> str:
+    """The OpenAPI as a page to read: HTML without a script, so that it works offline and under any policy."""
+    from jinja2 import Environment, StrictUndefined  # here, so that the server's start does not wait for it
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["json"] = functools.partial(json.dumps, indent=2)  # Jinja's own is for scripts
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(described)

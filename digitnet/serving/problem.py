@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from starlette.responses import Response
+
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 
@@ -21,7 +23,6 @@ class Problem(Exception):
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
-        self.detail = detail
         self.headers = dict(headers or {})
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
@@ -30,9 +31,7 @@ class Problem(Exception):
     def details(self) -> dict[str, Any]:
         """The JSON object."""
         title = HTTPStatus(self.status).phrase
-        return {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
+        return {"type": "about:blank", "title": title, "status": self.status, "detail": str(self)}
 
-    @property
-    def body(self) -> bytes:
-        """The JSON object as bytes."""
-        return json.dumps(self.details).encode()
+    def response(self) -> Response:
+        return Response(json.dumps(self.details), self.status, self.headers, MEDIA_TYPE)

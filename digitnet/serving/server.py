@@ -93,7 +93,7 @@ def run(
             cast(Any, app),
             http=cast(Any, functools.partial(Connection, seconds=limits.seconds, most=_max_connections())),
             ws="none",
-            lifespan="on",
+            lifespan="off",
             log_config=None,
             log_level="error",
             access_log=False,
@@ -101,22 +101,11 @@ def run(
             proxy_headers=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        _Server(config, _url(address, listener, token), browse).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Prints its address when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, url: str, browse: bool) -> None:
-        super().__init__(config)
-        self._url = url
-        self._browse = browse
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        print(self._url, flush=True)
-        if self._browse:
-            webbrowser.open(self._url)
+        url = _url(address, listener, token)
+        print(url, flush=True)  # clients that connect before uvicorn runs wait in the listener's queue
+        if browse:
+            webbrowser.open(url)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listening(address: Address) -> socket.socket:
@@ -168,11 +157,12 @@ def _max_connections() -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft - OTHER_FILES)
+    allowed = MAX_CONNECTIONS + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        allowed = min(allowed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed - OTHER_FILES
 
 
 def _return_memory_at_once() -> None:
@@ -186,7 +176,7 @@ def _return_memory_at_once() -> None:
 
 def _warm_up(reader: Reader) -> None:
     """Loads everything that the first request would have to wait for."""
-    stroke = np.full((64, 64), 255, np.uint8)
+    stroke = np.ones((64, 64), np.float32)
     stroke[12:52, 28:36] = 0
-    reader.predict(png((stroke / 255).astype(np.float32)))
+    reader.predict(png(stroke))
     reader.examine_page(stroke)

@@ -24,16 +24,8 @@ class Upload:
     content: bytes
 
 
-@dataclass(frozen=True)
-class Sent:
-    """The pictures of a request, in order. A form may hold any number; otherwise there is one."""
-
-    pictures: list[Upload]
-    is_form: bool
-
-
-async def received(request: Request, *, name: str = PICTURE, files: int) -> Sent:
-    """The pictures in the body of a request.
+async def received(request: Request, *, name: str = PICTURE, files: int) -> tuple[list[Upload], bool]:
+    """The pictures in the body of a request, in order, and whether they came in a form; otherwise there is one.
 
     Args:
         name: of a picture that is sent as it is.
@@ -47,7 +39,7 @@ async def received(request: Request, *, name: str = PICTURE, files: int) -> Sent
     kind, parameters = parse_options_header(request.headers.get("content-type"))
     media_type = kind.decode("latin-1").lower()
     if media_type == FORM:
-        return Sent(await _form(request, parameters.get(b"boundary", b""), files), is_form=True)
+        return await _form(request, parameters.get(b"boundary", b""), files), True
     if media_type and media_type != "application/octet-stream" and not media_type.startswith("image/"):
         raise Problem(
             415,
@@ -56,7 +48,7 @@ async def received(request: Request, *, name: str = PICTURE, files: int) -> Sent
     content = bytearray()  # grows in place; many small pieces would fragment the memory
     async for chunk in request.stream():
         content += chunk
-    return Sent([Upload(name[:MAX_NAME], bytes(content))], is_form=False)
+    return [Upload(name[:MAX_NAME], bytes(content))], False
 
 
 class _FormParser(MultiPartParser):

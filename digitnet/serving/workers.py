@@ -6,9 +6,7 @@ pictures that take seconds, so that nobody with a small picture waits for them.
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import anyio.to_thread
@@ -75,10 +73,6 @@ class Workers:
         async with self._request() as is_cancelled:
             return [await self._run_slow(picture, lambda picture: work(picture, is_cancelled)) for picture in pictures]
 
-    def close(self) -> None:
-        """Drops the batches that have not started."""
-        self._batches.close()
-
     @contextlib.asynccontextmanager
     async def _request(self) -> AsyncIterator[IsCancelled]:
         """Counts one request while the block runs, and cancels the block when the request's time is over."""
@@ -106,23 +100,20 @@ class Workers:
 
     def _examine_small(self, pictures: list[Upload]) -> list[Examination | ImageError | None]:
         """The digit of each picture that is quick to read; None for a large picture."""
-        sizes = [self._pixels(picture) for picture in pictures]
-        is_quick = [not isinstance(pixels, ImageError) and pixels <= QUICK_PIXELS for pixels in sizes]
-        small = [picture for picture, quick in zip(pictures, is_quick, strict=True) if quick]
-        examined = iter(self._reader.examine_many([one.content for one in small], [one.name for one in small]))
-        return [
-            next(examined) if quick else pixels if isinstance(pixels, ImageError) else None
-            for pixels, quick in zip(sizes, is_quick, strict=True)
-        ]
+        looked_at = [self._if_quick(picture) for picture in pictures]
+        quick = [one for one in looked_at if isinstance(one, Upload)]
+        examined = iter(self._reader.examine_many([one.content for one in quick], [one.name for one in quick]))
+        return [next(examined) if isinstance(one, Upload) else one for one in looked_at]
 
-    def _pixels(self, picture: Upload) -> float | ImageError:
+    def _if_quick(self, picture: Upload) -> Upload | ImageError | None:
+        """The picture if it is quick to read; None if it is not; the error if it cannot be read."""
         if len(picture.content) > QUICK_BYTES:
-            return float("inf")
+            return None
         try:
             width, height = size(picture.content, picture.name, self._limits.pixels)
         except ImageError as error:
             return error
-        return width * height
+        return picture if width * height <= QUICK_PIXELS else None
 
 
 class Lane:
@@ -159,10 +150,9 @@ class Batches(Generic[Item, Result]):
     """
 
     def __init__(self, work: Callable[[list[Item]], list[Result]], most: int) -> None:
-        self._thread = ThreadPoolExecutor(1)
         self._work = work
         self._most = most
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._busy = False
 
     async def run(self, items: Sequence[Item]) -> list[Result]:
@@ -172,37 +162,28 @@ class Batches(Generic[Item, Result]):
         """
         results: list[Result] = []
         for start in range(0, len(items), self._most):
-            futures = [asyncio.get_running_loop().create_future() for _ in items[start : start + self._most]]
-            self._waiting.extend(zip(items[start : start + self._most], futures, strict=True))
+            batch = items[start : start + self._most]
+            futures = [asyncio.get_running_loop().create_future() for _ in batch]
+            self._waiting.extend(zip(batch, futures, strict=True))
             if not self._busy:
                 self._start_next()
             results += await asyncio.gather(*futures)
         return results
 
-    def close(self) -> None:
-        """Drops the batches that have not started."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
     def _start_next(self) -> None:
-        batch: list[tuple[Item, asyncio.Future[Result]]] = []
-        while self._waiting and len(batch) < self._most:
-            item, future = self._waiting.popleft()
-            if not future.cancelled():
-                batch.append((item, future))
+        waiting = [(item, future) for item, future in self._waiting if not future.cancelled()]
+        batch, self._waiting = waiting[: self._most], waiting[self._most :]
         self._busy = bool(batch)
         if batch:
-            loop = asyncio.get_running_loop()
-            done = loop.run_in_executor(self._thread, self._work, [item for item, _ in batch])
+            done = asyncio.get_running_loop().run_in_executor(None, self._work, [item for item, _ in batch])
             done.add_done_callback(lambda done: self._finish([future for _, future in batch], done))
 
     def _finish(self, futures: list[asyncio.Future[Result]], done: asyncio.Future[list[Result]]) -> None:
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
-        results = [] if error else done.result()
         for place, future in enumerate(futures):
             if future.done():
                 continue  # the time of its request is over
-            if error:
+            if error := done.exception():
                 future.set_exception(error)
             else:
-                future.set_result(results[place])
+                future.set_result(done.result()[place])
         self._start_next()

@@ -52,7 +52,6 @@ def test_no_more_requests_are_let_in_than_there_are_places():
         assert await asyncio.gather(*working) == [["a"], ["b"]]
         assert workers.in_flight == 0
         assert await workers.examine(uploads("c")) == ["c"]
-        workers.close()
         return refused.value
 
     refused = asyncio.run(scenario())
@@ -109,7 +108,6 @@ def test_files_of_one_request_are_read_together_in_batches_and_answered_in_order
         one, bad, large, two = await workers.examine(uploads("1", "bad", "large", "2"))
         assert (one, str(bad), large, two) == ("1", "bad: bad", "large", "2")
         assert reader.together[2:] == [["1", "bad", "2"], ["large"]]
-        workers.close()
 
     asyncio.run(scenario())
 
@@ -147,7 +145,6 @@ def test_what_gathers_while_a_batch_is_worked_on_is_the_next_batch():
         asked[2].cancel()  # the time of this request is over
         release.set()
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        lane.close()
         return answers
 
     answers = asyncio.run(scenario())
@@ -166,7 +163,6 @@ def test_a_long_list_lets_others_in_between():
     async def scenario():
         lane = Batches(same, most=2)
         answers = await asyncio.gather(lane.run([1, 2, 3, 4, 5]), lane.run([9]))
-        lane.close()
         return answers
 
     assert asyncio.run(scenario()) == [[1, 2, 3, 4, 5], [9]]
@@ -180,7 +176,6 @@ def test_an_error_in_a_batch_is_told_to_all_in_it_and_the_next_goes_on():
     async def scenario():
         lane = Batches(halves, most=2)
         answers = await asyncio.gather(*(lane.run([number]) for number in (5, 0, 2, 1)), return_exceptions=True)
-        lane.close()
         return answers
 
     first, *failed, last = asyncio.run(scenario())
