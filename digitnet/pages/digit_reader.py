@@ -76,10 +76,10 @@ class DigitReader:
         """(N, 11); where there is no digit, all are 0 but that of "not a digit"."""
         probabilities = np.zeros((len(found), NOT_A_DIGIT + 1), np.float32)
         probabilities[:, NOT_A_DIGIT] = 1
-        inked = [index for index, digit in enumerate(found) if digit]
-        for start in range(0, len(inked), BATCH):
-            batch = inked[start : start + BATCH]
-            probabilities[batch] = self.network.probabilities(np.stack([found[index].image for index in batch]))
+        images = {index: digit.image for index, digit in enumerate(found) if digit}
+        for start in range(0, len(images), BATCH):
+            batch = list(images)[start : start + BATCH]
+            probabilities[batch] = self.network.probabilities(np.stack([images[index] for index in batch]))
         return probabilities
 
     def _chosen(self, grey: Array, first: NormalisedDigit | None) -> tuple[NormalisedDigit | None, Probabilities]:
@@ -106,8 +106,11 @@ class DigitReader:
         """The detector's crops, and the readings of their surroundings."""
         scale = max(1.0, max(grey.shape) / DETECTOR_SIDE)
         height, width = (max(1, round(side / scale)) for side in grey.shape)
-        reduced = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA) if scale > 1 else grey
-        found = distinct(detect(self.detector(), np.asarray(reduced, np.float32)))[:MOST_DETECTIONS]
+        if scale > 1:
+            reduced: Array = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+        else:
+            reduced = grey
+        found = distinct(detect(self.detector(), reduced))[:MOST_DETECTIONS]
         for detection, image in zip(found, crops(reduced, found), strict=True):
             box = _box(detection, scale, grey.shape)
             inside = grey[box.y : box.y + box.height, box.x : box.x + box.width]

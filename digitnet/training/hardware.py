@@ -45,7 +45,7 @@ def keep_memory() -> None:
 def has_bfloat16() -> bool:
     """Whether the CPU multiplies matrices of bfloat16 (AMX). A training step then takes half the time.
 
-    The bfloat16 instructions of AVX-512 alone do not pay: with them, a step takes 1.3 to 1.5 times as long as in float32.
+    The bfloat16 instructions of AVX-512 alone do not pay: a step then takes 1.3 to 1.5 times as long as in float32.
     """
     get_capabilities: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # torch since 2026
     return bool(get_capabilities().get("amx_bf16"))

@@ -44,9 +44,9 @@ Canvas = npt.NDArray[np.uint8]
 def add_negatives(
     images: Tensor, labels: Tensor, generator: Generator, stroke_share: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The batch, then foreign digits and negatives: images (M, 1, 28, 28), labels (M,), and which are stroke digits (M,).
+    """The batch, then stroke digits, digits from fonts, and negatives.
 
-    Labels are 0 to 9 or `NOT_A_DIGIT`.
+    Returns images (M, 1, 28, 28), labels (M,), 0 to 9 or `NOT_A_DIGIT`, and which of them are stroke digits (M,).
 
     Args:
         stroke_share: the number of stroke digits, relative to the images of the batch.
