@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.boxes import Boxes, Pairs, both_ways, overlapping_pairs
-from digitnet.pages.detect import Detection, edges, same_ink_pairs
+from digitnet.pages.boxes import Boxes, Pairs, edges, overlapping_pairs
+from digitnet.pages.detect import Detection, same_ink_pairs
 from digitnet.pages.lattice import Candidate
 
 FEATURES = 16  # numbers for each detection that say whether it is a digit
@@ -138,7 +138,10 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
     logit = by_detector.max(1)
     height = np.array([detection.height for detection in detections])
     width = np.array([detection.width for detection in detections])
-    rivals = both_ways(same_ink_pairs(detections))
+    boxes = edges(detections)
+    rivals = same_ink_pairs(boxes)
+    best_rival = np.full(len(logit), UNRIVALLED)
+    np.maximum.at(best_rival, rivals[0], logit[rivals[1]])
     scales = np.array([detection.scales for detection in detections], np.float64)
     alone = np.array([detection.alone for detection in detections], np.float64)
     columns = [
@@ -149,8 +152,8 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
         doublings,
         doublings**2,
         np.log(np.maximum(width, 1.0) / np.maximum(height, 1.0)),
-        _best(logit, rivals),
-        *_neighbours(edges(detections), logit, rivals),
+        best_rival,
+        *_neighbours(boxes, logit, rivals),
         scales,
         scales == 1,
         alone,
@@ -158,13 +161,6 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
         _best_far_larger(logit, height),
     ]
     return np.stack(columns, axis=1)
-
-
-def _best(logit: Numbers, pairs: Pairs) -> Numbers:
-    """The best logit among the partners of each detection, (N,)."""
-    best = np.full(len(logit), UNRIVALLED)
-    np.maximum.at(best, pairs[0], logit[pairs[1]])
-    return best
 
 
 def _best_far_larger(logit: Numbers, height: Numbers) -> Numbers:
@@ -180,7 +176,7 @@ def _neighbours(boxes: Boxes, logit: Numbers, rivals: Pairs) -> tuple[Numbers, N
     left, top, right, bottom = boxes.T
     height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
     reach, level = NEIGHBOURHOOD * height, SAME_LEVEL * height
-    one, other = both_ways(overlapping_pairs(np.stack([x - reach, y - level, x + reach, y + level], axis=1)))
+    one, other = overlapping_pairs(np.stack([x - reach, y - level, x + reach, y + level], axis=1))
     tall = np.maximum(height[one], height[other])
     unlike = np.abs(np.log2(height[one] / height[other]))
     to_the_right = x[other] - x[one]

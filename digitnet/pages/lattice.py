@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.pages.boxes import Pairs, both_ways, overlapping_pairs, partners
+from digitnet.pages.boxes import Boxes, edges, overlapping_pairs, partners
 from digitnet.pages.constraints import ANY_NUMBER, Constraint
-from digitnet.pages.detect import Detection, edges, same_ink_pairs
+from digitnet.pages.detect import Detection, same_ink_pairs
 
 STEEPEST = math.tan(math.radians(24))  # slope of a page's lines, rows a column
 REACH = 4.0  # heights of a digit; neighbours in a line have no wider gap
@@ -79,9 +79,19 @@ def grouped(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     height along the slope of the page's lines. Digits that are linked, even through others, make a line. Lines of like
     size that stand side by side at one height are one line with a wide gap.
     """
-    slope = _slope(candidates)
-    ordered = sorted(candidates, key=lambda candidate: _middle(candidate)[0])
-    parent = list(range(len(ordered)))
+    boxes = edges([candidate.detection for candidate in candidates])
+    order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")  # from left to right
+    boxes = boxes[order]
+    left, top, right, bottom = boxes.T
+    height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
+    slope = _slope(boxes[[candidates[index].exists >= 0.5 for index in order]])
+    level = y - slope * x
+    reach, half = REACH * height, 0.5 * height
+    one, other = overlapping_pairs(np.stack([left - reach, level - half, right + reach, level + half], axis=1))
+    tall, small = np.maximum(height[one], height[other]), np.minimum(height[one], height[other])
+    linked = (one < other) & (tall <= SIZES_ALIKE * small) & (left[other] - right[one] < REACH * tall)
+    linked &= np.abs(level[other] - level[one]) < 0.5 * tall
+    parent = list(range(len(boxes)))
 
     def root(index: int) -> int:
         while parent[index] != index:
@@ -89,35 +99,30 @@ def grouped(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
             index = parent[index]
         return index
 
-    for one, other in zip(*(ends.tolist() for ends in _neighbours(ordered, slope)), strict=True):
-        parent[root(other)] = root(one)
-    lines: dict[int, list[Candidate]] = {}
-    for index, candidate in enumerate(ordered):
-        lines.setdefault(root(index), []).append(candidate)
-    return _one_below_the_other(list(lines.values()), slope)
+    for first, second in zip(one[linked].tolist(), other[linked].tolist(), strict=True):
+        parent[root(second)] = root(first)
+    lines: dict[int, list[int]] = {}
+    for index in range(len(boxes)):
+        lines.setdefault(root(index), []).append(index)
+    joined: list[list[int]] = []
+    for line in sorted(lines.values(), key=lambda line: np.median(level[line])):
+        if joined:
+            above = joined[-1]
+            small_height, tall_height = sorted((np.median(height[line]), np.median(height[above])))
+            apart = np.median(level[line]) - np.median(level[above])
+            if tall_height <= SIZES_ALIKE * small_height and apart < 0.5 * small_height:
+                joined[-1] = sorted(above + line)
+                continue
+        joined.append(line)
+    return [[candidates[order[index]] for index in line] for line in joined]
 
 
-def _neighbours(ordered: Sequence[Candidate], slope: float) -> Pairs:
-    """Pairs of candidates, `ordered` from left to right: neighbours in a line, or the same digit found twice."""
-    boxes = edges([candidate.detection for candidate in ordered])
-    left, top, right, bottom = boxes.T
-    height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
-    level = y - slope * x
-    reach, half = REACH * height, 0.5 * height
-    near = overlapping_pairs(np.stack([left - reach, level - half, right + reach, level + half], axis=1))
-    one, other = np.minimum(*near), np.maximum(*near)
-    tall, small = np.maximum(height[one], height[other]), np.minimum(height[one], height[other])
-    down = y[other] - y[one] - slope * (x[other] - x[one])
-    linked = (tall <= SIZES_ALIKE * small) & (left[other] - right[one] < REACH * tall) & (np.abs(down) < 0.5 * tall)
-    return one[linked], other[linked]
-
-
-def _slope(candidates: Sequence[Candidate]) -> float:
+def _slope(boxes: Boxes) -> float:
     """Slope of the page's lines, rows a column: the median over near neighbours, 0 where there are few."""
-    left, top, _, bottom = edges([candidate.detection for candidate in candidates if candidate.exists >= 0.5]).T
+    left, top, _, bottom = boxes.T
     height, y = bottom - top, (top + bottom) / 2
     far, high = 3 * height, (3 * STEEPEST + 0.1) * height
-    one, other = both_ways(overlapping_pairs(np.stack([left - far, y - high, left + far, y + high], axis=1)))
+    one, other = overlapping_pairs(np.stack([left - far, y - high, left + far, y + high], axis=1))
     across, down, tall = left[other] - left[one], y[other] - y[one], np.maximum(height[one], height[other])
     near = (across > 0.4 * tall) & (across < 3 * tall) & (np.abs(down) < STEEPEST * across + 0.1 * tall)
     one, across, down = one[near], across[near], down[near]
@@ -125,32 +130,6 @@ def _slope(candidates: Sequence[Candidate]) -> float:
     _, nearest = np.unique(one[order], return_index=True)
     slopes = (down[order] / across[order])[nearest]
     return float(np.median(slopes)) if len(slopes) >= 2 else 0.0
-
-
-def _middle(candidate: Candidate) -> tuple[float, float]:
-    detection = candidate.detection
-    return (detection.left + detection.right) / 2, (detection.top + detection.bottom) / 2
-
-
-def _one_below_the_other(lines: list[list[Candidate]], slope: float) -> list[list[Candidate]]:
-    """The lines from top to bottom, those at one height joined."""
-
-    def measured(line: list[Candidate]) -> tuple[float, float, list[Candidate]]:
-        """Where the line stands, how tall its digits are (medians), and the line."""
-        levels = [_middle(candidate)[1] - slope * _middle(candidate)[0] for candidate in line]
-        heights = [candidate.detection.height for candidate in line]
-        return float(np.median(levels)), float(np.median(heights)), line
-
-    ordered: list[tuple[float, float, list[Candidate]]] = []
-    for level, height, line in sorted(map(measured, lines), key=lambda one: one[0]):
-        if ordered:
-            level_above, height_above, above = ordered[-1]
-            small, tall = sorted((height, height_above))
-            if tall <= SIZES_ALIKE * small and level - level_above < 0.5 * small:
-                ordered[-1] = measured(above + line)
-                continue
-        ordered.append((level, height, line))
-    return [sorted(line, key=lambda candidate: _middle(candidate)[0]) for _, _, line in ordered]
 
 
 def read(line: Sequence[Candidate], constraint: Constraint | None = None) -> Reading:
@@ -197,7 +176,7 @@ class _Lattice:
 
         The weight is 0 for a candidate on the same ink.
         """
-        same = partners(same_ink_pairs([candidate.detection for candidate in self.candidates]), len(self.candidates))
+        same = partners(same_ink_pairs(edges([candidate.detection for candidate in self.candidates])), len(self.candidates))
         for index, on_same_ink in enumerate(same):
             weights = np.concatenate([[1.0], np.cumprod(absent[index - 1 : 0 : -1])])[:index]
             weights = weights[: int((weights >= NEGLIGIBLE).sum())][::-1]

@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
 from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.pages.boxes import edges, placed
 from digitnet.pages.detect import (
     BORDER,
     CLASSES,
     STRIDE,
     Detection,
-    detection_at,
     distinct,
     framed,
     normalise_contrast,
@@ -71,7 +71,7 @@ class Pages(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
         height, width = int(rng.integers(40, HEIGHT - 2 * BORDER + 1)), int(rng.integers(96, WIDTH - 2 * BORDER + 1))
         page = self.maker.page(rng, height, width)
         picture = framed(normalise_contrast(page.picture), HEIGHT, WIDTH)
-        in_frame = MadePage(np.zeros((HEIGHT, WIDTH), np.uint8), moved(page.digits, shift=BORDER))
+        in_frame = MadePage(np.zeros((HEIGHT, WIDTH), np.uint8), tuple(placed(digit, shift=BORDER) for digit in page.digits))
         return torch.from_numpy(picture).unsqueeze(0), *targets(in_frame)
 
 
@@ -106,18 +106,6 @@ class DetectorRun(TrainingRun):
     def before_step(self, loss: Tensor) -> None:
         super().before_step(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
-
-
-def moved(digits: Sequence[MadeDigit], *, factor: float = 1.0, shift: float = 0.0) -> tuple[MadeDigit, ...]:
-    """The digits with their edges multiplied by `factor`, then moved by `shift` pixels to the right and down."""
-
-    def edge(pixels: float) -> float:
-        return pixels * factor + shift
-
-    return tuple(
-        replace(one, left=edge(one.left), top=edge(one.top), right=edge(one.right), bottom=edge(one.bottom))
-        for one in digits
-    )
 
 
 def targets(page: MadePage) -> Targets:
@@ -232,25 +220,19 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
         for maps, heat, counted, centres in zip(
             detector_maps.numpy(), *(tensor.numpy() for tensor in batch_targets), strict=True
         ):
-            written = list(true_detections(heat, centres))
+            sure = np.where(heat >= 1, 20.0, -20.0)
+            written = list(peaks(np.concatenate([sure, centres]).astype(np.float32)))
             found = [
                 detection
                 for detection in distinct(peaks(maps))
                 if detection.score >= CONFIDENT and _counts(detection, counted)
             ]
             named = np.array([[one.digit == detection.digit for detection in found] for one in written], np.bool_)
-            hits += int((named.reshape(len(written), len(found)) & same_ink(written, found)).any(1).sum())
+            in_place = same_ink(edges(written)[:, np.newaxis], edges(found))
+            hits += int((named.reshape(in_place.shape) & in_place).any(1).sum())
             total += len(written) + len(found)
     model.train(was_training)
     return Evaluation(correct=2 * hits, total=total, loss=sum(losses) / max(len(losses), 1))
-
-
-def true_detections(heat: npt.NDArray[np.float32], centres: npt.NDArray[np.float32]) -> Iterator[Detection]:
-    """The digits of a page, from its `targets`."""
-    rows, columns = np.nonzero(np.isfinite(centres[0]))
-    logits = np.where(heat >= 1, 20.0, -20.0)
-    maps = np.concatenate([logits, centres]).astype(np.float32)
-    yield from (detection_at(maps, row, column) for row, column in zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def _counts(detection: Detection, counted: npt.NDArray[np.bool_]) -> bool:

@@ -21,14 +21,14 @@ from torch.nn import functional
 
 from digitnet.errors import ModelError
 from digitnet.inference.rejection import Rejection, Risk
-from digitnet.pages.boxes import Boxes, intersection_over_union
+from digitnet.pages.boxes import edges, intersection_over_union, placed
 from digitnet.pages.detect import Detection, Grey
 from digitnet.pages.fusion import FEATURES, Fusion, evidence, features
 from digitnet.pages.lattice import grouped, read
 from digitnet.pages.page_reader import Classify, PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
 from digitnet.training.calibration import minimise, risk_table
-from digitnet.training.detector_run import SMALLEST, held_out_pools, moved, page_maker
+from digitnet.training.detector_run import SMALLEST, held_out_pools, page_maker
 
 PAGES = 1200
 SIZES = ((192, 256), (96, 128), (64, 224), (448, 576))  # pixels, height and width, one after the other
@@ -105,7 +105,7 @@ def _photo(page: MadePage, rng: Generator) -> MadePage:
     picture = cv2.resize(page.picture, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
     grain = cv2.GaussianBlur(rng.normal(size=(height, width)).astype(np.float32), (0, 0), rng.uniform(0.4, 2.5))
     picture += grain / grain.std() * rng.uniform(0, GRAIN)
-    return MadePage(np.clip(picture, 0, 255).astype(np.uint8), moved(page.digits, factor=factor))
+    return MadePage(np.clip(picture, 0, 255).astype(np.uint8), tuple(placed(digit, factor) for digit in page.digits))
 
 
 def _any_number(rng: Generator) -> str:
@@ -158,7 +158,7 @@ def matched(detections: Sequence[Detection], digits: Sequence[MadeDigit]) -> lis
     too small goes to all detections that overlap it, without its label, since nobody can say what they show.
     """
     truth: list[MadeDigit | None] = [None] * len(detections)
-    overlaps = intersection_over_union(_boxes(detections), _boxes(digits))  # (detections, digits)
+    overlaps = intersection_over_union(edges(detections)[:, np.newaxis], edges(digits))  # (detections, digits)
     for overlap, digit in zip(overlaps.T, digits, strict=True):
         if digit.label is None or digit.bottom - digit.top < SMALLEST:
             for index in np.flatnonzero(overlap > OVERLAPPING):
@@ -166,11 +166,6 @@ def matched(detections: Sequence[Detection], digits: Sequence[MadeDigit]) -> lis
         elif overlap.max(initial=0.0) > SAME_PLACE:
             truth[int(overlap.argmax())] = digit
     return truth
-
-
-def _boxes(things: Sequence[Detection] | Sequence[MadeDigit]) -> Boxes:
-    """Left, top, right and bottom of each, (N, 4)."""
-    return np.array([(one.left, one.top, one.right, one.bottom) for one in things], np.float64).reshape(-1, 4)
 
 
 def _digit_powers(by_detector: Tensor, by_digitnet: Tensor, doublings: Tensor, labels: Tensor) -> Fusion:
