@@ -24,6 +24,11 @@ def placed(thing: Any, factor: float = 1.0, shift: float = 0.0) -> Any:
     )
 
 
+def middles(boxes: Boxes) -> npt.NDArray[np.float64]:
+    """The middle (x, y) of each of `boxes` (N, 4), (N, 2)."""
+    return np.asarray(boxes.reshape(-1, 2, 2).mean(1))
+
+
 def areas(boxes: Boxes) -> Areas:
     """The area of each of `boxes` (..., 4)."""
     return np.asarray((boxes[..., 2:] - boxes[..., :2]).prod(-1))

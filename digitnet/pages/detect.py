@@ -20,6 +20,7 @@ from digitnet.pages.boxes import (
     areas,
     edges,
     intersection_over_union,
+    middles,
     overlapping_pairs,
     partners,
     placed,
@@ -115,27 +116,41 @@ def detect(
         sized = grey if scale == 1 else np.asarray(cv2.resize(grey, (width, height), interpolation=smooth), np.float32)
         detections = [placed(detection, factor=1 / scale) for detection in detect_at_one_scale(session, sized)]
         # Their centres lie in the picture rather than in the border around it.
-        middles = edges(detections).reshape(-1, 2, 2).mean(1)  # (N, 2), x and y
-        is_inside = ((middles >= 0) & (middles < grey.shape[::-1])).all(1)
-        found.append(list(itertools.compress(detections, is_inside)))
+        middle = middles(edges(detections))
+        is_inside = np.all((middle >= 0) & (middle < grey.shape[::-1]), axis=1)
+        found.append(list(itertools.compress(detections, is_inside.tolist())))
     return merged(found)
 
 
 def merged(found: Sequence[Sequence[Detection]]) -> list[Detection]:
-    """The detections of each scale together, the likeliest first; duplicates are merged into their average."""
+    """The detections of each scale together, the likeliest first; duplicates are merged into their average.
+
+    The surer ones of the duplicates count for more. Of each scale, its likeliest detection counts.
+    """
     ordered = sorted(
         ((detection, scale) for scale, detections in enumerate(found) for detection in detections),
         key=lambda one: -one[0].score,
     )
-    detections = [detection for detection, _ in ordered]
-    return _averaged(
-        detections,
-        [
-            # Of each scale, its likeliest detection.
-            list({ordered[index][1]: index for index in reversed(group)}.values())
-            for group in _groups(_duplicates(edges(detections)), len(detections))
-        ],
-    )
+    if not ordered:
+        return []
+    groups = [
+        list({ordered[index][1]: ordered[index][0] for index in reversed(group)}.values())
+        for group in _groups(_duplicates(edges([detection for detection, _ in ordered])), len(ordered))
+    ]
+    members = [detection for group in groups for detection in group]
+    sizes = [len(group) for group in groups]
+    starts = np.cumsum([0, *sizes[:-1]])
+    scores = np.stack([detection.scores for detection in members])
+    weights = scores.max(1).astype(np.float64)
+    weights = (weights / np.repeat(np.add.reduceat(weights, starts), sizes))[:, np.newaxis]
+    scores = np.clip(scores, LEAST_SCORE, 1 - LEAST_SCORE).astype(np.float64)
+    logits = np.add.reduceat(weights * np.log(scores / (1 - scores)), starts)
+    boxes = np.add.reduceat(weights * edges(members), starts)
+    averaged = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return [
+        Detection(left, top, right, bottom, scores, len(group), any(detection.alone for detection in group))
+        for (left, top, right, bottom), scores, group in zip(boxes.tolist(), averaged, groups, strict=True)
+    ]
 
 
 def _groups(same: Pairs, count: int) -> list[list[int]]:
@@ -148,29 +163,6 @@ def _groups(same: Pairs, count: int) -> list[list[int]]:
             for member in groups[-1]:
                 is_free[member] = False
     return groups
-
-
-def _averaged(detections: Sequence[Detection], groups: Sequence[Sequence[int]]) -> list[Detection]:
-    """One detection for each group of detections of the same digit; the surer ones count for more."""
-    if not groups:
-        return []
-    sizes = [len(group) for group in groups]
-    starts = np.cumsum([0, *sizes[:-1]])
-    members = [detections[index] for group in groups for index in group]
-    scores = np.stack([detection.scores for detection in members])
-    weights = scores.max(1).astype(np.float64)
-    weights = (weights / np.repeat(np.add.reduceat(weights, starts), sizes))[:, np.newaxis]
-    scores = np.clip(scores, LEAST_SCORE, 1 - LEAST_SCORE).astype(np.float64)
-    logits = np.add.reduceat(weights * np.log(scores / (1 - scores)), starts)
-    boxes = np.add.reduceat(weights * edges(members), starts)
-    alone = np.logical_or.reduceat([detection.alone for detection in members], starts)
-    averaged = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    return [
-        Detection(left, top, right, bottom, group_scores, size, is_alone)
-        for (left, top, right, bottom), group_scores, size, is_alone in zip(
-            boxes.tolist(), averaged, sizes, alone.tolist(), strict=True
-        )
-    ]
 
 
 def scales(height: int, width: int) -> Iterator[float]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.boxes import Boxes, Pairs, edges, overlapping_pairs
+from digitnet.pages.boxes import Boxes, Pairs, edges, middles, overlapping_pairs
 from digitnet.pages.detect import Detection, same_ink_pairs
 from digitnet.pages.lattice import Candidate
 
@@ -142,6 +142,10 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
     rivals = same_ink_pairs(boxes)
     best_rival = np.full(len(logit), UNRIVALLED)
     np.maximum.at(best_rival, rivals[0], logit[rivals[1]])
+    order = np.argsort(height)
+    best_from = np.append(np.maximum.accumulate(logit[order][::-1])[::-1], UNRIVALLED)  # of this height or taller
+    far_larger = np.searchsorted(height[order], FAR_LARGER * height, side="right")
+    best_far_larger = np.maximum(best_from[far_larger], UNRIVALLED)
     scales = np.array([detection.scales for detection in detections], np.float64)
     alone = np.array([detection.alone for detection in detections], np.float64)
     columns = [
@@ -158,23 +162,14 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
         scales == 1,
         alone,
         alone * is_digit,
-        _best_far_larger(logit, height),
+        best_far_larger,
     ]
     return np.stack(columns, axis=1)
 
 
-def _best_far_larger(logit: Numbers, height: Numbers) -> Numbers:
-    """The best logit among detections more than `FAR_LARGER` times as tall as each, (N,)."""
-    order = np.argsort(height)
-    best_from = np.append(np.maximum.accumulate(logit[order][::-1])[::-1], UNRIVALLED)
-    larger = np.searchsorted(height[order], FAR_LARGER * height, side="right")
-    return np.asarray(np.maximum(best_from[larger], UNRIVALLED))
-
-
 def _neighbours(boxes: Boxes, logit: Numbers, rivals: Pairs) -> tuple[Numbers, Numbers, Numbers]:
     """Of the surest neighbours on both sides the better logit, the worse, and how unlike in height they are, (N,)."""
-    left, top, right, bottom = boxes.T
-    height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
+    height, (x, y) = boxes[:, 3] - boxes[:, 1], middles(boxes).T
     reach, level = NEIGHBOURHOOD * height, SAME_LEVEL * height
     one, other = overlapping_pairs(np.stack([x - reach, y - level, x + reach, y + level], axis=1))
     tall = np.maximum(height[one], height[other])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.pages.boxes import Boxes, edges, overlapping_pairs, partners
+from digitnet.pages.boxes import Boxes, edges, middles, overlapping_pairs, partners
 from digitnet.pages.constraints import ANY_NUMBER, Constraint
 from digitnet.pages.detect import Detection, same_ink_pairs
 
@@ -83,7 +83,7 @@ def grouped(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")  # from left to right
     boxes = boxes[order]
     left, top, right, bottom = boxes.T
-    height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
+    height, (x, y) = bottom - top, middles(boxes).T
     slope = _slope(boxes[[candidates[index].exists >= 0.5 for index in order]])
     level = y - slope * x
     reach, half = REACH * height, 0.5 * height
@@ -176,7 +176,9 @@ class _Lattice:
 
         The weight is 0 for a candidate on the same ink.
         """
-        same = partners(same_ink_pairs(edges([candidate.detection for candidate in self.candidates])), len(self.candidates))
+        same = partners(
+            same_ink_pairs(edges([candidate.detection for candidate in self.candidates])), len(self.candidates)
+        )
         for index, on_same_ink in enumerate(same):
             weights = np.concatenate([[1.0], np.cumprod(absent[index - 1 : 0 : -1])])[:index]
             weights = weights[: int((weights >= NEGLIGIBLE).sum())][::-1]

@@ -6,13 +6,11 @@ centre.
 """
 
 import functools
+import itertools
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,12 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
 from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.boxes import edges, placed
+from digitnet.pages.boxes import edges, middles, placed
 from digitnet.pages.detect import (
     BORDER,
     CLASSES,
     STRIDE,
-    Detection,
     distinct,
     framed,
     normalise_contrast,
@@ -33,7 +30,7 @@ from digitnet.pages.detect import (
     same_ink,
 )
 from digitnet.results import Evaluation
-from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
+from digitnet.synthesis.pages import MadePage, PageMaker
 from digitnet.training.augment import Chance, vary_shape
 from digitnet.training.detector import Detector
 from digitnet.training.negatives import held_out_glyphs, pools
@@ -71,19 +68,18 @@ class Pages(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
         height, width = int(rng.integers(40, HEIGHT - 2 * BORDER + 1)), int(rng.integers(96, WIDTH - 2 * BORDER + 1))
         page = self.maker.page(rng, height, width)
         picture = framed(normalise_contrast(page.picture), HEIGHT, WIDTH)
-        in_frame = MadePage(np.zeros((HEIGHT, WIDTH), np.uint8), tuple(placed(digit, shift=BORDER) for digit in page.digits))
+        in_frame = MadePage(
+            np.zeros((HEIGHT, WIDTH), np.uint8), tuple(placed(digit, shift=BORDER) for digit in page.digits)
+        )
         return torch.from_numpy(picture).unsqueeze(0), *targets(in_frame)
 
 
 class FreshBatches(ShuffledBatches):
     """Batches of page numbers; no number comes twice."""
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def order(self) -> list[int]:
         begin = (self.seed * 10**6 + self.epoch) * self.length
-        for start in range(self.first_batch * self.batch_size, self.length, self.batch_size):
-            yield list(range(begin + start, begin + start + self.batch_size))
-        self.epoch += 1
-        self.first_batch = 0
+        return list(range(begin, begin + self.length))
 
 
 class DetectorRun(TrainingRun):
@@ -222,23 +218,14 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
         ):
             sure = np.where(heat >= 1, 20.0, -20.0)
             written = list(peaks(np.concatenate([sure, centres]).astype(np.float32)))
-            found = [
-                detection
-                for detection in distinct(peaks(maps))
-                if detection.score >= CONFIDENT and _counts(detection, counted)
-            ]
-            named = np.array([[one.digit == detection.digit for detection in found] for one in written], np.bool_)
+            found = [one for one in distinct(peaks(maps)) if one.score >= CONFIDENT]
+            column, row = (middles(edges(found)) / STRIDE).astype(int).T
+            height, width = counted.shape
+            counts = counted[row.clip(0, height - 1), column.clip(0, width - 1)]
+            found = list(itertools.compress(found, counts))
             in_place = same_ink(edges(written)[:, np.newaxis], edges(found))
-            hits += int((named.reshape(in_place.shape) & in_place).any(1).sum())
+            is_right = in_place & np.equal.outer([one.digit for one in written], [one.digit for one in found])
+            hits += int(is_right.any(1).sum())
             total += len(written) + len(found)
     model.train(was_training)
     return Evaluation(correct=2 * hits, total=total, loss=sum(losses) / max(len(losses), 1))
-
-
-def _counts(detection: Detection, counted: npt.NDArray[np.bool_]) -> bool:
-    """Whether the detection's centre lies in a cell that counts."""
-    row, column = (
-        (a + b) / 2 / STRIDE for a, b in ((detection.top, detection.bottom), (detection.left, detection.right))
-    )
-    height, width = counted.shape
-    return bool(counted[min(max(int(row), 0), height - 1), min(max(int(column), 0), width - 1)])
