@@ -40,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="trained networks (model.pth) to learn from besides the labels",
     )
-    parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: never stop)")
+    parser.add_argument("--cycles", type=int, metavar="N", help="stop after N cycles (default: never stop)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is available)")
     parser.add_argument(
         "--model", type=Path, help="the file to go on with and to save to (default: model.pth; detector.pth)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
-    parser.add_argument("--seed", type=_not_negative, default=0, help="of a new run: weights, order and augmentation")
+    parser.add_argument("--seed", type=int, default=0, help="of a new run: weights, order and augmentation")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write curves for TensorBoard")
 
 
@@ -72,6 +72,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) -> int:
+    if options.cycles is not None and options.cycles < 1:
+        raise UsageError(f"--cycles {options.cycles}: give 1 or more")
+    if options.seed < 0:
+        raise UsageError(f"--seed {options.seed}: give 0 or more")
     try:
         import torch
 
@@ -178,8 +182,16 @@ def _train_cycle(
 
         train(training.model, loader, training.device, epochs=1, run=training, on_batch=on_batch)
 
-    cycle = {"cycle": number, "batches": training.step, "loss": training.epoch_loss, **_evaluate(training, loaders)}
-    cycle |= {"learning_rate": training.learning_rate, "seconds": time.monotonic() - started}
+    results = {name: training.evaluate(loader) for name, loader in loaders.items() if name != "train"}
+    cycle = {
+        "cycle": number,
+        "batches": training.step,
+        "loss": training.epoch_loss,
+        "validation_loss": results["validation"].loss,
+        **{f"{name}_accuracy": result.accuracy for name, result in results.items()},
+        "learning_rate": training.learning_rate,
+        "seconds": time.monotonic() - started,
+    }
     checkpoint.history.append(cycle)
     saved = _save(checkpoint, training)
     print(_summary(checkpoint) + (f", saved {checkpoint.model_path}" if saved else ", not saved"), flush=True)
@@ -189,13 +201,6 @@ def _train_cycle(
                 writer.add_scalar(name.replace("_", "/", 1), cycle[name], training.step)
         writer.flush()
     return saved
-
-
-def _evaluate(training: "TrainingRun", loaders: Loaders) -> dict[str, float]:
-    """The loss on the validation set, and the accuracy on each set that is not trained on."""
-    results = {name: training.evaluate(loader) for name, loader in loaders.items() if name != "train"}
-    accuracies = {f"{name}_accuracy": result.accuracy for name, result in results.items()}
-    return {"validation_loss": results["validation"].loss, **accuracies}
 
 
 def _summary(checkpoint: "Checkpoint") -> str:
@@ -231,17 +236,3 @@ def _command(options: argparse.Namespace) -> str:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

@@ -8,7 +8,7 @@ of what people write to be read: lines of numbers, one number, one digit, or a f
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -45,23 +45,12 @@ FIT_STEPS = 400
 WEIGHT_DECAY = 5e-4
 
 
-@dataclass(frozen=True)
-class PageCalibration:
-    """What `PageReader` needs besides two networks.
-
-    Attributes:
-        fusion: how to weigh the two networks.
-        risks: how often digits are wrong, for each lowest confidence.
-    """
-
-    fusion: Fusion
-    risks: tuple[Risk, ...]
-
-
 def calibrate_pages(
     session: onnxruntime.InferenceSession, probabilities: Classify, data: str | Path | None = None, pages: int = PAGES
-) -> PageCalibration:
-    """Calibrates the detector in `session` and a DigitNet, which gives `probabilities`, on made pages.
+) -> tuple[Fusion, tuple[Risk, ...]]:
+    """What `PageReader` needs besides the detector in `session` and a DigitNet, which gives `probabilities`.
+
+    Returns how to weigh the two networks, and how often digits are wrong for each lowest confidence, on made pages.
 
     Args:
         data: the folder of MNIST; None looks in the usual places.
@@ -73,9 +62,8 @@ def calibrate_pages(
     made = list(made_pages(data, pages))
     reader = PageReader(session, probabilities, Fusion(), Rejection(0.0))
     reader = replace(reader, fusion=fitted(reader, made[0::2]))
-    return PageCalibration(
-        reader.fusion, risks(reader, [page for number, page in enumerate(made) if number % 2 and number % KINDS])
-    )
+    photos = [page for number, page in enumerate(made) if number % 2 and number % KINDS]
+    return reader.fusion, risks(reader, photos)
 
 
 def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
