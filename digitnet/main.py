@@ -4,6 +4,7 @@ torch is imported late, so that Ctrl-C gets a clean answer from the first moment
 """
 
 import argparse
+import functools
 import itertools
 import sys
 import time
@@ -84,7 +85,8 @@ def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) 
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "training", "train") from error
 
-    interruption.raise_if_swallowed()
+    if interruption.requested:  # some imported code swallows every exception, KeyboardInterrupt too
+        raise KeyboardInterrupt
     recipe = RECIPES[options.recipe]
     torch.manual_seed(options.seed)
     make_job = _detector_job if recipe.pages else _digit_job
@@ -128,14 +130,11 @@ def _detector_job(
     from digitnet.training.detector import Detector
     from digitnet.training.detector_run import DetectorRun, get_page_loaders
 
-    def get_loaders() -> Loaders:
-        train, validation = get_page_loaders(options.data, seed=options.seed)
-        return {"train": train, "validation": validation}
-
     if options.teacher:
         raise UsageError(f"--teacher: the recipe {recipe.name!r} learns from made pages only; leave --teacher out")
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
-    return DetectorRun(Detector(), device, seed=options.seed, recipe=recipe), get_loaders
+    run = DetectorRun(Detector(), device, seed=options.seed, recipe=recipe)
+    return run, functools.partial(get_page_loaders, options.data, seed=options.seed)
 
 
 def _train_cycles(
@@ -178,7 +177,8 @@ def _train_cycle(
             bar.update()
             if writer and training.step % 20 == 0:
                 writer.add_scalar("loss/train", training.mean_loss, training.step)
-            interruption.check()
+            if interruption.requested:
+                raise StopTraining
 
         train(training.model, loader, training.device, epochs=1, run=training, on_batch=on_batch)
 

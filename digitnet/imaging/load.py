@@ -180,12 +180,17 @@ def _from_image(image: Image.Image, name: str, width: int, height: int, side: in
     """
     image.load()  # this turns a TIFF upright, but no other format
     orientation = image.getexif().get(ORIENTATION, 1)
-    reduced = _roughly_reduced(image, side)
-    upright = reduced if orientation == 1 else ImageOps.exif_transpose(reduced)  # a large picture costs much to copy
-    grey = _reduce(_grey(upright), side)
+    image = _roughly_reduced(image, side)
+    if orientation != 1:  # a large picture costs much to copy
+        image = ImageOps.exif_transpose(image)
     if orientation in (5, 6, 7, 8):  # the sides are swapped
         width, height = height, width
-    return Picture(name=name, grey=grey, width=width, height=height)
+    grey = _grey(image)
+    longest = max(grey.size)
+    if longest > side:
+        wide, tall = (max(MIN_SIDE, round(length * side / longest)) for length in grey.size)
+        grey = grey.resize((wide, tall), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return Picture(name, np.asarray(grey, np.float32) / np.float32(255), width, height)
 
 
 def _roughly_reduced(image: Image.Image, side: int) -> Image.Image:
@@ -243,15 +248,6 @@ def _grey_from_alpha(image: Image.Image) -> Image.Image:
     if len(visible) and int(np.ptp(visible, axis=0).max()) <= 3:
         return ImageOps.invert(alpha)  # one colour throughout: the drawing is in the alpha channel
     return grey
-
-
-def _reduce(image: Image.Image, side: int) -> Grey:
-    """The pixels (H, W) in [0, 1], the longer side at most `side`."""
-    longest = max(image.size)
-    if longest > side:
-        size = tuple(max(MIN_SIDE, round(length * side / longest)) for length in image.size)
-        image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
 def _as_array(source: Any, name: str) -> npt.NDArray[Any]:

@@ -136,9 +136,8 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
     none = np.clip(probabilities[:, NOT_A_DIGIT].astype(np.float64), LEAST, 1 - LEAST)
     is_digit = np.log((1 - none) / none)
     logit = by_detector.max(1)
-    height = np.array([detection.height for detection in detections])
-    width = np.array([detection.width for detection in detections])
     boxes = edges(detections)
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
     rivals = same_ink_pairs(boxes)
     best_rival = np.full(len(logit), UNRIVALLED)
     np.maximum.at(best_rival, rivals[0], logit[rivals[1]])

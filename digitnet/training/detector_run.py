@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
 from digitnet.inference.rejection import NOT_A_DIGIT
@@ -182,22 +182,21 @@ def held_out_pools() -> tuple[Tensor, Tensor, Tensor]:
     return glyphs[digits], labels[digits], glyphs[~digits]
 
 
-def get_page_loaders(root: str | None = None, *, seed: int = 0) -> tuple[DataLoader, DataLoader]:  # type: ignore[type-arg]
-    """A loader of ever new training pages, made by another process, and one of the same few validation pages."""
-    training, validation = Pages(page_maker(root), TRAINING), Pages(page_maker(root, training=False), VALIDATION)
-    fresh = FreshBatches(PAGES, BATCH, seed)
-    fixed = [list(range(start, start + BATCH)) for start in range(0, VALIDATION_PAGES, BATCH)]
-    return (
-        DataLoader(
-            training,
-            batch_sampler=fresh,
+def get_page_loaders(root: str | None = None, *, seed: int = 0) -> "dict[str, DataLoader[Any]]":
+    """For "train", a loader of ever new pages, made by another process; for "validation", the same few pages."""
+    return {
+        "train": DataLoader(
+            Pages(page_maker(root), TRAINING),
+            batch_sampler=FreshBatches(PAGES, BATCH, seed),
             num_workers=1,
             prefetch_factor=4,
             persistent_workers=True,
             worker_init_fn=_leave_interrupts_to_the_trainer,
         ),
-        DataLoader(validation, batch_sampler=fixed),
-    )
+        "validation": DataLoader(
+            Subset(Pages(page_maker(root, training=False), VALIDATION), range(VALIDATION_PAGES)), batch_size=BATCH
+        ),
+    }
 
 
 @torch.inference_mode()
