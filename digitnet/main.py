@@ -89,8 +89,7 @@ def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) 
         raise KeyboardInterrupt
     recipe = RECIPES[options.recipe]
     torch.manual_seed(options.seed)
-    make_job = _detector_job if recipe.pages else _digit_job
-    training, get_loaders = make_job(options, recipe, choose_device(options.device))
+    training, get_loaders = _job(options, recipe, choose_device(options.device))
     checkpoint = Checkpoint(options.model or ("detector.pth" if recipe.pages else "model.pth"))
     with checkpoint.locked():
         _say(checkpoint.resume(training))
@@ -103,14 +102,26 @@ def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) 
     return code
 
 
-def _digit_job(
+def _job(
     options: argparse.Namespace, recipe: Recipe, device: "torch.device"
 ) -> tuple["TrainingRun", Callable[[], Loaders]]:
-    """A run that trains DigitNet, and how to get its data."""
+    """A run of the recipe, and how to get its data."""
+    import torch
+
     from digitnet import dataset
     from digitnet.model import DigitNet
     from digitnet.training.checkpoint import load_digitnet
     from digitnet.training.run import TrainingRun
+
+    if recipe.pages:
+        from digitnet.training.detector import Detector
+        from digitnet.training.detector_run import DetectorRun, get_page_loaders
+
+        if options.teacher:
+            raise UsageError(f"--teacher: the recipe {recipe.name!r} learns from made pages only; leave --teacher out")
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
+        run = DetectorRun(Detector(), device, seed=options.seed, recipe=recipe)
+        return run, functools.partial(get_page_loaders, options.data, seed=options.seed)
 
     def get_loaders() -> Loaders:
         train, test = dataset.get_data_loaders(options.data, hold_out=dataset.HOLD_OUT, seed=options.seed)
@@ -119,22 +130,6 @@ def _digit_job(
     network = DigitNet(recipe.width, deep=recipe.deep)
     teachers = [load_digitnet(path) for path in options.teacher]
     return TrainingRun(network, device, seed=options.seed, recipe=recipe, teachers=teachers), get_loaders
-
-
-def _detector_job(
-    options: argparse.Namespace, recipe: Recipe, device: "torch.device"
-) -> tuple["TrainingRun", Callable[[], Loaders]]:
-    """A run that trains the detector for pages, and how to get its data."""
-    import torch
-
-    from digitnet.training.detector import Detector
-    from digitnet.training.detector_run import DetectorRun, get_page_loaders
-
-    if options.teacher:
-        raise UsageError(f"--teacher: the recipe {recipe.name!r} learns from made pages only; leave --teacher out")
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
-    run = DetectorRun(Detector(), device, seed=options.seed, recipe=recipe)
-    return run, functools.partial(get_page_loaders, options.data, seed=options.seed)
 
 
 def _train_cycles(

@@ -219,7 +219,7 @@ class _Lattice:
         ways = np.zeros_like(self.arriving)  # weight of the best way to each candidate and state
 
         def ways_before(index: int) -> Numbers:
-            """Weights of the best ways to a candidate, (1 + M, S): from the start and from M others, the nearest first."""
+            """Weights of the best ways to a candidate, (1 + M, S): from the start, then from M, the nearest first."""
             previous, weights = self.previous[index]
             start = self.absent_before[index] * self.starts
             return np.concatenate([start[np.newaxis], (weights[:, np.newaxis] * ways[previous])[::-1]])
