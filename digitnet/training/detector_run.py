@@ -118,7 +118,6 @@ def targets(page: MadePage) -> Targets:
     counted = np.ones((height, width), bool)
     centres = np.full((4, height, width), np.nan, np.float32)
     rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
-    centre_cells = []
     for digit in page.digits:
         x, y = (digit.left + digit.right) / 2 / STRIDE, (digit.top + digit.bottom) / 2 / STRIDE
         wide, tall = (digit.right - digit.left) / STRIDE, (digit.bottom - digit.top) / STRIDE
@@ -133,10 +132,8 @@ def targets(page: MadePage) -> Targets:
         spread_x, spread_y = max(0.16 * wide, 0.5), max(0.16 * tall, 0.5)
         bump = np.exp(-((columns - column) ** 2) / (2 * spread_x**2) - (rows - row) ** 2 / (2 * spread_y**2))
         np.maximum(heat[digit.label], bump, out=heat[digit.label])
-        centre_cells.append((row, column))
         centres[:, row, column] = x - column, y - row, np.log(max(wide, 0.5)), np.log(max(tall, 0.5))
-    for row, column in centre_cells:  # these count even where a cut-off digit overlaps them
-        counted[row, column] = True
+    counted[np.isfinite(centres[0])] = True  # even where a cut-off digit overlaps a centre
     return torch.from_numpy(heat), torch.from_numpy(counted), torch.from_numpy(centres)
 
 
