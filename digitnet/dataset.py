@@ -103,11 +103,14 @@ class ShuffledBatches(Sampler[list[int]]):
         """Batches in a whole epoch."""
         return -(-self.length // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def order(self) -> list[int]:
+        """The indices of a whole epoch, in their order."""
         # The factor is a large prime, so that each pair of a small seed and an epoch has its own generator seed.
         generator = torch.Generator().manual_seed(self.seed * 1_000_000_007 + self.epoch)
-        order = torch.randperm(self.length, generator=generator).tolist()
-        begin = self.first_batch * self.batch_size
+        return torch.randperm(self.length, generator=generator).tolist()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, begin = self.order(), self.first_batch * self.batch_size
         for start in range(begin, self.length, self.batch_size):
             yield order[start : start + self.batch_size]
         self.epoch += 1

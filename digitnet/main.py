@@ -4,6 +4,7 @@ torch is imported late, so that Ctrl-C gets a clean answer from the first moment
 """
 
 import argparse
+import functools
 import itertools
 import sys
 import time
@@ -40,13 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="trained networks (model.pth) to learn from besides the labels",
     )
-    parser.add_argument("--cycles", type=_positive, metavar="N", help="stop after N cycles (default: never stop)")
+    parser.add_argument("--cycles", type=int, metavar="N", help="stop after N cycles (default: never stop)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is available)")
     parser.add_argument(
         "--model", type=Path, help="the file to go on with and to save to (default: model.pth; detector.pth)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
-    parser.add_argument("--seed", type=_not_negative, default=0, help="of a new run: weights, order and augmentation")
+    parser.add_argument("--seed", type=int, default=0, help="of a new run: weights, order and augmentation")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write curves for TensorBoard")
 
 
@@ -72,6 +73,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) -> int:
+    if options.cycles is not None and options.cycles < 1:
+        raise UsageError(f"--cycles {options.cycles}: give 1 or more")
+    if options.seed < 0:
+        raise UsageError(f"--seed {options.seed}: give 0 or more")
     try:
         import torch
 
@@ -80,11 +85,11 @@ def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) 
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "training", "train") from error
 
-    interruption.raise_if_swallowed()
+    if interruption.requested:  # some imported code swallows every exception, KeyboardInterrupt too
+        raise KeyboardInterrupt
     recipe = RECIPES[options.recipe]
     torch.manual_seed(options.seed)
-    make_job = _detector_job if recipe.pages else _digit_job
-    training, get_loaders = make_job(options, recipe, choose_device(options.device))
+    training, get_loaders = _job(options, recipe, choose_device(options.device))
     checkpoint = Checkpoint(options.model or ("detector.pth" if recipe.pages else "model.pth"))
     with checkpoint.locked():
         _say(checkpoint.resume(training))
@@ -97,14 +102,26 @@ def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) 
     return code
 
 
-def _digit_job(
+def _job(
     options: argparse.Namespace, recipe: Recipe, device: "torch.device"
 ) -> tuple["TrainingRun", Callable[[], Loaders]]:
-    """A run that trains DigitNet, and how to get its data."""
+    """A run of the recipe, and how to get its data."""
+    import torch
+
     from digitnet import dataset
     from digitnet.model import DigitNet
     from digitnet.training.checkpoint import load_digitnet
     from digitnet.training.run import TrainingRun
+
+    if recipe.pages:
+        from digitnet.training.detector import Detector
+        from digitnet.training.detector_run import DetectorRun, get_page_loaders
+
+        if options.teacher:
+            raise UsageError(f"--teacher: the recipe {recipe.name!r} learns from made pages only; leave --teacher out")
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
+        run = DetectorRun(Detector(), device, seed=options.seed, recipe=recipe)
+        return run, functools.partial(get_page_loaders, options.data, seed=options.seed)
 
     def get_loaders() -> Loaders:
         train, test = dataset.get_data_loaders(options.data, hold_out=dataset.HOLD_OUT, seed=options.seed)
@@ -113,25 +130,6 @@ def _digit_job(
     network = DigitNet(recipe.width, deep=recipe.deep)
     teachers = [load_digitnet(path) for path in options.teacher]
     return TrainingRun(network, device, seed=options.seed, recipe=recipe, teachers=teachers), get_loaders
-
-
-def _detector_job(
-    options: argparse.Namespace, recipe: Recipe, device: "torch.device"
-) -> tuple["TrainingRun", Callable[[], Loaders]]:
-    """A run that trains the detector for pages, and how to get its data."""
-    import torch
-
-    from digitnet.training.detector import Detector
-    from digitnet.training.detector_run import DetectorRun, get_page_loaders
-
-    def get_loaders() -> Loaders:
-        train, validation = get_page_loaders(options.data, seed=options.seed)
-        return {"train": train, "validation": validation}
-
-    if options.teacher:
-        raise UsageError(f"--teacher: the recipe {recipe.name!r} learns from made pages only; leave --teacher out")
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
-    return DetectorRun(Detector(), device, seed=options.seed, recipe=recipe), get_loaders
 
 
 def _train_cycles(
@@ -174,12 +172,21 @@ def _train_cycle(
             bar.update()
             if writer and training.step % 20 == 0:
                 writer.add_scalar("loss/train", training.mean_loss, training.step)
-            interruption.check()
+            if interruption.requested:
+                raise StopTraining
 
         train(training.model, loader, training.device, epochs=1, run=training, on_batch=on_batch)
 
-    cycle = {"cycle": number, "batches": training.step, "loss": training.epoch_loss, **_evaluate(training, loaders)}
-    cycle |= {"learning_rate": training.learning_rate, "seconds": time.monotonic() - started}
+    results = {name: training.evaluate(loader) for name, loader in loaders.items() if name != "train"}
+    cycle = {
+        "cycle": number,
+        "batches": training.step,
+        "loss": training.epoch_loss,
+        "validation_loss": results["validation"].loss,
+        **{f"{name}_accuracy": result.accuracy for name, result in results.items()},
+        "learning_rate": training.learning_rate,
+        "seconds": time.monotonic() - started,
+    }
     checkpoint.history.append(cycle)
     saved = _save(checkpoint, training)
     print(_summary(checkpoint) + (f", saved {checkpoint.model_path}" if saved else ", not saved"), flush=True)
@@ -189,13 +196,6 @@ def _train_cycle(
                 writer.add_scalar(name.replace("_", "/", 1), cycle[name], training.step)
         writer.flush()
     return saved
-
-
-def _evaluate(training: "TrainingRun", loaders: Loaders) -> dict[str, float]:
-    """The loss on the validation set, and the accuracy on each set that is not trained on."""
-    results = {name: training.evaluate(loader) for name, loader in loaders.items() if name != "train"}
-    accuracies = {f"{name}_accuracy": result.accuracy for name, result in results.items()}
-    return {"validation_loss": results["validation"].loss, **accuracies}
 
 
 def _summary(checkpoint: "Checkpoint") -> str:
@@ -231,17 +231,3 @@ def _command(options: argparse.Namespace) -> str:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

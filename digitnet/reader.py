@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.errors import ImageError, MissingExtraError, ModelError, UsageError
+from digitnet.errors import ImageError, ModelError, UsageError
 from digitnet.imaging.encoding import jpeg
 from digitnet.imaging.load import Picture, Source, load
 from digitnet.imaging.normalise import SIDE, NormalisedDigit
@@ -229,10 +229,8 @@ def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
         return "the package's large model", LARGE_MODEL.read_bytes()
     path = Path(model)
     if path.suffix in (".pth", ".pt"):
-        try:
-            from digitnet.training.onnx_cache import cached_onnx
-        except ModuleNotFoundError as error:
-            raise MissingExtraError.of(error, f"{path}: reading PyTorch weights", "train") from error
+        from digitnet.training.onnx_cache import cached_onnx
+
         return str(path), cached_onnx(path)
     return str(path), _content(path)
 

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from digitnet.synthesis.hands import skeletons
 from digitnet.synthesis.paper import Array, enlarged, printed_lines, shadow
-from digitnet.synthesis.skeleton import skeletons
 
 Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 

@@ -155,6 +155,7 @@ def test_importing_any_module_prints_nothing_and_leaves_no_file(tmp_path):
     ],
 )
 def test_without_the_extras_what_needs_them_says_how_to_install_them(extra, command, tmp_path):
+    (tmp_path / "model.pth").write_bytes(b"weights")
     finished = run_python("-c", WITHOUT_EXTRAS, *command, cwd=tmp_path)
     assert finished.returncode == 1
     assert f"pip install 'digitnet[{extra}]'" in finished.stderr

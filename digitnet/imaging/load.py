@@ -93,29 +93,31 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
         ImageError: not a picture of an accepted format, damaged, smaller than 8x8, or numbers outside of the ranges.
         ImageTooLargeError: more than 64 million pixels, or a file of more than 512 MiB.
     """
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        name = name or str(path)
-        return _decode(_file_content(path, name), name, side)
     if isinstance(source, Image.Image):
         name = name or "image"
         with decoding(name):
             _check_size(source.size, name)
             return _from_image(source, name, *source.size, side)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(_checked_content(bytes(source), name or "picture"), name or "picture", side)
-    if not isinstance(source, np.ndarray) and hasattr(source, "read"):
-        name = name or "picture"
-        content = source.read(MAX_BYTES + 1)
+    if isinstance(source, (str, os.PathLike)):
+        name = name or str(Path(source))
+        content = _file_content(Path(source), name)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        name, content = name or "picture", bytes(source)
+    elif not isinstance(source, np.ndarray) and hasattr(source, "read"):
+        name, content = name or "picture", source.read(MAX_BYTES + 1)
         if not isinstance(content, bytes):
             raise ImageError(f"{name}: the stream gives {type(content).__name__}; open it in binary mode")
-        return _decode(_checked_content(content, name), name, side)
-    name = name or "array"
-    array = _checked_array(_as_array(source, name), name)
-    if array.ndim == 2 and max(array.shape) <= side:
-        return Picture(name, _to_255(array) / np.float32(255), array.shape[1], array.shape[0])
-    image = _image_from_array(array)
-    return _from_image(image, name, *image.size, side)
+    else:
+        return _from_array(_as_array(source, name or "array"), name or "array", side)
+    if len(content) > MAX_BYTES:
+        raise _file_too_large(name)
+    check_segments(content, name)
+    with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_size(image.size, name)
+        # A JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.
+        width, height = image.size
+        image.draft("L", (side, side))
+        return _from_image(image, name, width, height, side)
 
 
 def _file_content(path: Path, name: str) -> bytes:
@@ -126,12 +128,6 @@ def _file_content(path: Path, name: str) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(f"{name}: cannot be opened ({reason})") from error
-
-
-def _checked_content(content: bytes, name: str) -> bytes:
-    if len(content) > MAX_BYTES:
-        raise _file_too_large(name)
-    return content
 
 
 def _file_too_large(name: str) -> ImageTooLargeError:
@@ -149,16 +145,6 @@ def size(content: bytes, name: str, pixels: int = MAX_PIXELS) -> tuple[int, int]
     with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_size(image.size, name, pixels)
         return image.size
-
-
-def _decode(content: bytes, name: str, side: int) -> Picture:
-    check_segments(content, name)
-    with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        _check_size(image.size, name)
-        # A JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.
-        width, height = image.size
-        image.draft("L", (side, side))
-        return _from_image(image, name, width, height, side)
 
 
 @contextlib.contextmanager
@@ -194,12 +180,17 @@ def _from_image(image: Image.Image, name: str, width: int, height: int, side: in
     """
     image.load()  # this turns a TIFF upright, but no other format
     orientation = image.getexif().get(ORIENTATION, 1)
-    reduced = _roughly_reduced(image, side)
-    upright = reduced if orientation == 1 else ImageOps.exif_transpose(reduced)  # a large picture costs much to copy
-    grey = _reduce(_grey(upright), side)
+    image = _roughly_reduced(image, side)
+    if orientation != 1:  # a large picture costs much to copy
+        image = ImageOps.exif_transpose(image)
     if orientation in (5, 6, 7, 8):  # the sides are swapped
         width, height = height, width
-    return Picture(name=name, grey=grey, width=width, height=height)
+    grey = _grey(image)
+    longest = max(grey.size)
+    if longest > side:
+        wide, tall = (max(MIN_SIDE, round(length * side / longest)) for length in grey.size)
+        grey = grey.resize((wide, tall), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return Picture(name, np.asarray(grey, np.float32) / np.float32(255), width, height)
 
 
 def _roughly_reduced(image: Image.Image, side: int) -> Image.Image:
@@ -259,15 +250,6 @@ def _grey_from_alpha(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _reduce(image: Image.Image, side: int) -> Grey:
-    """The pixels (H, W) in [0, 1], the longer side at most `side`."""
-    longest = max(image.size)
-    if longest > side:
-        size = tuple(max(MIN_SIDE, round(length * side / longest)) for length in image.size)
-        image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(image, dtype=np.float32) / np.float32(255)
-
-
 def _as_array(source: Any, name: str) -> npt.NDArray[Any]:
     """The numbers in an array or tensor, without an import of the library that made it."""
     if isinstance(source, np.ndarray):
@@ -286,8 +268,8 @@ def _as_array(source: Any, name: str) -> npt.NDArray[Any]:
     raise ImageError(f"{name}: a {type(source).__name__} is not a picture; give {kinds}")
 
 
-def _checked_array(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """The array as (H, W), (H, W, 3) or (H, W, 4), checked to hold finite numbers."""
+def _from_array(array: npt.NDArray[Any], name: str, side: int) -> Picture:
+    """The picture in an array of one of the shapes and ranges that `load` takes."""
     shape = array.shape
     if array.ndim == 3 and 1 in (shape[0], shape[2]):
         array = array[0] if shape[0] == 1 else array[..., 0]
@@ -297,14 +279,20 @@ def _checked_array(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         raise ImageError(
             f"{name}: an array of shape {shape} is not a picture; use (H, W), (1, H, W), (H, W, 3) or (3, H, W)"
         )
-    _check_size((array.shape[1], array.shape[0]), name)
+    height, width = array.shape[:2]
+    _check_size((width, height), name)
     if array.dtype.kind not in "buif":
         raise ImageError(f"{name}: an array of {array.dtype} is not a picture; use numbers")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ImageError(f"{name}: the array holds values that are not finite; replace them first")
     if array.dtype.kind in "if":
         _check_range(array, name)
-    return array
+    pixels = _to_255(array)
+    if array.ndim == 2 and max(width, height) <= side:
+        return Picture(name, pixels / np.float32(255), width, height)
+    if array.dtype == np.uint8 or array.ndim == 3:
+        pixels = np.ascontiguousarray(pixels.round().astype(np.uint8))
+    return _from_image(Image.fromarray(pixels), name, width, height, side)
 
 
 def _check_range(array: npt.NDArray[Any], name: str) -> None:
@@ -315,13 +303,6 @@ def _check_range(array: npt.NDArray[Any], name: str) -> None:
         raise ImageError(
             f"{name}: values from {low:.4g} to {peak:.4g}; use [0, 1] or 0 to 255, and undo any standardisation first"
         )
-
-
-def _image_from_array(array: npt.NDArray[Any]) -> Image.Image:
-    pixels = _to_255(array)
-    if array.dtype == np.uint8 or array.ndim == 3:
-        return Image.fromarray(np.ascontiguousarray(pixels.round().astype(np.uint8)))
-    return Image.fromarray(pixels)
 
 
 def _to_255(array: npt.NDArray[Any]) -> Grey:

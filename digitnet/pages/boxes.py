@@ -1,38 +1,53 @@
 """Overlap of boxes. A box is a row (left, top, right, bottom), in pixels."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 Boxes = npt.NDArray[np.float64]  # (N, 4)
 Areas = npt.NDArray[np.float64]  # square pixels
-Indices = npt.NDArray[np.intp]
-Pairs = tuple[Indices, Indices]  # (P,) and (P,): the boxes of pair p are those at first[p] and second[p]
+Pairs = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]  # the boxes of pair p are those at first[p] and second[p]
 
 
-def shared_areas(ones: Boxes, others: Boxes) -> Areas:
-    """The area, (N, M), that each of `ones` (N, 4) shares with each of `others` (M, 4)."""
-    return _shared(ones[:, np.newaxis], others[np.newaxis])
+def edges(things: Sequence[Any]) -> Boxes:
+    """The boxes of things that have the attributes left, top, right and bottom."""
+    return np.array([(one.left, one.top, one.right, one.bottom) for one in things], np.float64).reshape(-1, 4)
+
+
+def placed(thing: Any, factor: float = 1.0, shift: float = 0.0) -> Any:
+    """The thing with its edges multiplied by `factor`, then moved by `shift` pixels to the right and down."""
+    return replace(
+        thing, **{edge: getattr(thing, edge) * factor + shift for edge in ("left", "top", "right", "bottom")}
+    )
+
+
+def middles(boxes: Boxes) -> npt.NDArray[np.float64]:
+    """The middle (x, y) of each of `boxes` (N, 4), (N, 2)."""
+    return np.asarray(boxes.reshape(-1, 2, 2).mean(1))
 
 
 def areas(boxes: Boxes) -> Areas:
-    """The area of each of `boxes` (N, 4)."""
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(-1))
+    """The area of each of `boxes` (..., 4)."""
+    return np.asarray((boxes[..., 2:] - boxes[..., :2]).prod(-1))
+
+
+def shared_areas(ones: Boxes, others: Boxes) -> Areas:
+    """The area that `ones` (..., 4) share with `others` (..., 4), whose shapes are broadcast."""
+    sides = np.minimum(ones[..., 2:], others[..., 2:]) - np.maximum(ones[..., :2], others[..., :2])
+    return np.asarray(np.maximum(sides, 0).prod(-1))
 
 
 def intersection_over_union(ones: Boxes, others: Boxes) -> Areas:
-    """Shared area over joint area, (N, M) in [0, 1], of each of `ones` (N, 4) with each of `others` (M, 4)."""
+    """Shared area over joint area, in [0, 1], of `ones` (..., 4) and `others` (..., 4), whose shapes are broadcast."""
     shared = shared_areas(ones, others)
-    return np.asarray(shared / (areas(ones)[:, np.newaxis] + areas(others) - shared))
-
-
-def shared_by_pairs(boxes: Boxes, pairs: Pairs) -> Areas:
-    """The area, (P,), that the two boxes of each pair share."""
-    first, second = pairs
-    return _shared(boxes[first], boxes[second])
+    return np.asarray(shared / (areas(ones) + areas(others) - shared))
 
 
 def overlapping_pairs(boxes: Boxes) -> Pairs:
-    """All pairs of boxes that overlap, each once.
+    """All pairs of boxes that overlap, both as (a, b) and as (b, a), sorted by the first box, then by the second.
 
     Time and memory grow with the boxes and with the pairs that stand in one row, not with all pairs: the plane is cut
     into bands about as tall as a box, and in each band a box meets only those that begin between its left and its
@@ -44,43 +59,32 @@ def overlapping_pairs(boxes: Boxes) -> Pairs:
     left, top, right, bottom = (boxes - boxes[:, :2].min(0)[[0, 1, 0, 1]]).T
     band_height = max(float(np.median(bottom - top)), float(bottom.max()) / count)
     first_band, last_band = (np.floor(edge / band_height).astype(np.intp) for edge in (top, bottom))
-    box, step = expanded(last_band - first_band + 1)
+    box, step = _expanded(last_band - first_band + 1)
     band = first_band[box] + step
     order = np.lexsort((left[box], band))
     box, band = box[order], band[order]
     # One sorted number for band and left edge, so that one binary search finds where a box's right edge lies.
     stride = float(right.max()) + 1
     ends = np.searchsorted(band * stride + left[box], band * stride + right[box], side="right")
-    one, step = expanded(np.maximum(ends - np.arange(len(box)) - 1, 0))
+    one, step = _expanded(np.maximum(ends - np.arange(len(box)) - 1, 0))
     first, second = box[one], box[one + 1 + step]
     # Two boxes may meet in several bands; the pair counts in the first of them.
-    once = band[one] == np.maximum(first_band[first], first_band[second])
-    first, second = first[once], second[once]
-    meet = (top[first] < bottom[second]) & (top[second] < bottom[first]) & (left[second] < right[first])
-    return first[meet], second[meet]
-
-
-def both_ways(pairs: Pairs) -> Pairs:
-    """Each pair twice, (a, b) and (b, a), sorted by the first box, then by the second."""
-    first, second = (np.concatenate(ends) for ends in (pairs, pairs[::-1]))
-    order = np.lexsort((second, first))
-    return first[order], second[order]
+    meet = band[one] == np.maximum(first_band[first], first_band[second])
+    meet &= (top[first] < bottom[second]) & (top[second] < bottom[first]) & (left[second] < right[first])
+    ones, others = (np.concatenate([a[meet], b[meet]]) for a, b in ((first, second), (second, first)))
+    order = np.lexsort((others, ones))
+    return ones[order], others[order]
 
 
 def partners(pairs: Pairs, count: int) -> list[list[int]]:
-    """For each of `count` boxes the boxes that it makes a pair with, in rising order."""
-    first, second = both_ways(pairs)
-    ends = np.cumsum(np.bincount(first, minlength=count)).tolist()
-    flat = second.tolist()
-    return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    """For each of `count` boxes the boxes that it makes a pair with, in the order of the pairs."""
+    found: list[list[int]] = [[] for _ in range(count)]
+    for one, other in zip(*(ends.tolist() for ends in pairs), strict=True):
+        found[one].append(other)
+    return found
 
 
-def expanded(counts: Indices) -> Pairs:
+def _expanded(counts: npt.NDArray[np.intp]) -> Pairs:
     """For counts such as 2, 0, 3 the owners 0, 0, 2, 2, 2 and their steps 0, 1, 0, 1, 2."""
     owners = np.repeat(np.arange(len(counts)), counts)
     return owners, np.arange(len(owners)) - (np.cumsum(counts) - counts)[owners]
-
-
-def _shared(one: Boxes, other: Boxes) -> Areas:
-    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    return np.asarray(np.maximum(sides, 0).prod(-1))

@@ -4,6 +4,7 @@ Each `Constraint` is a finite automaton over the digits of a number, from the la
 digits are counted from the right. The reader weighs all readings of a line that the automaton allows.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -58,7 +59,7 @@ def constrained(length: int | None = None, pattern: str | None = None, check: st
     if length is not None:
         if length < 1:
             raise UsageError(f"a length of {length} is too short; give the number of digits, such as 8")
-        known.append(_of_length(length))
+        known.append(_of_segments(f"length {length}", [(ANY, length, length)]))
     if pattern is not None:
         known.append(_of_pattern(pattern))
     if check is not None:
@@ -112,37 +113,23 @@ def _all_of(one: Constraint, other: Constraint) -> Constraint:
     """The numbers that both allow."""
     name = f"{one.name}, {other.name}"
     one_steps, other_steps = _steps(one), _steps(other)
-    starts = [(a, b) for a in np.flatnonzero(one.starts).tolist() for b in np.flatnonzero(other.starts).tolist()]
-    one_accepts, other_accepts = one.accepting.tolist(), other.accepting.tolist()
 
-    def step(state: tuple[int, int], digit: int) -> list[tuple[int, int]]:
-        ones, others = one_steps.get((state[0], digit), ()), other_steps.get((state[1], digit), ())
-        return [(a, b) for a in ones for b in others]
+    def step(state: tuple[int, int], digit: int) -> Iterator[tuple[int, int]]:
+        return itertools.product(one_steps.get((state[0], digit), ()), other_steps.get((state[1], digit), ()))
 
+    starts = list(itertools.product(*(np.flatnonzero(each.starts).tolist() for each in (one, other))))
     try:
-        both = _automaton(name, starts, step, lambda state: one_accepts[state[0]] and other_accepts[state[1]])
+        both = _automaton(name, starts, step, lambda state: bool(one.accepting[state[0]] and other.accepting[state[1]]))
     except _TooManyStatesError:
         raise UsageError(f"{name}: too much to check together; leave one of them out, or make it simpler") from None
-    return _without_dead_ends(both)
-
-
-def _without_dead_ends(constraint: Constraint) -> Constraint:
-    """The constraint without states that lead to no accepting state; starts stay."""
-    before: list[list[int]] = [[] for _ in constraint.starts]
-    for state, _, following in constraint.arrows.tolist():
-        before[following].append(state)
-    waiting = np.flatnonzero(constraint.accepting).tolist()
-    useful = constraint.accepting.copy()
-    while waiting:
-        for state in before[waiting.pop()]:
-            if not useful[state]:
-                useful[state] = True
-                waiting.append(state)
-    kept = useful | constraint.starts
-    state, digit, following = constraint.arrows[kept[constraint.arrows[:, [0, 2]]].all(1)].T
-    renumbered = np.cumsum(kept) - 1
-    arrows = np.stack([renumbered[state], digit, renumbered[following]], axis=1)
-    return replace(constraint, starts=constraint.starts[kept], accepting=constraint.accepting[kept], arrows=arrows)
+    # Dead ends are left out: states that no path reaches from the accepting states backwards.
+    back = _reversed(both)
+    steps, ends = _steps(back), np.flatnonzero(back.starts).tolist()
+    return _reversed(
+        _automaton(
+            name, ends, lambda state, digit: steps.get((state, digit), ()), lambda state: bool(back.accepting[state])
+        )
+    )
 
 
 def _steps(constraint: Constraint) -> dict[tuple[int, int], list[int]]:
@@ -163,22 +150,15 @@ def _any_of(one: Constraint, other: Constraint) -> Constraint:
     )
 
 
-def _of_length(digits: int) -> Constraint:
-    longest = min(digits, LONGEST)
-    return _automaton(
-        f"length {digits}", [0], lambda count, _: [count + 1] if count < longest else [], lambda count: count == longest
-    )
-
-
 ANY_NUMBER = _automaton("any number", [0], lambda state, _: [state], lambda _: True)
 
 
-def _checksum(weigh: Callable[[int, int], int], modulus: int, length: int | None = None) -> Constraint:
+def _checksum(adds: Sequence[Sequence[int]], modulus: int, length: int | None = None) -> Constraint:
     """Numbers whose weighted digits add up to a multiple of `modulus`.
 
     Args:
-        weigh: what a digit adds, for the digit and its place from the right, from 0.
-        length: in digits; None for any length from 2, where the weights alternate.
+        adds: what each of the ten digits adds, for each place from the right; they repeat.
+        length: in digits; None for any length from 2, where the places alternate between two rows of `adds`.
     """
 
     def step(state: tuple[int, int], digit: int) -> list[tuple[int, int]]:
@@ -187,26 +167,13 @@ def _checksum(weigh: Callable[[int, int], int], modulus: int, length: int | None
             return []
         # Without a length only the place's parity matters, and whether there are two digits.
         following = 2 if length is None and place == 3 else place + 1
-        return [(following, (total + weigh(digit, place)) % modulus)]
+        return [(following, (total + adds[place % len(adds)][digit]) % modulus)]
 
     def accepts(state: tuple[int, int]) -> bool:
         place, total = state
         return total == 0 and (place >= 2 if length is None else place == length)
 
     return _automaton("", [(0, 0)], step, accepts)
-
-
-def _luhn(digit: int, place: int) -> int:
-    doubled = 2 * digit
-    return digit if place % 2 == 0 else doubled - 9 * (doubled > 9)
-
-
-def _one_and_three(digit: int, place: int) -> int:
-    return digit * (1 if place % 2 == 0 else 3)
-
-
-def _by_place(digit: int, place: int) -> int:
-    return digit * (place + 1)
 
 
 def _mod97() -> Constraint:
@@ -222,20 +189,21 @@ def _mod97() -> Constraint:
     return _reversed(_automaton("", [(0, 0)], step, lambda state: state == (2, 1)))
 
 
+TIMES_TABLE = [[factor * digit for digit in range(10)] for factor in range(11)]
+ONE_AND_THREE = [TIMES_TABLE[1], TIMES_TABLE[3]]
 CHECKS: dict[str, Callable[[], Constraint]] = {
-    "luhn": lambda: _checksum(_luhn, 10),  # ISO/IEC 7812-1: payment cards, IMEI
-    "ean": lambda: reduce(_any_of, [_checksum(_one_and_three, 10, length) for length in (8, 12, 13)]),  # GS1, UPC-A too
+    # ISO/IEC 7812-1: payment cards, IMEI. Every second digit is doubled, and the digits of the product are added.
+    "luhn": lambda: _checksum([TIMES_TABLE[1], [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]], 10),
+    "ean": lambda: reduce(_any_of, [_checksum(ONE_AND_THREE, 10, length) for length in (8, 12, 13)]),  # GS1, UPC-A too
     "isbn": lambda: _any_of(
-        _checksum(_one_and_three, 10, 13),  # ISO 2108
-        _checksum(_by_place, 11, 10),  # an X, which stands for ten, is not read
+        _checksum(ONE_AND_THREE, 10, 13),  # ISO 2108
+        _checksum(TIMES_TABLE[1:], 11, 10),  # an X, which stands for ten, is not read
     ),
     "mod97": _mod97,  # ISO 7064, as IBANs use it, with digits only
 }
 
-TOKEN = re.compile(
-    r"(?P<any>\\d|\.)|(?P<digit>\d)|\[(?P<negated>\^?)(?P<some>[\d-]+)\]|(?P<sign>\\[^\w\s]|[-/,:;'() ])"
-)
-TIMES = re.compile(r"\?|\*|\+|\{(\d{1,9})(?:(,)(\d{0,9}))?\}")
+TOKEN = re.compile(r"(?P<digits>\\d|\.|\d|\[\^?(?:\d(?:-\d)?)+\])|(?P<sign>\\[^\w\s]|[-/,:;'() ])", re.ASCII)
+TIMES = re.compile(r"\?|\*|\+|\{(\d{1,9})(?:(,)(\d{0,9}))?\}", re.ASCII)
 
 Segment = tuple[frozenset[int], int, int | None]  # digits; how often at least; at most, None for any number of times
 
@@ -250,7 +218,7 @@ def _of_pattern(text: str) -> Constraint:
     # A pattern that needs 2^n states in one direction mostly needs few in the other: `\d{11}[0-4]\d*` 13 from the left.
     for backwards in (True, False):
         try:
-            automaton = _deterministic(name, segments[::-1] if backwards else segments)
+            automaton = _of_segments(name, segments[::-1] if backwards else segments)
         except _TooManyStatesError:
             continue
         found.append(automaton if backwards else _reversed(automaton))
@@ -262,7 +230,7 @@ def _of_pattern(text: str) -> Constraint:
     return min(found, key=lambda constraint: len(constraint.starts))
 
 
-def _deterministic(name: str, segments: Sequence[Segment]) -> Constraint:
+def _of_segments(name: str, segments: Sequence[Segment]) -> Constraint:
     """The automaton that takes the segments in their order.
 
     Each segment is laid out as slots, one for each digit: a slot may be optional, and may repeat. A state is the set of
@@ -305,7 +273,7 @@ def _segments(text: str) -> Iterator[Segment]:
         token = TOKEN.match(text, place)
         if not token:
             raise UsageError(
-                rf"the pattern {text!r} cannot be understood at {text[place:]!r}; write such as \d{{3}}-\d{{4}}"
+                rf"the pattern {text!r} cannot be understood at {text[place:]!r}; write such as \d{{3}}-[0-4]\d"
             )
         times = TIMES.match(text, token.end())
         place = times.end() if times else token.end()
@@ -313,28 +281,13 @@ def _segments(text: str) -> Iterator[Segment]:
             if times:
                 raise UsageError(f"the pattern {text!r} repeats a sign ({token[0]}{times[0]}); repeat digits only")
             continue
-        if token["any"]:
-            digits = ANY
-        elif token["digit"]:
-            digits = frozenset({int(token["digit"])})
-        else:
-            digits = _set_of_digits(token["some"], text)
-            digits = ANY - digits if token["negated"] else digits
-            if not digits:
-                raise UsageError(f"the pattern {text!r} has {token[0]}, which no digit matches; leave a digit in it")
+        try:
+            digits = frozenset(digit for digit in range(10) if re.fullmatch(token[0], str(digit)))
+        except re.error as error:
+            raise UsageError(f"the pattern {text!r} has {token[0]} ({error}); write such as [0-3]") from error
+        if not digits:
+            raise UsageError(f"the pattern {text!r} has {token[0]}, which no digit matches; leave a digit in it")
         yield digits, *_times(times, text)
-
-
-def _set_of_digits(text: str, pattern: str) -> frozenset[int]:
-    """The digits between brackets, such as 0-3 or 579."""
-    digits: set[int] = set()
-    falling = False
-    for first, last in re.findall(r"(\d)(?:-(\d))?", text):
-        digits |= set(range(int(first), int(last or first) + 1))
-        falling = falling or (bool(last) and last < first)
-    if not digits or falling or re.sub(r"\d-\d|\d", "", text):
-        raise UsageError(f"the pattern {pattern!r} has [{text}], which is no set of digits; write such as [0-3]")
-    return frozenset(digits)
 
 
 def _times(times: re.Match[str] | None, pattern: str) -> tuple[int, int | None]:

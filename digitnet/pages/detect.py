@@ -4,20 +4,29 @@ The network (`training.detector`, as ONNX) knows digits of some sizes only, so i
 scales. At some of them a digit has a size that the network knows; what the network says there is averaged.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 
-from digitnet.pages.boxes import Areas, Boxes, Pairs, areas, overlapping_pairs, partners, shared_areas, shared_by_pairs
+from digitnet.pages.boxes import (
+    Boxes,
+    Pairs,
+    areas,
+    edges,
+    intersection_over_union,
+    middles,
+    overlapping_pairs,
+    partners,
+    placed,
+    shared_areas,
+)
 from digitnet.pages.work import IsCancelled, raise_if
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 STRIDE = 4  # pixels of the picture for one cell of the network's maps
 DEEPEST = 32  # pixels for one cell of its coarsest stage; the sides of its input are multiples of it
@@ -36,8 +45,6 @@ SMALLEST, LARGEST = 9.0, 72.0  # pixels; at one scale, digits of other heights a
 BORDER = 16  # pixels around the picture, since digits touch its edges
 
 Grey = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +62,7 @@ class Detection:
     top: float
     right: float
     bottom: float
-    scores: Scores
+    scores: npt.NDArray[np.float32]
     scales: int = 1
     alone: bool = False
 
@@ -90,7 +97,7 @@ def normalise_contrast(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
 
 
 def detect(
-    session: "onnxruntime.InferenceSession",
+    session: onnxruntime.InferenceSession,
     grey: Grey,
     known: Sequence[Detection] = (),
     is_cancelled: IsCancelled | None = None,
@@ -107,26 +114,43 @@ def detect(
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         sized = grey if scale == 1 else np.asarray(cv2.resize(grey, (width, height), interpolation=smooth), np.float32)
-        detections = (_placed(detection, factor=1 / scale) for detection in detect_at_one_scale(session, sized))
-        found.append([detection for detection in detections if _is_inside(detection, *grey.shape)])
+        detections = [placed(detection, factor=1 / scale) for detection in detect_at_one_scale(session, sized)]
+        # Their centres lie in the picture rather than in the border around it.
+        middle = middles(edges(detections))
+        is_inside = np.all((middle >= 0) & (middle < grey.shape[::-1]), axis=1)
+        found.append(list(itertools.compress(detections, is_inside.tolist())))
     return merged(found)
 
 
 def merged(found: Sequence[Sequence[Detection]]) -> list[Detection]:
-    """The detections of each scale together, the likeliest first; duplicates are merged into their average."""
+    """The detections of each scale together, the likeliest first; duplicates are merged into their average.
+
+    The surer ones of the duplicates count for more. Of each scale, its likeliest detection counts.
+    """
     ordered = sorted(
         ((detection, scale) for scale, detections in enumerate(found) for detection in detections),
         key=lambda one: -one[0].score,
     )
-    detections = [detection for detection, _ in ordered]
-    return _averaged(
-        detections,
-        [
-            # Of each scale, its likeliest detection.
-            list({ordered[index][1]: index for index in reversed(group)}.values())
-            for group in _groups(_duplicate_pairs(detections), len(detections))
-        ],
-    )
+    if not ordered:
+        return []
+    groups = [
+        list({ordered[index][1]: ordered[index][0] for index in reversed(group)}.values())
+        for group in _groups(_duplicates(edges([detection for detection, _ in ordered])), len(ordered))
+    ]
+    members = [detection for group in groups for detection in group]
+    sizes = [len(group) for group in groups]
+    starts = np.cumsum([0, *sizes[:-1]])
+    scores = np.stack([detection.scores for detection in members])
+    weights = scores.max(1).astype(np.float64)
+    weights = (weights / np.repeat(np.add.reduceat(weights, starts), sizes))[:, np.newaxis]
+    scores = np.clip(scores, LEAST_SCORE, 1 - LEAST_SCORE).astype(np.float64)
+    logits = np.add.reduceat(weights * np.log(scores / (1 - scores)), starts)
+    boxes = np.add.reduceat(weights * edges(members), starts)
+    averaged = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return [
+        Detection(left, top, right, bottom, scores, len(group), any(detection.alone for detection in group))
+        for (left, top, right, bottom), scores, group in zip(boxes.tolist(), averaged, groups, strict=True)
+    ]
 
 
 def _groups(same: Pairs, count: int) -> list[list[int]]:
@@ -141,29 +165,6 @@ def _groups(same: Pairs, count: int) -> list[list[int]]:
     return groups
 
 
-def _averaged(detections: Sequence[Detection], groups: Sequence[Sequence[int]]) -> list[Detection]:
-    """One detection for each group of detections of the same digit; the surer ones count for more."""
-    if not groups:
-        return []
-    sizes = [len(group) for group in groups]
-    starts = np.cumsum([0, *sizes[:-1]])
-    members = [detections[index] for group in groups for index in group]
-    scores = np.stack([detection.scores for detection in members])
-    weights = scores.max(1).astype(np.float64)
-    weights = (weights / np.repeat(np.add.reduceat(weights, starts), sizes))[:, np.newaxis]
-    scores = np.clip(scores, LEAST_SCORE, 1 - LEAST_SCORE).astype(np.float64)
-    logits = np.add.reduceat(weights * np.log(scores / (1 - scores)), starts)
-    boxes = np.add.reduceat(weights * edges(members), starts)
-    alone = np.logical_or.reduceat([detection.alone for detection in members], starts)
-    averaged = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    return [
-        Detection(left, top, right, bottom, group_scores, size, is_alone)
-        for (left, top, right, bottom), group_scores, size, is_alone in zip(
-            boxes.tolist(), averaged, sizes, alone.tolist(), strict=True
-        )
-    ]
-
-
 def scales(height: int, width: int) -> Iterator[float]:
     """The factors for the picture's sides, one for each time that the network looks at it."""
     longest = max(height, width)
@@ -176,11 +177,11 @@ def scales(height: int, width: int) -> Iterator[float]:
         scale /= STEP if longest * scale <= CLOSE_STEPS else STEP**2
 
 
-def detect_at_one_scale(session: "onnxruntime.InferenceSession", sized: Grey) -> Iterator[Detection]:
+def detect_at_one_scale(session: onnxruntime.InferenceSession, sized: Grey) -> Iterator[Detection]:
     """The network's detections in a picture as it is; the same digit may come more than once."""
     (maps,) = session.run(None, {"pages": framed(normalise_contrast(sized))[np.newaxis, np.newaxis]})
     yield from (
-        _placed(detection, shift=-BORDER) for detection in peaks(maps[0]) if SMALLEST <= detection.height <= LARGEST
+        placed(detection, shift=-BORDER) for detection in peaks(maps[0]) if SMALLEST <= detection.height <= LARGEST
     )
 
 
@@ -202,67 +203,38 @@ def peaks(maps: npt.NDArray[np.float32]) -> Iterator[Detection]:
     highest = cv2.dilate(best, np.ones((3, 3), np.uint8))
     faintest = np.log(FAINTEST / (1 - FAINTEST))
     for row, column in np.argwhere((best >= highest) & (best > faintest)).tolist():
-        yield detection_at(maps, row, column)
-
-
-def detection_at(maps: npt.NDArray[np.float32], row: int, column: int) -> Detection:
-    """The digit whose centre lies in a cell of the network's maps (14, h, w)."""
-    scores = (1 / (1 + np.exp(-maps[:CLASSES, row, column]))).astype(np.float32)
-    across, down, wide, tall = maps[CLASSES:, row, column].tolist()
-    x, y = (column + across) * STRIDE, (row + down) * STRIDE
-    half_width, half_height = (math.exp(min(size, MAX_LOG_SIZE)) * STRIDE / 2 for size in (wide, tall))
-    return Detection(x - half_width, y - half_height, x + half_width, y + half_height, scores)
+        scores = (1 / (1 + np.exp(-maps[:CLASSES, row, column]))).astype(np.float32)
+        across, down, wide, tall = maps[CLASSES:, row, column].tolist()
+        x, y = (column + across) * STRIDE, (row + down) * STRIDE
+        half_width, half_height = (math.exp(min(size, MAX_LOG_SIZE)) * STRIDE / 2 for size in (wide, tall))
+        yield Detection(x - half_width, y - half_height, x + half_width, y + half_height, scores)
 
 
 def distinct(detections: Iterable[Detection]) -> list[Detection]:
     """The detections without those on the same ink as a likelier one (non-maximum suppression)."""
     likeliest = sorted(detections, key=lambda detection: -detection.score)
-    return [likeliest[group[0]] for group in _groups(same_ink_pairs(likeliest), len(likeliest))]
+    return [likeliest[group[0]] for group in _groups(same_ink_pairs(edges(likeliest)), len(likeliest))]
 
 
-def same_ink(ones: Sequence[Detection], others: Sequence[Detection]) -> Flags:
-    """Whether detections are on the same ink, (N, M): they share a third of their area, or one lies in the other."""
-    one, other = edges(ones), edges(others)
-    return _is_same_ink(shared_areas(one, other), areas(one)[:, np.newaxis], areas(other))
+def same_ink(ones: Boxes, others: Boxes) -> npt.NDArray[np.bool_]:
+    """Whether `ones` (..., 4) and `others` (..., 4), whose shapes are broadcast, are on the same ink.
 
-
-def same_ink_pairs(detections: Sequence[Detection]) -> Pairs:
-    """The pairs of detections on the same ink (see `same_ink`)."""
-    boxes = edges(detections)
-    first, second = pairs = overlapping_pairs(boxes)
-    area = areas(boxes)
-    same = _is_same_ink(shared_by_pairs(boxes, pairs), area[first], area[second])
-    return first[same], second[same]
-
-
-def _is_same_ink(shared: Areas, area: Areas, other_area: Areas) -> Flags:
+    They share a third of their area, or one lies in the other.
+    """
+    shared, area, other_area = shared_areas(ones, others), areas(ones), areas(others)
     within = shared > 0.7 * np.minimum(area, other_area)
     return np.asarray(within | (shared > 0.35 * (area + other_area - shared)))
 
 
-def _duplicate_pairs(detections: Sequence[Detection]) -> Pairs:
-    """The pairs of detections of the same digit in the same place and size: they share most of their area."""
-    boxes = edges(detections)
-    first, second = pairs = overlapping_pairs(boxes)
-    area, shared = areas(boxes), shared_by_pairs(boxes, pairs)
-    same = shared > 0.5 * (area[first] + area[second] - shared)
+def same_ink_pairs(boxes: Boxes) -> Pairs:
+    """The pairs of boxes on the same ink (see `same_ink`), both ways, sorted."""
+    first, second = overlapping_pairs(boxes)
+    same = same_ink(boxes[first], boxes[second])
     return first[same], second[same]
 
 
-def edges(detections: Sequence[Detection]) -> Boxes:
-    """Left, top, right and bottom, (N, 4)."""
-    rows = [(detection.left, detection.top, detection.right, detection.bottom) for detection in detections]
-    return np.array(rows, np.float64).reshape(-1, 4)
-
-
-def _is_inside(detection: Detection, height: int, width: int) -> bool:
-    """Whether the detection's centre lies in the picture rather than in the border around it."""
-    return 0 <= detection.left + detection.right < 2 * width and 0 <= detection.top + detection.bottom < 2 * height
-
-
-def _placed(detection: Detection, factor: float = 1, shift: float = 0) -> Detection:
-    """The detection as it is in a picture `factor` times as large and with its origin `shift` pixels further out."""
-    left, top, right, bottom = (
-        edge * factor + shift for edge in (detection.left, detection.top, detection.right, detection.bottom)
-    )
-    return Detection(left, top, right, bottom, detection.scores)
+def _duplicates(boxes: Boxes) -> Pairs:
+    """The pairs of boxes of the same digit in the same place and size: they share most of their area."""
+    first, second = overlapping_pairs(boxes)
+    same = intersection_over_union(boxes[first], boxes[second]) > 0.5
+    return first[same], second[same]

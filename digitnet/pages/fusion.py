@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.boxes import Boxes, Pairs, both_ways, overlapping_pairs
-from digitnet.pages.detect import Detection, edges, same_ink_pairs
+from digitnet.pages.boxes import Boxes, Pairs, edges, middles, overlapping_pairs
+from digitnet.pages.detect import Detection, same_ink_pairs
 from digitnet.pages.lattice import Candidate
 
 FEATURES = 16  # numbers for each detection that say whether it is a digit
@@ -136,9 +136,15 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
     none = np.clip(probabilities[:, NOT_A_DIGIT].astype(np.float64), LEAST, 1 - LEAST)
     is_digit = np.log((1 - none) / none)
     logit = by_detector.max(1)
-    height = np.array([detection.height for detection in detections])
-    width = np.array([detection.width for detection in detections])
-    rivals = both_ways(same_ink_pairs(detections))
+    boxes = edges(detections)
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    rivals = same_ink_pairs(boxes)
+    best_rival = np.full(len(logit), UNRIVALLED)
+    np.maximum.at(best_rival, rivals[0], logit[rivals[1]])
+    order = np.argsort(height)
+    best_from = np.append(np.maximum.accumulate(logit[order][::-1])[::-1], UNRIVALLED)  # of this height or taller
+    far_larger = np.searchsorted(height[order], FAR_LARGER * height, side="right")
+    best_far_larger = np.maximum(best_from[far_larger], UNRIVALLED)
     scales = np.array([detection.scales for detection in detections], np.float64)
     alone = np.array([detection.alone for detection in detections], np.float64)
     columns = [
@@ -149,38 +155,22 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
         doublings,
         doublings**2,
         np.log(np.maximum(width, 1.0) / np.maximum(height, 1.0)),
-        _best(logit, rivals),
-        *_neighbours(edges(detections), logit, rivals),
+        best_rival,
+        *_neighbours(boxes, logit, rivals),
         scales,
         scales == 1,
         alone,
         alone * is_digit,
-        _best_far_larger(logit, height),
+        best_far_larger,
     ]
     return np.stack(columns, axis=1)
 
 
-def _best(logit: Numbers, pairs: Pairs) -> Numbers:
-    """The best logit among the partners of each detection, (N,)."""
-    best = np.full(len(logit), UNRIVALLED)
-    np.maximum.at(best, pairs[0], logit[pairs[1]])
-    return best
-
-
-def _best_far_larger(logit: Numbers, height: Numbers) -> Numbers:
-    """The best logit among detections more than `FAR_LARGER` times as tall as each, (N,)."""
-    order = np.argsort(height)
-    best_from = np.append(np.maximum.accumulate(logit[order][::-1])[::-1], UNRIVALLED)
-    larger = np.searchsorted(height[order], FAR_LARGER * height, side="right")
-    return np.asarray(np.maximum(best_from[larger], UNRIVALLED))
-
-
 def _neighbours(boxes: Boxes, logit: Numbers, rivals: Pairs) -> tuple[Numbers, Numbers, Numbers]:
     """Of the surest neighbours on both sides the better logit, the worse, and how unlike in height they are, (N,)."""
-    left, top, right, bottom = boxes.T
-    height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
+    height, (x, y) = boxes[:, 3] - boxes[:, 1], middles(boxes).T
     reach, level = NEIGHBOURHOOD * height, SAME_LEVEL * height
-    one, other = both_ways(overlapping_pairs(np.stack([x - reach, y - level, x + reach, y + level], axis=1)))
+    one, other = overlapping_pairs(np.stack([x - reach, y - level, x + reach, y + level], axis=1))
     tall = np.maximum(height[one], height[other])
     unlike = np.abs(np.log2(height[one] / height[other]))
     to_the_right = x[other] - x[one]

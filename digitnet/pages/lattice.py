@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.pages.boxes import Pairs, both_ways, overlapping_pairs, partners
+from digitnet.pages.boxes import Boxes, edges, middles, overlapping_pairs, partners
 from digitnet.pages.constraints import ANY_NUMBER, Constraint
-from digitnet.pages.detect import Detection, edges, same_ink_pairs
+from digitnet.pages.detect import Detection, same_ink_pairs
 
 STEEPEST = math.tan(math.radians(24))  # slope of a page's lines, rows a column
 REACH = 4.0  # heights of a digit; neighbours in a line have no wider gap
@@ -79,9 +79,19 @@ def grouped(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     height along the slope of the page's lines. Digits that are linked, even through others, make a line. Lines of like
     size that stand side by side at one height are one line with a wide gap.
     """
-    slope = _slope(candidates)
-    ordered = sorted(candidates, key=lambda candidate: _middle(candidate)[0])
-    parent = list(range(len(ordered)))
+    boxes = edges([candidate.detection for candidate in candidates])
+    order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")  # from left to right
+    boxes = boxes[order]
+    left, top, right, bottom = boxes.T
+    height, (x, y) = bottom - top, middles(boxes).T
+    slope = _slope(boxes[[candidates[index].exists >= 0.5 for index in order]])
+    level = y - slope * x
+    reach, half = REACH * height, 0.5 * height
+    one, other = overlapping_pairs(np.stack([left - reach, level - half, right + reach, level + half], axis=1))
+    tall, small = np.maximum(height[one], height[other]), np.minimum(height[one], height[other])
+    linked = (one < other) & (tall <= SIZES_ALIKE * small) & (left[other] - right[one] < REACH * tall)
+    linked &= np.abs(level[other] - level[one]) < 0.5 * tall
+    parent = list(range(len(boxes)))
 
     def root(index: int) -> int:
         while parent[index] != index:
@@ -89,35 +99,30 @@ def grouped(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
             index = parent[index]
         return index
 
-    for one, other in zip(*(ends.tolist() for ends in _neighbours(ordered, slope)), strict=True):
-        parent[root(other)] = root(one)
-    lines: dict[int, list[Candidate]] = {}
-    for index, candidate in enumerate(ordered):
-        lines.setdefault(root(index), []).append(candidate)
-    return _one_below_the_other(list(lines.values()), slope)
+    for first, second in zip(one[linked].tolist(), other[linked].tolist(), strict=True):
+        parent[root(second)] = root(first)
+    lines: dict[int, list[int]] = {}
+    for index in range(len(boxes)):
+        lines.setdefault(root(index), []).append(index)
+    joined: list[list[int]] = []
+    for line in sorted(lines.values(), key=lambda line: np.median(level[line])):
+        if joined:
+            above = joined[-1]
+            small_height, tall_height = sorted((np.median(height[line]), np.median(height[above])))
+            apart = np.median(level[line]) - np.median(level[above])
+            if tall_height <= SIZES_ALIKE * small_height and apart < 0.5 * small_height:
+                joined[-1] = sorted(above + line)
+                continue
+        joined.append(line)
+    return [[candidates[order[index]] for index in line] for line in joined]
 
 
-def _neighbours(ordered: Sequence[Candidate], slope: float) -> Pairs:
-    """Pairs of candidates, `ordered` from left to right: neighbours in a line, or the same digit found twice."""
-    boxes = edges([candidate.detection for candidate in ordered])
-    left, top, right, bottom = boxes.T
-    height, x, y = bottom - top, (left + right) / 2, (top + bottom) / 2
-    level = y - slope * x
-    reach, half = REACH * height, 0.5 * height
-    near = overlapping_pairs(np.stack([left - reach, level - half, right + reach, level + half], axis=1))
-    one, other = np.minimum(*near), np.maximum(*near)
-    tall, small = np.maximum(height[one], height[other]), np.minimum(height[one], height[other])
-    down = y[other] - y[one] - slope * (x[other] - x[one])
-    linked = (tall <= SIZES_ALIKE * small) & (left[other] - right[one] < REACH * tall) & (np.abs(down) < 0.5 * tall)
-    return one[linked], other[linked]
-
-
-def _slope(candidates: Sequence[Candidate]) -> float:
+def _slope(boxes: Boxes) -> float:
     """Slope of the page's lines, rows a column: the median over near neighbours, 0 where there are few."""
-    left, top, _, bottom = edges([candidate.detection for candidate in candidates if candidate.exists >= 0.5]).T
+    left, top, _, bottom = boxes.T
     height, y = bottom - top, (top + bottom) / 2
     far, high = 3 * height, (3 * STEEPEST + 0.1) * height
-    one, other = both_ways(overlapping_pairs(np.stack([left - far, y - high, left + far, y + high], axis=1)))
+    one, other = overlapping_pairs(np.stack([left - far, y - high, left + far, y + high], axis=1))
     across, down, tall = left[other] - left[one], y[other] - y[one], np.maximum(height[one], height[other])
     near = (across > 0.4 * tall) & (across < 3 * tall) & (np.abs(down) < STEEPEST * across + 0.1 * tall)
     one, across, down = one[near], across[near], down[near]
@@ -125,32 +130,6 @@ def _slope(candidates: Sequence[Candidate]) -> float:
     _, nearest = np.unique(one[order], return_index=True)
     slopes = (down[order] / across[order])[nearest]
     return float(np.median(slopes)) if len(slopes) >= 2 else 0.0
-
-
-def _middle(candidate: Candidate) -> tuple[float, float]:
-    detection = candidate.detection
-    return (detection.left + detection.right) / 2, (detection.top + detection.bottom) / 2
-
-
-def _one_below_the_other(lines: list[list[Candidate]], slope: float) -> list[list[Candidate]]:
-    """The lines from top to bottom, those at one height joined."""
-
-    def measured(line: list[Candidate]) -> tuple[float, float, list[Candidate]]:
-        """Where the line stands, how tall its digits are (medians), and the line."""
-        levels = [_middle(candidate)[1] - slope * _middle(candidate)[0] for candidate in line]
-        heights = [candidate.detection.height for candidate in line]
-        return float(np.median(levels)), float(np.median(heights)), line
-
-    ordered: list[tuple[float, float, list[Candidate]]] = []
-    for level, height, line in sorted(map(measured, lines), key=lambda one: one[0]):
-        if ordered:
-            level_above, height_above, above = ordered[-1]
-            small, tall = sorted((height, height_above))
-            if tall <= SIZES_ALIKE * small and level - level_above < 0.5 * small:
-                ordered[-1] = measured(above + line)
-                continue
-        ordered.append((level, height, line))
-    return [sorted(line, key=lambda candidate: _middle(candidate)[0]) for _, _, line in ordered]
 
 
 def read(line: Sequence[Candidate], constraint: Constraint | None = None) -> Reading:
@@ -174,9 +153,9 @@ class _Lattice:
 
     def __init__(self, line: Sequence[Candidate], constraint: Constraint) -> None:
         self.candidates = list(line)[::-1]
-        self.constraint = constraint
         self.source, self.digit, self.target = np.ascontiguousarray(constraint.arrows.T)
-        count, states = len(self.candidates), len(constraint.starts)
+        self.starts, self.accepting = constraint.starts, constraint.accepting
+        shape = count, states = len(self.candidates), len(self.starts)
         exists = np.array([candidate.exists for candidate in self.candidates])
         probable = np.array([candidate.probabilities for candidate in self.candidates]).reshape(-1, 10)
         probable = np.maximum(probable, UNLIKELY)
@@ -188,16 +167,28 @@ class _Lattice:
         self.absent_after = np.concatenate([[1.0], np.cumprod(absent[::-1])])[::-1][1:]
         self.previous = list(self._previous(absent))
         # Sums over all that may stand right of each candidate, the same with its own digit, and left of each.
-        self.arriving, self.reached, self.leaving = (np.zeros((count, states)) for _ in range(3))
-        self._sum_from_the_right()
-        self.total = self._sum_from_the_left()
+        self.arriving, reached = np.zeros(shape), np.zeros(shape)
+        for index, (previous, weights) in enumerate(self.previous):
+            self.arriving[index] = weights @ reached[previous] + self.absent_before[index] * self.starts
+            steps = self.arriving[index, self.source] * self.digits[index, self.digit]
+            reached[index] = self.exists[index] * np.bincount(self.target, steps, states)
+        self.leaving = self.absent_after[:, np.newaxis] * self.accepting
+        # The weight of all readings together.
+        self.total = float(self.absent_before[-1] * (self.starts & self.accepting).sum())
+        for index in reversed(range(count)):
+            previous, weights = self.previous[index]
+            steps = self.digits[index, self.digit] * self.leaving[index, self.target]
+            with_own = self.exists[index] * np.bincount(self.source, steps, states)
+            self.leaving[previous] += weights[:, np.newaxis] * with_own
+            if self.absent_before[index] >= NEGLIGIBLE:
+                self.total += float(self.absent_before[index] * with_own[self.starts].sum())
 
     def _previous(self, absent: Numbers) -> Iterator[tuple[slice, Numbers]]:
         """For each candidate those that may be its right neighbour, and the weight of all between being absent.
 
         The weight is 0 for a candidate on the same ink.
         """
-        same = partners(same_ink_pairs([candidate.detection for candidate in self.candidates]), len(self.candidates))
+        same = partners(same_ink_pairs(edges([candidate.detection for candidate in self.candidates])), len(absent))
         for index, on_same_ink in enumerate(same):
             weights = np.concatenate([[1.0], np.cumprod(absent[index - 1 : 0 : -1])])[:index]
             weights = weights[: int((weights >= NEGLIGIBLE).sum())][::-1]
@@ -205,41 +196,19 @@ class _Lattice:
             weights[[other - first for other in on_same_ink if first <= other < index]] = 0
             yield slice(first, index), weights
 
-    def _sum_from_the_right(self) -> None:
-        states = len(self.constraint.starts)
-        for index, (previous, weights) in enumerate(self.previous):
-            arriving = weights @ self.reached[previous] + self.absent_before[index] * self.constraint.starts
-            steps = arriving[self.source] * self.digits[index, self.digit]
-            self.arriving[index] = arriving
-            self.reached[index] = self.exists[index] * np.bincount(self.target, steps, states)
-
-    def _sum_from_the_left(self) -> float:
-        """Fills `leaving`; gives the weight of all readings together."""
-        self.leaving += self.absent_after[:, np.newaxis] * self.constraint.accepting
-        total = self.absent_before[-1] * (self.constraint.starts & self.constraint.accepting).sum()
-        for index in range(len(self.candidates) - 1, -1, -1):
-            previous, weights = self.previous[index]
-            steps = self.digits[index, self.digit] * self.leaving[index, self.target]
-            with_own = self.exists[index] * np.bincount(self.source, steps, len(self.constraint.starts))
-            self.leaving[previous] += weights[:, np.newaxis] * with_own
-            if self.absent_before[index] >= NEGLIGIBLE:
-                total += self.absent_before[index] * with_own[self.constraint.starts].sum()
-        return float(total)
-
     def best(self) -> Reading:
-        """The likeliest reading."""
+        """The likeliest reading, each digit with what all readings together say of its candidate."""
         if not self.total:  # a very long line, all of it in doubt: its weights are too small for numbers
             return Reading((), 0.0)
         weight, path = self._likeliest()
-        return Reading(tuple(self._read_digit(index, digit) for index, digit in path), min(1.0, weight / self.total))
-
-    def _read_digit(self, index: int, digit: int) -> ReadDigit:
-        """The digit with what all readings together say of its candidate."""
-        steps = self.arriving[index, self.source] * self.digits[index, self.digit] * self.leaving[index, self.target]
-        weights = np.bincount(self.digit, steps, 10)
-        confidence = min(1.0, float(self.exists[index] * weights[digit]) / self.total)
-        probabilities = tuple((weights / max(float(weights.sum()), 1e-300)).tolist())
-        return ReadDigit(self.candidates[index], digit, confidence, probabilities)
+        digits = []
+        for index, digit in path:
+            steps = self.arriving[index, self.source] * self.digits[index, self.digit]
+            weights = np.bincount(self.digit, steps * self.leaving[index, self.target], 10)
+            confidence = min(1.0, float(self.exists[index] * weights[digit]) / self.total)
+            probabilities = tuple((weights / max(float(weights.sum()), 1e-300)).tolist())
+            digits.append(ReadDigit(self.candidates[index], digit, confidence, probabilities))
+        return Reading(tuple(digits), min(1.0, weight / self.total))
 
     def _likeliest(self) -> tuple[float, list[tuple[int, int]]]:
         """The weight of the best path, and its candidates and digits from left to right.
@@ -247,37 +216,37 @@ class _Lattice:
         The best path must keep a digit that certainly exists even when its class is uncertain. Therefore each
         candidate's digits weigh here in proportion to its likeliest digit.
         """
-        ways = np.zeros((len(self.candidates), len(self.constraint.starts)))  # weight of the best way to each state
+        ways = np.zeros_like(self.arriving)  # weight of the best way to each candidate and state
+
+        def ways_before(index: int) -> Numbers:
+            """Weights of the best ways to a candidate, (1 + M, S): from the start, then from M, the nearest first."""
+            previous, weights = self.previous[index]
+            start = self.absent_before[index] * self.starts
+            return np.concatenate([start[np.newaxis], (weights[:, np.newaxis] * ways[previous])[::-1]])
+
+        def gains(index: int, before: Numbers) -> Numbers:
+            """Weights of the ways along each arrow, (E,), whose best ways before have these weights, (S,)."""
+            digits = self.digits[index]
+            return np.asarray(before[self.source] * self.exists[index] * digits[self.digit] / digits.max())
+
         first = np.flatnonzero(np.diff(self.target, prepend=-1))  # arrow into each state that has any
-        for index in range(len(self.candidates)):
-            gains = self._gains(index, self._ways_before(index, ways).max(0))
-            ways[index, self.target[first]] = np.maximum.reduceat(gains, first)
-        ends = ways * self.absent_after[:, np.newaxis] * self.constraint.accepting
-        weight = float(self.absent_before[-1] * (self.constraint.starts & self.constraint.accepting).any())
+        for index in range(len(ways)):
+            into_states = np.maximum.reduceat(gains(index, ways_before(index).max(0)), first)
+            ways[index, self.target[first]] = into_states
+        ends = ways * self.absent_after[:, np.newaxis] * self.accepting
+        weight = float(self.absent_before[-1] * (self.starts & self.accepting).any())
         path: list[tuple[int, int]] = []
         if ends.max(initial=0.0) <= weight:
             return weight, path
         weight = float(ends.max())
         index, state = divmod(int(ends.argmax()), ends.shape[1])
         while index >= 0:
-            before = self._ways_before(index, ways)
+            before = ways_before(index)
             into = np.flatnonzero(self.target == state)
-            arrow = into[self._gains(index, before.max(0))[into].argmax()]
+            arrow = into[gains(index, before.max(0))[into].argmax()]
             path.append((index, int(self.digit[arrow])))
             weight *= float(self.digits[index].max())
             state = int(self.source[arrow])
             behind = int(before[:, state].argmax())  # 0 is the start of the line, 1 the nearest candidate
             index = index - behind if behind else -1
         return weight, path
-
-    def _ways_before(self, index: int, ways: Numbers) -> Numbers:
-        """Weights of the best ways to a candidate, (1 + M, S): from the start, then from the nearest of M others."""
-        previous, weights = self.previous[index]
-        start = self.absent_before[index] * self.constraint.starts
-        return np.concatenate([start[np.newaxis], (weights[:, np.newaxis] * ways[previous])[::-1]])
-
-    def _gains(self, index: int, before: Numbers) -> Numbers:
-        """Weights of the ways along each arrow, (E,), whose best ways before have these weights, (S,)."""
-        exists, digits = self.exists[index], self.digits[index]
-        gains: Numbers = before[self.source] * exists * digits[self.digit] / digits.max()
-        return gains

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from digitnet.synthesis.paper import Array
-from digitnet.synthesis.skeleton import skeletons
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -65,37 +64,21 @@ def random_hand(rng: Generator) -> Hand:
     )
 
 
-@dataclass(frozen=True)
-class Patch:
-    """Ink (h, w) in [0, 1], cropped tightly."""
-
-    ink: Array
-
-    @property
-    def height(self) -> int:
-        return len(self.ink)
-
-    @property
-    def width(self) -> int:
-        return len(self.ink[0])
-
-
-def handwritten(source: Pixels, hand: Hand) -> Patch:
-    """A digit or letter of the source, written in a hand.
+def handwritten(source: Pixels, hand: Hand) -> Array:
+    """The ink (h, w) in [0, 1] of a digit or letter of the source, written in a hand and cropped tightly.
 
     Args:
         source: (28, 28) as it was given, or (56, 56) thinned to lines, which the pen of the hand then widens.
     """
     side = len(source)
-    mask = source > SOURCE_INK
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return Patch(np.zeros((1, 1), np.float32))
-    tall, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    # As numbers of numpy, which make numpy compute the ink below in float64.
+    left, top, wide, tall = np.array(cv2.boundingRect((source > SOURCE_INK).astype(np.uint8)))
+    if not wide:
+        return np.zeros((1, 1), np.float32)
     thin = side == FINE * SOURCE_SIDE
     pen = max(1.0, (hand.pen or 0) * hand.height) if thin else 0.0
     scale = max(hand.height - pen, 4) / max(tall, 0.7 * wide)
-    middle = np.array([(columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2])
+    middle = np.array([left + (wide - 1) / 2, top + (tall - 1) / 2])
     # The page's slope turns its digits too.
     cos, sin = 1 / math.hypot(1, hand.slope), hand.slope / math.hypot(1, hand.slope)
     shape = np.array([[hand.stretch, -hand.slant], [0, 1]])
@@ -124,6 +107,29 @@ def thinned(digits: Pixels) -> Pixels:
     return skeletons(masks) * np.uint8(255)
 
 
+def skeletons(masks: Pixels) -> Pixels:
+    """Each of `masks` (N, H, W), of 0 and 1, thinned to unbroken lines one pixel wide (Zhang and Suen, 1984)."""
+    image = np.pad(masks, ((0, 0), (1, 1), (1, 1)))
+    changing = np.arange(len(image))
+    while len(changing):
+        before = image[changing]
+        after = before
+        for first in (True, False):
+            # The eight neighbours, clockwise from the one above.
+            n = [
+                np.roll(after, shift, (1, 2))
+                for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
+            ]
+            neighbours = sum(n[1:], n[0])
+            rises = sum(((1 - n[i]) & n[(i + 1) % 8] for i in range(1, 8)), (1 - n[0]) & n[1])
+            sides = (n[0] & n[2] & n[4], n[2] & n[4] & n[6]) if first else (n[0] & n[2] & n[6], n[0] & n[4] & n[6])
+            drop = (after == 1) & (neighbours >= 2) & (neighbours <= 6) & (rises == 1)
+            after = after & ~(drop & (sides[0] == 0) & (sides[1] == 0))
+        image[changing] = after
+        changing = changing[(after != before).any((1, 2))]
+    return np.ascontiguousarray(image[:, 1:-1, 1:-1])
+
+
 def _widened(line: Array, wider: float) -> Array:
     """A thin line, (h, w), made wider by this many pixels."""
     distance = cv2.distanceTransform((line < 0.5 * line.max()).astype(np.uint8), cv2.DIST_L2, 5)
@@ -132,10 +138,9 @@ def _widened(line: Array, wider: float) -> Array:
     return np.asarray(np.clip(max(wider, 0) / 2 + 0.5 - distance, 0, 1), np.float32)
 
 
-def _cropped(ink: Array) -> Patch:
+def _cropped(ink: Array) -> Array:
     """The ink without the empty rows and columns around it."""
-    mask = ink > 0.25
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return Patch(np.zeros((1, 1), np.float32))
-    return Patch(np.ascontiguousarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], np.float32))
+    left, top, wide, tall = cv2.boundingRect((ink > 0.25).astype(np.uint8))
+    if not wide:
+        return np.zeros((1, 1), np.float32)
+    return np.ascontiguousarray(ink[top : top + tall, left : left + wide], np.float32)

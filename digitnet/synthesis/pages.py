@@ -19,8 +19,8 @@ from numpy.random import Generator
 
 from digitnet.errors import UsageError
 from digitnet.results import is_wide_gap
-from digitnet.synthesis.hands import Hand, Patch, Pixels, handwritten, random_hand, thinned
-from digitnet.synthesis.paper import PAPERS, Paper, enlarged, light
+from digitnet.synthesis.hands import Hand, Pixels, handwritten, random_hand, thinned
+from digitnet.synthesis.paper import PAPERS, Array, Paper, enlarged, light
 from digitnet.synthesis.sheets import MadeDigit, Sheet
 
 __all__ = ["MadeDigit", "MadePage", "PageMaker"]
@@ -116,7 +116,7 @@ class PageMaker:
                     if before != " ":
                         x = sheet.touch(patch, top, x) if touching else x + height * rng.uniform(0.12, 0.5)
                     sheet.write(patch, round(x), top, label, line)
-                    x += patch.width
+                    x += patch.shape[1]
                 before = character
         sheet.trim(round(height))
         return MadePage(self._photographed(sheet, rng, depth=rng.uniform(0.4, 0.95)), tuple(sheet.digits))
@@ -154,7 +154,7 @@ class PageMaker:
         for _ in range(int(rng.integers(1, 4))):
             patch, label = self._any_digit(hand, rng)
             sheet.write(patch, round(x), round(y), label, line=0)
-            x += patch.width + hand.height * rng.uniform(0.1, 0.6)
+            x += patch.shape[1] + hand.height * rng.uniform(0.1, 0.6)
 
     def _word(
         self, sheet: Sheet, hand: Hand, x: float, y: float, line: int, letters: float, zeros: bool, rng: Generator
@@ -162,7 +162,7 @@ class PageMaker:
         """Writes a number or a word of negatives, and returns its width."""
         start, height = x, hand.height
         of_letters = rng.random() < letters
-        previous: tuple[float, float, Patch] | None = None
+        previous: tuple[float, float, Array] | None = None
         touching = rng.random() < TOUCHING
         for _ in range(int(rng.integers(1, 9))):
             own = replace(
@@ -176,18 +176,18 @@ class PageMaker:
             if of_letters:
                 patch = handwritten(self.negatives[rng.integers(len(self.negatives))], own)
                 sheet.add(patch, round(x), round(down))
-                x += patch.width + hand.gap * height
+                x += patch.shape[1] + hand.gap * height
                 continue
             wanted = 0 if zeros and rng.random() < 0.8 else None
             patch, label = self._any_digit(own, rng, wanted)
-            top = down + (height - patch.height) * rng.uniform(0.3, 0.7)
+            top = down + (height - len(patch)) * rng.uniform(0.3, 0.7)
             if previous and touching:
-                x = sheet.touch(patch, round(top), previous[0] + previous[2].width)
+                x = sheet.touch(patch, round(top), previous[0] + previous[2].shape[1])
             elif previous and rng.random() < hand.joined:
                 sheet.join(previous, (x, top, patch), hand, rng)
             sheet.write(patch, round(x), round(top), label, line)
             previous = (x, top, patch)
-            x += patch.width + height * (hand.gap + 0.04) * (1 + hand.unsteady * rng.uniform(-0.5, 0.5))
+            x += patch.shape[1] + height * (hand.gap + 0.04) * (1 + hand.unsteady * rng.uniform(-0.5, 0.5))
             if x > sheet.width:
                 break
         return x - start
@@ -196,10 +196,10 @@ class PageMaker:
         """Writes a digit so large that only parts of its strokes are on the sheet, as in a photo from too close."""
         hand = replace(random_hand(rng), height=rng.uniform(1.4, 4) * max(sheet.height, sheet.width))
         patch, _ = self._any_digit(hand, rng)
-        left, top = rng.uniform(-1, 0, 2) * [patch.width - 0.3 * sheet.width, patch.height - 0.3 * sheet.height]
+        left, top = rng.uniform(-1, 0, 2) * [patch.shape[1] - 0.3 * sheet.width, len(patch) - 0.3 * sheet.height]
         sheet.add(patch, round(left), round(top))
 
-    def _any_digit(self, hand: Hand, rng: Generator, label: int | None = None) -> tuple[Patch, int]:
+    def _any_digit(self, hand: Hand, rng: Generator, label: int | None = None) -> tuple[Array, int]:
         """A random digit, with this label if there is one, written in a hand, and its label."""
         pool = self.digits if hand.pen is None else self.thin
         index = int(rng.integers(len(pool)))

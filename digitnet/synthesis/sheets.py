@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from digitnet.synthesis.hands import SHARP, Hand, Patch
+from digitnet.synthesis.hands import SHARP, Hand
+from digitnet.synthesis.paper import Array
 
 CUT_OFF = 0.75  # nobody is asked to read a digit when less than this part of it is on the page
 
@@ -50,32 +51,29 @@ class Sheet:
     def width(self) -> int:
         return len(self.ink[0])
 
-    def add(self, patch: Patch, left: int, top: int) -> float:
+    def add(self, patch: Array, left: int, top: int) -> float:
         """Adds ink to the sheet, and returns which part of the patch lies on the sheet, in [0, 1]."""
-        rows = slice(max(0, top), max(0, min(self.height, top + patch.height)))
-        columns = slice(max(0, left), max(0, min(self.width, left + patch.width)))
+        rows = slice(max(0, top), max(0, min(self.height, top + len(patch))))
+        columns = slice(max(0, left), max(0, min(self.width, left + patch.shape[1])))
         here = self.ink[rows, columns]
         if here.size:
-            np.maximum(
-                here,
-                patch.ink[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left],
-                out=here,
-            )
-        return here.size / patch.ink.size
+            part = patch[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            np.maximum(here, part, out=here)
+        return here.size / patch.size
 
-    def write(self, patch: Patch, left: int, top: int, label: int, line: int) -> None:
+    def write(self, patch: Array, left: int, top: int, label: int, line: int) -> None:
         """Adds a digit to the sheet."""
         visible = self.add(patch, left, top)
         if visible > 0:
-            box = (left, top, left + patch.width, top + patch.height)
+            box = (left, top, left + patch.shape[1], top + len(patch))
             self.digits.append(MadeDigit(label if visible >= CUT_OFF else None, *box, line))
 
-    def touch(self, patch: Patch, top: int, right: float) -> float:
+    def touch(self, patch: Array, top: int, right: float) -> float:
         """The rightmost left edge at which the patch touches the ink that ends at `right`; `right` if there is none."""
-        for left in range(round(right), max(0, round(right) - patch.width), -1):
-            rows = slice(max(0, top), max(0, min(self.height, top + patch.height)))
-            here = self.ink[rows, left : left + patch.width]
-            part = patch.ink[rows.start - top : rows.start - top + len(here), : here.shape[1]]
+        for left in range(round(right), max(0, round(right) - patch.shape[1]), -1):
+            rows = slice(max(0, top), max(0, min(self.height, top + len(patch))))
+            here = self.ink[rows, left : left + patch.shape[1]]
+            part = patch[rows.start - top : rows.start - top + len(here), : here.shape[1]]
             if ((here > SHARP) & (part > SHARP)).any():
                 return left
         return right
@@ -118,7 +116,7 @@ class Sheet:
         return 0.5 * height
 
     def join(
-        self, one: tuple[float, float, Patch], other: tuple[float, float, Patch], hand: Hand, rng: Generator
+        self, one: tuple[float, float, Array], other: tuple[float, float, Array], hand: Hand, rng: Generator
     ) -> None:
         """Draws a stroke from the right side of one digit to the left side of the next, high or low.
 
@@ -127,9 +125,9 @@ class Sheet:
         """
         ends: list[tuple[float, float]] = []
         for (x, y, patch), rightmost in ((one, True), (other, False)):
-            row = int(patch.height * rng.choice([rng.uniform(0.05, 0.3), rng.uniform(0.75, 0.95)]))
-            columns = np.flatnonzero(patch.ink[row] > SHARP)
-            column = (columns[-1] if rightmost else columns[0]) if len(columns) else patch.width / 2
+            row = int(len(patch) * rng.choice([rng.uniform(0.05, 0.3), rng.uniform(0.75, 0.95)]))
+            columns = np.flatnonzero(patch[row] > SHARP)
+            column = (columns[-1] if rightmost else columns[0]) if len(columns) else patch.shape[1] / 2
             ends.append((x + float(column), y + row))
         self.draw_line(ends[0], ends[1], _pen_pixels(hand, hand.height))
 

@@ -31,8 +31,6 @@ VERSION = 1
 ZIP_MAGIC, PICKLE_MAGIC = b"PK", b"\x80"  # PyTorch's format, and its older one
 MAX_BYTES = 64 * 2**20  # DigitNet's own files take a few MB; a larger file is something else
 
-History = list[dict[str, Any]]
-
 
 class Checkpoint:
     """The files of one run. Hold `locked()` while you resume or save.
@@ -45,7 +43,7 @@ class Checkpoint:
         self.model_path = Path(model_path)
         self.training_path = self.model_path.with_name(f"{self.model_path.stem}.train.pth")
         self.history_path = self.model_path.with_name(f"{self.model_path.stem}.history.jsonl")
-        self.history: History = []
+        self.history: list[dict[str, Any]] = []
         self._saved: str | None = None  # the checksum of model.pth
 
     @contextlib.contextmanager
@@ -125,11 +123,10 @@ class Checkpoint:
     def _read_training(self) -> dict[str, Any] | None:
         if not self.training_path.exists():
             return None
-        content = load_untrusted(self.training_path)
+        content: dict[str, Any] = load_untrusted(self.training_path)
         expected = {"version", "weights", "replaces", "history", "run"}
-        if not isinstance(content, dict) or set(content) != expected or content["version"] != VERSION:
-            raise self._foreign_training_state()
-        if not isinstance(content["run"], dict):
+        is_known = isinstance(content, dict) and set(content) == expected and content["version"] == VERSION
+        if not is_known or not isinstance(content["run"], dict):
             raise self._foreign_training_state()
         if "recipe" in content["run"]:  # it may have been saved under a former name
             content["run"]["recipe"] = current_name(str(content["run"]["recipe"]))

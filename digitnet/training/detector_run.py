@@ -6,26 +6,23 @@ centre.
 """
 
 import functools
+import itertools
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
 from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.pages.boxes import edges, middles, placed
 from digitnet.pages.detect import (
     BORDER,
     CLASSES,
     STRIDE,
-    Detection,
-    detection_at,
     distinct,
     framed,
     normalise_contrast,
@@ -33,7 +30,7 @@ from digitnet.pages.detect import (
     same_ink,
 )
 from digitnet.results import Evaluation
-from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
+from digitnet.synthesis.pages import MadePage, PageMaker
 from digitnet.training.augment import Chance, vary_shape
 from digitnet.training.detector import Detector
 from digitnet.training.negatives import held_out_glyphs, pools
@@ -71,19 +68,18 @@ class Pages(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
         height, width = int(rng.integers(40, HEIGHT - 2 * BORDER + 1)), int(rng.integers(96, WIDTH - 2 * BORDER + 1))
         page = self.maker.page(rng, height, width)
         picture = framed(normalise_contrast(page.picture), HEIGHT, WIDTH)
-        in_frame = MadePage(np.zeros((HEIGHT, WIDTH), np.uint8), moved(page.digits, shift=BORDER))
+        in_frame = MadePage(
+            np.zeros((HEIGHT, WIDTH), np.uint8), tuple(placed(digit, shift=BORDER) for digit in page.digits)
+        )
         return torch.from_numpy(picture).unsqueeze(0), *targets(in_frame)
 
 
 class FreshBatches(ShuffledBatches):
     """Batches of page numbers; no number comes twice."""
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def order(self) -> list[int]:
         begin = (self.seed * 10**6 + self.epoch) * self.length
-        for start in range(self.first_batch * self.batch_size, self.length, self.batch_size):
-            yield list(range(begin + start, begin + start + self.batch_size))
-        self.epoch += 1
-        self.first_batch = 0
+        return list(range(begin, begin + self.length))
 
 
 class DetectorRun(TrainingRun):
@@ -108,18 +104,6 @@ class DetectorRun(TrainingRun):
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
 
 
-def moved(digits: Sequence[MadeDigit], *, factor: float = 1.0, shift: float = 0.0) -> tuple[MadeDigit, ...]:
-    """The digits with their edges multiplied by `factor`, then moved by `shift` pixels to the right and down."""
-
-    def edge(pixels: float) -> float:
-        return pixels * factor + shift
-
-    return tuple(
-        replace(one, left=edge(one.left), top=edge(one.top), right=edge(one.right), bottom=edge(one.bottom))
-        for one in digits
-    )
-
-
 def targets(page: MadePage) -> Targets:
     """What the network should give for a page of (H, W) pixels.
 
@@ -134,7 +118,6 @@ def targets(page: MadePage) -> Targets:
     counted = np.ones((height, width), bool)
     centres = np.full((4, height, width), np.nan, np.float32)
     rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
-    centre_cells = []
     for digit in page.digits:
         x, y = (digit.left + digit.right) / 2 / STRIDE, (digit.top + digit.bottom) / 2 / STRIDE
         wide, tall = (digit.right - digit.left) / STRIDE, (digit.bottom - digit.top) / STRIDE
@@ -149,10 +132,8 @@ def targets(page: MadePage) -> Targets:
         spread_x, spread_y = max(0.16 * wide, 0.5), max(0.16 * tall, 0.5)
         bump = np.exp(-((columns - column) ** 2) / (2 * spread_x**2) - (rows - row) ** 2 / (2 * spread_y**2))
         np.maximum(heat[digit.label], bump, out=heat[digit.label])
-        centre_cells.append((row, column))
         centres[:, row, column] = x - column, y - row, np.log(max(wide, 0.5)), np.log(max(tall, 0.5))
-    for row, column in centre_cells:  # these count even where a cut-off digit overlaps them
-        counted[row, column] = True
+    counted[np.isfinite(centres[0])] = True  # even where a cut-off digit overlaps a centre
     return torch.from_numpy(heat), torch.from_numpy(counted), torch.from_numpy(centres)
 
 
@@ -198,22 +179,21 @@ def held_out_pools() -> tuple[Tensor, Tensor, Tensor]:
     return glyphs[digits], labels[digits], glyphs[~digits]
 
 
-def get_page_loaders(root: str | None = None, *, seed: int = 0) -> tuple[DataLoader, DataLoader]:  # type: ignore[type-arg]
-    """A loader of ever new training pages, made by another process, and one of the same few validation pages."""
-    training, validation = Pages(page_maker(root), TRAINING), Pages(page_maker(root, training=False), VALIDATION)
-    fresh = FreshBatches(PAGES, BATCH, seed)
-    fixed = [list(range(start, start + BATCH)) for start in range(0, VALIDATION_PAGES, BATCH)]
-    return (
-        DataLoader(
-            training,
-            batch_sampler=fresh,
+def get_page_loaders(root: str | None = None, *, seed: int = 0) -> "dict[str, DataLoader[Any]]":
+    """For "train", a loader of ever new pages, made by another process; for "validation", the same few pages."""
+    return {
+        "train": DataLoader(
+            Pages(page_maker(root), TRAINING),
+            batch_sampler=FreshBatches(PAGES, BATCH, seed),
             num_workers=1,
             prefetch_factor=4,
             persistent_workers=True,
             worker_init_fn=_leave_interrupts_to_the_trainer,
         ),
-        DataLoader(validation, batch_sampler=fixed),
-    )
+        "validation": DataLoader(
+            Subset(Pages(page_maker(root, training=False), VALIDATION), range(VALIDATION_PAGES)), batch_size=BATCH
+        ),
+    }
 
 
 @torch.inference_mode()
@@ -232,31 +212,16 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
         for maps, heat, counted, centres in zip(
             detector_maps.numpy(), *(tensor.numpy() for tensor in batch_targets), strict=True
         ):
-            written = list(true_detections(heat, centres))
-            found = [
-                detection
-                for detection in distinct(peaks(maps))
-                if detection.score >= CONFIDENT and _counts(detection, counted)
-            ]
-            named = np.array([[one.digit == detection.digit for detection in found] for one in written], np.bool_)
-            hits += int((named.reshape(len(written), len(found)) & same_ink(written, found)).any(1).sum())
+            sure = np.where(heat >= 1, 20.0, -20.0)
+            written = list(peaks(np.concatenate([sure, centres]).astype(np.float32)))
+            found = [one for one in distinct(peaks(maps)) if one.score >= CONFIDENT]
+            column, row = (middles(edges(found)) / STRIDE).astype(int).T
+            height, width = counted.shape
+            counts = counted[row.clip(0, height - 1), column.clip(0, width - 1)]
+            found = list(itertools.compress(found, counts))
+            in_place = same_ink(edges(written)[:, np.newaxis], edges(found))
+            is_right = in_place & np.equal.outer([one.digit for one in written], [one.digit for one in found])
+            hits += int(is_right.any(1).sum())
             total += len(written) + len(found)
     model.train(was_training)
     return Evaluation(correct=2 * hits, total=total, loss=sum(losses) / max(len(losses), 1))
-
-
-def true_detections(heat: npt.NDArray[np.float32], centres: npt.NDArray[np.float32]) -> Iterator[Detection]:
-    """The digits of a page, from its `targets`."""
-    rows, columns = np.nonzero(np.isfinite(centres[0]))
-    logits = np.where(heat >= 1, 20.0, -20.0)
-    maps = np.concatenate([logits, centres]).astype(np.float32)
-    yield from (detection_at(maps, row, column) for row, column in zip(rows.tolist(), columns.tolist(), strict=True))
-
-
-def _counts(detection: Detection, counted: npt.NDArray[np.bool_]) -> bool:
-    """Whether the detection's centre lies in a cell that counts."""
-    row, column = (
-        (a + b) / 2 / STRIDE for a, b in ((detection.top, detection.bottom), (detection.left, detection.right))
-    )
-    height, width = counted.shape
-    return bool(counted[min(max(int(row), 0), height - 1), min(max(int(column), 0), width - 1)])

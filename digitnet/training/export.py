@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 
 from digitnet.errors import ModelError
@@ -97,7 +98,9 @@ def _digitnet_onnx(model: torch.nn.Module, identity: str, data: str | Path | Non
     calibrated = CalibratedDigitNet(model, calibration)
     proto = _converted(calibrated, torch.zeros(2, 1, 28, 28), "images", ["logits", "answers"], {0: count})
     content = _with_metadata(proto, metadata)
-    return content, largest_difference(model, content)
+    with resources.files("digitnet").joinpath("weights/digits.npz").open("rb") as file:
+        digits = np.load(file)["images"]  # 200 of MNIST's test digits, (200, 28, 28) uint8
+    return content, _difference(model, session(content), digits[:, np.newaxis].astype(np.float32) / np.float32(255))
 
 
 def _detector_onnx(model: torch.nn.Module, identity: str, data: str | Path | None) -> tuple[bytes, float]:
@@ -107,29 +110,23 @@ def _detector_onnx(model: torch.nn.Module, identity: str, data: str | Path | Non
     proto = _converted(model, torch.zeros(2, 1, 2 * DEEPEST, 3 * DEEPEST), "pages", ["detections"], shapes)
     detector = session(_with_metadata(proto, {}))
     digitnet = OnnxDigitNet(PACKAGED_MODEL.read_bytes(), "the package's model")
-    calibration = calibrate_pages(detector, digitnet.probabilities, data)
+    fusion, risks = calibrate_pages(detector, digitnet.probabilities, data)
     metadata = {
         "evening": str(CONTRAST_VERSION),
         "weights": identity,
         "digitnet": digitnet.metadata["weights"],
-        "fusion": calibration.fusion.to_json(),
-        "risks": risks_to_json(calibration.risks),
+        "fusion": fusion.to_json(),
+        "risks": risks_to_json(risks),
     }
     page = normalise_contrast(next(made_pages(data, 1)).picture)[np.newaxis, np.newaxis]
-    (found,) = detector.run(None, {"pages": page})
-    with torch.inference_mode():
-        expected = model(torch.from_numpy(page)).numpy()
-    return _with_metadata(proto, metadata), float(np.abs(found - expected).max())
+    return _with_metadata(proto, metadata), _difference(model, detector, page)
 
 
-def largest_difference(model: torch.nn.Module, content: bytes) -> float:
-    """The largest difference between the logits of PyTorch and ONNX Runtime for 200 of MNIST's test digits."""
-    with resources.files("digitnet").joinpath("weights/digits.npz").open("rb") as file:
-        digits = np.load(file)["images"]  # (200, 28, 28) uint8
-    images = digits[:, np.newaxis].astype(np.float32) / np.float32(255)
-    (found,) = session(content).run(["logits"], {"images": images})
+def _difference(model: torch.nn.Module, exported: onnxruntime.InferenceSession, pictures: Any) -> float:
+    """The largest difference between the numbers of PyTorch and of ONNX Runtime for `pictures` (N, 1, H, W)."""
+    found = exported.run(None, {exported.get_inputs()[0].name: pictures})[0]
     with torch.inference_mode():
-        expected = model(torch.from_numpy(images)).numpy()
+        expected = model(torch.from_numpy(pictures)).numpy()
     return float(np.abs(found - expected).max())
 
 
@@ -152,7 +149,12 @@ def _converted(
     if program is None:
         raise ModelError("PyTorch's exporter returned nothing; please report this with the version of torch")
     proto: onnx.ModelProto = program.model_proto
-    _forget_sources(proto)
+    # The exporter notes the source of each operation, which holds paths of this machine.
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in [*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer]:
+        del value.metadata_props[:]
     return proto
 
 
@@ -162,15 +164,6 @@ def _with_metadata(proto: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
         entry.key, entry.value = f"digitnet.{key}", value
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString())
-
-
-def _forget_sources(proto: onnx.ModelProto) -> None:
-    """Removes the exporter's notes on the source of each operation, which hold paths of this machine."""
-    for node in proto.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in [*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer]:
-        del value.metadata_props[:]
 
 
 @contextlib.contextmanager

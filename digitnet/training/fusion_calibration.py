@@ -8,7 +8,7 @@ of what people write to be read: lines of numbers, one number, one digit, or a f
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,14 +21,14 @@ from torch.nn import functional
 
 from digitnet.errors import ModelError
 from digitnet.inference.rejection import Rejection, Risk
-from digitnet.pages.boxes import Boxes, intersection_over_union
+from digitnet.pages.boxes import edges, intersection_over_union, placed
 from digitnet.pages.detect import Detection, Grey
 from digitnet.pages.fusion import FEATURES, Fusion, evidence, features
 from digitnet.pages.lattice import grouped, read
 from digitnet.pages.page_reader import Classify, PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
 from digitnet.training.calibration import minimise, risk_table
-from digitnet.training.detector_run import SMALLEST, held_out_pools, moved, page_maker
+from digitnet.training.detector_run import SMALLEST, held_out_pools, page_maker
 
 PAGES = 1200
 SIZES = ((192, 256), (96, 128), (64, 224), (448, 576))  # pixels, height and width, one after the other
@@ -45,23 +45,12 @@ FIT_STEPS = 400
 WEIGHT_DECAY = 5e-4
 
 
-@dataclass(frozen=True)
-class PageCalibration:
-    """What `PageReader` needs besides two networks.
-
-    Attributes:
-        fusion: how to weigh the two networks.
-        risks: how often digits are wrong, for each lowest confidence.
-    """
-
-    fusion: Fusion
-    risks: tuple[Risk, ...]
-
-
 def calibrate_pages(
     session: onnxruntime.InferenceSession, probabilities: Classify, data: str | Path | None = None, pages: int = PAGES
-) -> PageCalibration:
-    """Calibrates the detector in `session` and a DigitNet, which gives `probabilities`, on made pages.
+) -> tuple[Fusion, tuple[Risk, ...]]:
+    """What `PageReader` needs besides the detector in `session` and a DigitNet, which gives `probabilities`.
+
+    Returns how to weigh the two networks, and how often digits are wrong for each lowest confidence, on made pages.
 
     Args:
         data: the folder of MNIST; None looks in the usual places.
@@ -73,9 +62,8 @@ def calibrate_pages(
     made = list(made_pages(data, pages))
     reader = PageReader(session, probabilities, Fusion(), Rejection(0.0))
     reader = replace(reader, fusion=fitted(reader, made[0::2]))
-    return PageCalibration(
-        reader.fusion, risks(reader, [page for number, page in enumerate(made) if number % 2 and number % KINDS])
-    )
+    photos = [page for number, page in enumerate(made) if number % 2 and number % KINDS]
+    return reader.fusion, risks(reader, photos)
 
 
 def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
@@ -105,7 +93,7 @@ def _photo(page: MadePage, rng: Generator) -> MadePage:
     picture = cv2.resize(page.picture, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
     grain = cv2.GaussianBlur(rng.normal(size=(height, width)).astype(np.float32), (0, 0), rng.uniform(0.4, 2.5))
     picture += grain / grain.std() * rng.uniform(0, GRAIN)
-    return MadePage(np.clip(picture, 0, 255).astype(np.uint8), moved(page.digits, factor=factor))
+    return MadePage(np.clip(picture, 0, 255).astype(np.uint8), tuple(placed(digit, factor) for digit in page.digits))
 
 
 def _any_number(rng: Generator) -> str:
@@ -158,7 +146,7 @@ def matched(detections: Sequence[Detection], digits: Sequence[MadeDigit]) -> lis
     too small goes to all detections that overlap it, without its label, since nobody can say what they show.
     """
     truth: list[MadeDigit | None] = [None] * len(detections)
-    overlaps = intersection_over_union(_boxes(detections), _boxes(digits))  # (detections, digits)
+    overlaps = intersection_over_union(edges(detections)[:, np.newaxis], edges(digits))  # (detections, digits)
     for overlap, digit in zip(overlaps.T, digits, strict=True):
         if digit.label is None or digit.bottom - digit.top < SMALLEST:
             for index in np.flatnonzero(overlap > OVERLAPPING):
@@ -166,11 +154,6 @@ def matched(detections: Sequence[Detection], digits: Sequence[MadeDigit]) -> lis
         elif overlap.max(initial=0.0) > SAME_PLACE:
             truth[int(overlap.argmax())] = digit
     return truth
-
-
-def _boxes(things: Sequence[Detection] | Sequence[MadeDigit]) -> Boxes:
-    """Left, top, right and bottom of each, (N, 4)."""
-    return np.array([(one.left, one.top, one.right, one.bottom) for one in things], np.float64).reshape(-1, 4)
 
 
 def _digit_powers(by_detector: Tensor, by_digitnet: Tensor, doublings: Tensor, labels: Tensor) -> Fusion:

@@ -13,8 +13,10 @@ class StopTraining(Exception):
 class Interruption:
     """Listens to Ctrl-C and SIGTERM.
 
-    Outside `deferred()` a signal raises KeyboardInterrupt at once. Inside, it only sets `requested`, and training stops
-    at the next `check()`.
+    Outside `deferred()` a signal raises KeyboardInterrupt at once. Inside, it only sets `requested`.
+
+    Attributes:
+        requested: whether a signal has arrived.
     """
 
     def __init__(self) -> None:
@@ -38,16 +40,6 @@ class Interruption:
             yield
         finally:
             self._is_deferred = False
-
-    def raise_if_swallowed(self) -> None:
-        """Raises the KeyboardInterrupt again after imports, because some imported code swallows every exception."""
-        if self.requested:
-            raise KeyboardInterrupt
-
-    def check(self) -> None:
-        """Raises StopTraining where a signal has arrived."""
-        if self.requested:
-            raise StopTraining
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

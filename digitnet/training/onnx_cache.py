@@ -2,9 +2,8 @@
 
 import contextlib
 import glob
+from collections.abc import Iterator
 from pathlib import Path
-
-import platformdirs
 
 from digitnet.errors import MissingExtraError, ModelError, SaveError
 from digitnet.files import checksum, write_atomically
@@ -29,29 +28,12 @@ def cached_onnx(model_path: str | Path) -> bytes:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     name = f".{path.name}.{identity[:16]}.onnx"
-    folders = path.parent, _folder_in_cache(path)
-    for folder in folders:
+    for folder in _folders(path):
         with contextlib.suppress(OSError, ModelError):  # not there, damaged, or of another normalisation
             content = (folder / name).read_bytes()
             metadata = OnnxDigitNet(content, name).metadata
             if (metadata.get("weights"), metadata.get("calibration")) == (identity, str(CALIBRATION_VERSION)):
                 return content
-    content = _export(path)
-    for folder in folders:
-        with contextlib.suppress(OSError, SaveError):  # the folder cannot be written
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / name, content)
-            _remove_older(folder, path.name, name)
-            break
-    return content
-
-
-def _folder_in_cache(path: Path) -> Path:
-    """The folder for exports of the files in `path`'s folder."""
-    return Path(platformdirs.user_cache_dir("digitnet")) / "exports" / checksum(bytes(path.resolve().parent))[:16]
-
-
-def _export(path: Path) -> bytes:
     try:
         from digitnet.training.export import to_onnx
     except ModuleNotFoundError as error:
@@ -59,12 +41,23 @@ def _export(path: Path) -> bytes:
             f"{path}: reading PyTorch weights needs PyTorch; install it with pip install 'digitnet[train]', "
             f"or run where it is installed: digitnet export {path}"
         ) from error
-    return to_onnx(path, detectors=False)
+    content = to_onnx(path, detectors=False)
+    for folder in _folders(path):
+        with contextlib.suppress(OSError, SaveError):  # the folder cannot be written
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, content)
+            for older in folder.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}.onnx"):
+                if older.name != name:  # of earlier weights in the same file
+                    with contextlib.suppress(OSError):
+                        older.unlink()
+            break
+    return content
 
 
-def _remove_older(folder: Path, weights_name: str, newest: str) -> None:
-    """Removes what is cached of earlier weights in the same file."""
-    for older in folder.glob(f".{glob.escape(weights_name)}.{'[0-9a-f]' * 16}.onnx"):
-        if older.name != newest:
-            with contextlib.suppress(OSError):
-                older.unlink()
+def _folders(path: Path) -> Iterator[Path]:
+    """Where an export of `path` may be kept: beside it, and in the user's cache folder."""
+    yield path.parent
+    with contextlib.suppress(ModuleNotFoundError):  # of platformdirs, which is installed with PyTorch
+        import platformdirs
+
+        yield Path(platformdirs.user_cache_dir("digitnet")) / "exports" / checksum(bytes(path.resolve().parent))[:16]

@@ -5,6 +5,7 @@ import pytest
 from helpers import satisfies
 
 from digitnet.pages import lattice
+from digitnet.pages.boxes import edges
 from digitnet.pages.constraints import ANY_NUMBER, constrained
 from digitnet.pages.detect import Detection, same_ink
 from digitnet.pages.lattice import Candidate
@@ -65,8 +66,8 @@ def test_weights_agree_with_a_count_of_all_readings(pattern):
     total, marginal = 0.0, np.zeros((5, 10))
     for there in itertools.product((False, True), repeat=5):
         chosen = [i for i in range(5) if there[i]]
-        detections = [candidates[index].detection for index in chosen]
-        if np.triu(same_ink(detections, detections), 1).any():
+        boxes = edges([candidates[index].detection for index in chosen])
+        if np.triu(same_ink(boxes[:, np.newaxis], boxes), 1).any():
             continue
         present = np.prod(
             [one.exists if is_there else 1 - one.exists for one, is_there in zip(candidates, there, strict=True)]

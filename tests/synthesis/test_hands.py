@@ -11,9 +11,9 @@ def test_a_digit_is_as_tall_as_the_hand_writes_and_as_thick_as_its_pen(maker, he
     source = maker.digits if pen is None else maker.thin
     index = int(np.flatnonzero(maker.labels == 0)[0])
     patch = handwritten(source[index], Hand(height, pen=pen))
-    assert patch.height == pytest.approx(height, abs=max(2, 0.1 * height))
+    assert len(patch) == pytest.approx(height, abs=max(2, 0.1 * height))
     if pen and pen * height >= 2:
-        strokes = cv2.distanceTransform(np.pad(patch.ink > 0.3, 1).astype(np.uint8), cv2.DIST_L2, 5)
+        strokes = cv2.distanceTransform(np.pad(patch > 0.3, 1).astype(np.uint8), cv2.DIST_L2, 5)
         # In a stroke of width w the distance to its edge, counted from 1, is w / 4 + 1 / 2 on average.
         assert 4 * strokes[strokes > 0].mean() - 2 == pytest.approx(pen * height, abs=1 + 0.25 * pen * height)
 

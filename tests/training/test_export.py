@@ -17,7 +17,6 @@ from digitnet.training.calibration import Calibration
 from digitnet.training.checkpoint import load_weights
 from digitnet.training.detector import Detector
 from digitnet.training.export import export, to_onnx
-from digitnet.training.fusion_calibration import PageCalibration
 
 
 def test_onnx_runtime_gives_the_logits_of_torch_for_any_number_of_pictures(exported, weights_path, mnist_digits):
@@ -130,7 +129,7 @@ def test_a_detector_whose_numbers_disagree_is_refused(tmp_path, monkeypatch):
         return proto
 
     monkeypatch.setattr(exporting, "_converted", converted_wrongly)
-    monkeypatch.setattr(exporting, "calibrate_pages", lambda *_: PageCalibration(Fusion(), ()))
+    monkeypatch.setattr(exporting, "calibrate_pages", lambda *_: (Fusion(), ()))
     with pytest.raises(ModelError, match=r"differ by up to 0\.01"):
         export(tmp_path / "detector.pth")
     assert not (tmp_path / "detector.onnx").exists()
