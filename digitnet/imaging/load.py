@@ -22,7 +22,7 @@ from digitnet.imaging.container_limits import check_segments
 from digitnet.results import Box
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-MIN_SIDE = 8  # pixels; a smaller picture does not hold a digit
+MIN_SIDE = 8  # pixels; if the longer side has fewer, there is no digit to be seen
 MAX_PIXELS = 64_000_000  # above the 50 megapixels of large phone photos, far below what fills a small machine
 MAX_BYTES = 512 * 2**20
 ORIENTATION = 0x0112  # the EXIF tag
@@ -90,7 +90,8 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
     animation, the first frame counts.
 
     Raises:
-        ImageError: not a picture of an accepted format, damaged, smaller than 8x8, or numbers outside of the ranges.
+        ImageError: not a picture of an accepted format, damaged, fewer than 8 pixels on its longer side, or numbers
+            outside of the ranges.
         ImageTooLargeError: more than 64 million pixels, or a file of more than 512 MiB.
     """
     if isinstance(source, Image.Image):
@@ -138,7 +139,7 @@ def size(content: bytes, name: str, pixels: int = MAX_PIXELS) -> tuple[int, int]
     """Width and height that a picture's file states in its header. No pixel is decoded.
 
     Raises:
-        ImageError: not a picture of an accepted format, or smaller than 8x8.
+        ImageError: not a picture of an accepted format, or with fewer than 8 pixels on its longer side.
         ImageTooLargeError: more than `pixels`.
     """
     check_segments(content, name)
@@ -169,8 +170,8 @@ def _check_size(size: tuple[int, int], name: str, pixels: int = MAX_PIXELS) -> N
     width, height = size
     if width * height > pixels:
         raise _too_large(name, f"{width}x{height}", pixels)
-    if min(width, height) < MIN_SIDE:
-        raise ImageError(f"{name}: {width}x{height} pixels is too small to read; use at least {MIN_SIDE}x{MIN_SIDE}")
+    if max(width, height) < MIN_SIDE:
+        raise ImageError(f"{name}: {width}x{height} pixels is too small to read; use at least {MIN_SIDE} on one side")
 
 
 def _from_image(image: Image.Image, name: str, width: int, height: int, side: int) -> Picture:

@@ -66,7 +66,8 @@ class DigitReader:
                     if normalised and not normalised.several and choice.odds(eleven[np.newaxis])[0] > SURE:
                         yield self._examination(picture, normalised, eleven)
                     else:
-                        yield self._examination(picture, *self._chosen(picture.grey, normalised))
+                        nothing = "not a digit" if normalised else "no digit found"
+                        yield self._examination(picture, *self._chosen(picture.grey, normalised), nothing)
 
     def digits(self, found: Sequence[NormalisedDigit]) -> list[Digit]:
         """One answer for each normalised digit, which is taken as it is."""
@@ -87,10 +88,8 @@ class DigitReader:
 
         It has `several` where another reading, of another place, is also a digit and about as large.
         """
-        readings = [Reading("ink", first)] if first else []
-        readings += readings_of_whole(grey)
-        readings += self._detected(grey)
-        if all("flat" in reading.kind for reading in readings):  # a threshold finds classes in the grain of bare paper
+        readings = self.readings(grey, first)
+        if not readings:
             return None, np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[NOT_A_DIGIT]
         probabilities = self._probabilities([reading.digit for reading in readings])
         best, eleven = choice.chosen(readings, probabilities)
@@ -101,6 +100,13 @@ class DigitReader:
             for reading, is_digit in zip(readings, are_digits.tolist(), strict=True)
         )
         return replace(digit, several=several), eleven
+
+    def readings(self, grey: Array, first: NormalisedDigit | None) -> list[Reading]:
+        """All readings of a picture (H, W) in [0, 1] whose `first` one was made already; none of a blank picture."""
+        readings = [Reading("ink", first)] if first else []
+        readings += [*readings_of_whole(grey), *self._detected(grey)]
+        # A threshold finds two classes in the grain of bare paper too.
+        return readings if any("flat" not in reading.kind for reading in readings) else []
 
     def _detected(self, grey: Array) -> Iterator[Reading]:
         """The detector's crops, and the readings of their surroundings."""
@@ -120,7 +126,11 @@ class DigitReader:
             yield from readings_near(grey, box, detection.score)
 
     def _examination(
-        self, picture: Picture, normalised: NormalisedDigit | None, probabilities: Probabilities
+        self,
+        picture: Picture,
+        normalised: NormalisedDigit | None,
+        probabilities: Probabilities,
+        nothing: str = "not a digit",
     ) -> Examination:
         """The answer, with the box in pixels of the picture as it was given."""
         if normalised is None:
@@ -129,23 +139,25 @@ class DigitReader:
         if picture.scale != 1:
             box = picture.box_as_given(box.x, box.y, box.x + box.width, box.y + box.height)
             normalised = replace(normalised, box=box)
-        return Examination(picture, normalised, self._answer(normalised, probabilities))
+        return Examination(picture, normalised, self._answer(normalised, probabilities, nothing))
 
-    def _answer(self, normalised: NormalisedDigit, probabilities: Probabilities) -> Digit:
+    def _answer(self, normalised: NormalisedDigit, probabilities: Probabilities, nothing: str = "not a digit") -> Digit:
+        """The answer; `nothing` is the reason where there is likely no digit."""
         ten = probabilities[:NOT_A_DIGIT]
         best = int(ten.argmax())
         is_accepted = self.rejection.accepts(probabilities[np.newaxis])[0]
         is_answered = is_accepted and (not normalised.several or self.rejection.never)
-        reason = None if is_answered else self._reason(normalised, probabilities)
+        reason = None if is_answered else self._reason(normalised, probabilities, nothing)
         given_a_digit = tuple((ten / max(float(ten.sum()), TINY)).tolist())
         return Digit(best if is_answered else None, float(ten[best]), reason, best, given_a_digit, normalised.box)
 
-    def _reason(self, normalised: NormalisedDigit, probabilities: Probabilities) -> str:
+    def _reason(self, normalised: NormalisedDigit, probabilities: Probabilities, nothing: str) -> str:
         """Why there is no answer."""
         several = normalised.several
         if not several and (parts := side_by_side(normalised.image)):
             several = bool((self.network.probabilities(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
-        return "more than one digit" if several else rejection.reason(probabilities, normalised.strength)
+        reason = "more than one digit" if several else rejection.reason(probabilities, normalised.strength)
+        return nothing if reason == "not a digit" else reason
 
 
 def _is_rival(box: Box, other: Box) -> bool:

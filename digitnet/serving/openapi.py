@@ -137,7 +137,7 @@ def complete(app: FastAPI, token: bool) -> None:
     """Adds to the OpenAPI what FastAPI leaves out: problems, the token, and examples, whose nulls FastAPI drops."""
     described = app.openapi()
     components = described["components"]
-    problem = Problem(422, "7.png: 4x4 pixels is too small to read; use at least 8x8")
+    problem = Problem(422, "7.png: 4x4 pixels is too small to read; use at least 8 on one side")
     components["schemas"]["ProblemDetails"] = {**ProblemDetails.model_json_schema(), "examples": [problem.details]}
     for (path, method, status), examples in EXAMPLES.items():
         answer = described["paths"][path][method]["responses"][status]["content"]["application/json"]

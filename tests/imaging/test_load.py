@@ -108,7 +108,7 @@ def test_a_tensor_that_numpy_cannot_read_is_an_error_that_says_what_to_do():
         (np.full((28, 28), np.nan), "finite"),
         (np.zeros((28, 28), complex), "complex"),
         (np.full((28, 28), "a"), "numbers"),
-        (np.zeros((4, 28)), "too small"),
+        (np.zeros((4, 7)), "too small"),
         ((np.linspace(0, 1, 784).reshape(28, 28) - 0.1307) / 0.3081, r"values from -0\.4242 to 2\.821; use \[0, 1\]"),
         (np.linspace(0, 3, 784).reshape(28, 28), "values from 0 to 3"),
         (np.linspace(-1, 1, 784).reshape(28, 28), "values from -1 to 1"),

@@ -4,6 +4,7 @@ const REASONS = {
   blank: "No ink found",
   "too faint": "Too faint to be sure",
   "not a digit": "This does not look like a digit",
+  "no digit found": "No digit found",
   "more than one digit": "More than one digit",
 };
 

@@ -1,0 +1,103 @@
+import cv2
+import numpy as np
+import pytest
+from helpers import ROOT
+
+from digitnet import Reader
+from digitnet.synthesis.strokes import digits_of
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Twenty digits by other hands, large, with their labels."""
+    return [(digit.ink, digit.variant.label) for digit in digits_of(31, 20)]
+
+
+def sheet(ink, side=200, height=110, paper=0.9, pen=0.1):
+    """The ink in the middle of a square sheet."""
+    width = max(2, round(height * ink.shape[1] / ink.shape[0]))
+    large = cv2.resize(ink, (min(width, side - 10), height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    picture = np.full((side, side), paper, np.float32)
+    top, left = (side - height) // 2, (side - large.shape[1]) // 2
+    picture[top : top + height, left : left + large.shape[1]] += (pen - paper) * large
+    return picture
+
+
+def framed(ink):
+    picture = sheet(ink)
+    picture[:4], picture[-4:], picture[:, :4], picture[:, -4:] = 0, 0, 0, 0
+    return picture
+
+
+def cut_out(ink):
+    picture = sheet(ink)
+    rows, columns = np.where(picture < 0.5)
+    return picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+def on_a_desk(ink):
+    desk = np.full((340, 340), 0.2, np.float32) + np.random.default_rng(0).normal(0, 0.02, (340, 340))
+    desk[70:270, 60:260] = sheet(ink)
+    return desk.clip(0, 1).astype(np.float32)
+
+
+def pad_on_a_page(ink):
+    page = np.ones((320, 320), np.float32)
+    page[60:260, 60:260] = sheet(ink, paper=0.0, pen=1.0)
+    return page
+
+
+@pytest.mark.parametrize("situation", [framed, cut_out, on_a_desk, pad_on_a_page])
+def test_digits_are_found_whatever_is_around_them(situation, digits, reader):
+    found = [(reader.predict(situation(ink)), label) for ink, label in digits]
+    assert sum(digit.best_guess == label for digit, label in found) >= 18
+    assert sum(digit.digit is not None for digit, _ in found) >= 15
+    assert all(digit.digit in (None, label) for digit, label in found)
+
+
+def test_the_box_is_where_the_digit_is(digits, reader):
+    box = reader.predict(on_a_desk(digits[3][0])).box
+    assert 60 <= box.x < box.x + box.width <= 260
+    assert 105 <= box.y < box.y + box.height <= 235
+
+
+def test_a_clean_digit_does_not_need_the_detector(mnist_digits, digits):
+    reader = Reader(detector=ROOT / "digitnet" / "weights" / "detector.onnx")
+    reader._digits.detector = lambda: pytest.fail("the detector was asked")
+    assert reader.predict(mnist_digits[0][3]).digit == mnist_digits[1][3]
+    assert reader.predict(sheet(digits[3][0])).digit == digits[3][1]
+
+
+def test_two_digits_on_a_sheet_on_a_desk_are_more_than_one(digits, reader):
+    picture = on_a_desk(digits[3][0])
+    picture[70:270, 60:160] = sheet(digits[3][0], height=80)[:, 50:150]
+    picture[70:270, 160:260] = sheet(digits[8][0], height=80)[:, 50:150]
+    digit = reader.predict(picture)
+    assert (digit.digit, digit.reason) == (None, "more than one digit")
+
+
+@pytest.mark.parametrize("size", [(6, 28), (3, 28), (28, 6), (200, 3)])
+def test_thin_crops_are_read_not_refused(size, reader):
+    width, height = size
+    picture = np.ones((height, width))
+    if height > width:
+        picture[1:-1, width // 3 : max(width // 3 + 1, 2 * width // 3)] = 0
+        assert reader.predict(picture).best_guess == 1
+    else:
+        picture[height // 3, 1:-1] = 0
+        assert reader.predict(picture).digit is None
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.08])
+def test_paper_without_ink_is_blank_however_grainy(noise, reader):
+    paper = np.random.default_rng(1).normal(0.8, noise, (240, 300)).clip(0, 1)
+    digit = reader.predict(paper)
+    assert (digit.digit, digit.reason, digit.best_guess) == (None, "blank", None)
+
+
+def test_ink_that_is_nowhere_a_digit_is_not_called_blank(reader):
+    page = np.ones((300, 300), np.float32)
+    page[:, :90] = 0.1  # the edge of a desk
+    cv2.line(page, (150, 60), (250, 240), 0.0, 3)
+    cv2.line(page, (150, 240), (250, 60), 0.0, 3)
+    assert reader.predict(page).reason in ("no digit found", "not a digit")
