@@ -79,7 +79,7 @@ def trained(seed: int, cycles: int, pictures: Path | None) -> dict[str, float]:
     figures = {"seconds": time.monotonic() - started}
     figures["validation"] = 100 * evaluate(state.average.module, get_validation_loader(), "cpu").accuracy
     images, labels, _ = stroke_digits(STROKES, STROKE_SEED)
-    strokes = TensorDataset(torch.from_numpy(images).unsqueeze(1) / 255, torch.from_numpy(labels))
+    strokes: Any = TensorDataset(torch.from_numpy(images).unsqueeze(1) / 255, torch.from_numpy(labels))
     figures["stroke digits"] = 100 * evaluate(state.average.module, DataLoader(strokes, 500), "cpu").accuracy
     if pictures:
         figures |= on_folders(state.average.module, pictures)

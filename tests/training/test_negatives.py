@@ -18,8 +18,9 @@ def generator(seed=0):
 
 
 def test_a_batch_comes_back_as_it_was_with_foreign_digits_and_negatives_after_it(batch):
-    images, labels = add_negatives(*batch, generator())
+    images, labels, are_strokes = add_negatives(*batch, generator())
     count = len(batch[0])
+    assert not are_strokes.any()
     assert torch.equal(images[:count], batch[0])
     assert torch.equal(labels[:count], batch[1])
     added = labels[count:]
@@ -28,6 +29,21 @@ def test_a_batch_comes_back_as_it_was_with_foreign_digits_and_negatives_after_it
     assert images.max() <= 1
     assert 0 < int((added < NOT_A_DIGIT).sum()) < int((added == NOT_A_DIGIT).sum()) < count / 3
     assert labels.max() == NOT_A_DIGIT
+
+
+def test_stroke_digits_are_added_as_often_as_asked_and_marked(batch, monkeypatch):
+    monkeypatch.setattr(negatives, "STROKE_DIGITS", 500)
+    negatives._strokes_on.cache_clear()
+    images, labels, are_strokes = add_negatives(*batch, generator(), 0.3)
+    plain, plain_labels, _ = add_negatives(*batch, generator())
+    pool, pool_labels = negatives._strokes_on(torch.device("cpu"))
+    negatives._strokes_on.cache_clear()
+    count = len(batch[0])
+    assert are_strokes.nonzero().flatten().tolist() == list(range(count, count + round(0.3 * count)))
+    places = [(image * 255).round().byte().eq(pool).flatten(1).all(1).nonzero()[0] for image in images[are_strokes]]
+    assert torch.equal(pool_labels[torch.cat(places)], labels[are_strokes])
+    assert len(images) - len(plain) > are_strokes.sum()  # some stroke digits are spoiled, too
+    assert (labels == NOT_A_DIGIT).sum() > (plain_labels == NOT_A_DIGIT).sum()
 
 
 def test_the_same_seed_adds_the_same_images_and_another_seed_does_not(batch):
