@@ -216,6 +216,7 @@ def page_rows() -> list[Row]:
     """Pictures of any number of digits."""
     pages, latency, rapidocr = (record.read(name) for name in ("pages", "page_latency", "against_rapidocr"))
     sets, note = pages["sets"], latency["written"]
+    sizes = record.read("page_size")["digits"].values()
     numbers = sets["numbers"]
     pairs = numbers["2 touching"]
     by_length = ", ".join(f"{numbers[f'{length} apart']['exact_percent']:.0f}" for length in range(1, 11))
@@ -226,7 +227,12 @@ def page_rows() -> list[Row]:
             f"{note['warm_read_seconds']['median']:.2f} s, n = {note['warm_read_seconds']['n']}; "
             f"{note['peak_memory_mb']:.0f} MB at most",
             "page_latency",
-        )
+        ),
+        (
+            "`Reader.read`, pages of 500 / 1,000 / 2,000 / 4,000 digits, warm",
+            " / ".join(f"{page['seconds']['median']:.1f} s, {page['peak_memory_mb']:.0f} MB" for page in sizes),
+            "page_size",
+        ),
     ]
     rows += [
         (

@@ -1,7 +1,8 @@
 """Calibration of DigitNet: makes its confidence honest, with pictures that it was not trained on.
 
-These pictures are MNIST's held-out training images, plain and augmented, held-out letters from fonts, and other
-negatives: drawings that training has not seen, and held-out digits spoiled. The test set is never used.
+These pictures are MNIST's held-out training images, stroke digits by other hands than in training, held-out digits
+from fonts, all of them plain and augmented, held-out letters from fonts, and other negatives: drawings that training
+has not seen, and held-out digits spoiled. The test set is never used.
 """
 
 from collections.abc import Callable
@@ -16,12 +17,15 @@ from torch.nn import functional
 
 from digitnet.dataset import get_validation_loader
 from digitnet.inference.rejection import NOT_A_DIGIT, Risk, score
+from digitnet.synthesis.strokes import stroke_digits
 from digitnet.training.augment import augment
 from digitnet.training.negatives import drawings, held_out_glyphs, spoil
 
 SEED = 20261122
 DRAWN = 1000
 DRAWN_SEED = 8  # training has another one
+STROKE_DIGITS = 3000
+STROKE_SEED = 10  # training has another one
 # The share of pictures without a digit among those that people show to a digit reader. The calibration pictures hold
 # more of them; without this weight, every digit would look doubtful.
 NEGATIVE_SHARE = 0.01
@@ -84,14 +88,19 @@ def calibration_pictures(data: str | Path | None = None) -> tuple[Tensor, Tensor
     """Images (N, 1, 28, 28) and labels (N,), 0 to 9 or `NOT_A_DIGIT`; the same at every call."""
     generator = torch.Generator().manual_seed(SEED)
     batches = list(get_validation_loader(data))
-    plain, labels = torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
-    augmented = augment(plain, labels, generator)
-    spoiled = spoil(plain[: len(plain) // 10], labels[: len(plain) // 10], generator)
-    drawn = torch.from_numpy(drawings(DRAWN, DRAWN_SEED)).unsqueeze(1).float() / 255
+    mnist, mnist_labels = torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
+    strokes, stroke_labels, _ = map(torch.from_numpy, stroke_digits(STROKE_DIGITS, STROKE_SEED))
     glyphs, glyph_labels = held_out_glyphs()
-    letters = glyphs[glyph_labels == NOT_A_DIGIT].float() / 255
+    of_fonts, letters = glyphs[glyph_labels < NOT_A_DIGIT], glyphs[glyph_labels == NOT_A_DIGIT]
+    foreign = torch.cat([strokes.unsqueeze(1), of_fonts]).float() / 255
+    labels = torch.cat([mnist_labels, stroke_labels, glyph_labels[glyph_labels < NOT_A_DIGIT]])
+    plain = torch.cat([mnist, foreign])
+    shapes = torch.cat([mnist_labels, torch.full((len(foreign),), NOT_A_DIGIT)])  # only MNIST needs other shapes
+    augmented = augment(plain, shapes, generator)
+    spoiled = spoil(mnist[: len(mnist) // 10], mnist_labels[: len(mnist) // 10], generator)
+    drawn = torch.from_numpy(drawings(DRAWN, DRAWN_SEED)).unsqueeze(1).float() / 255
     negative = torch.full((len(spoiled) + len(drawn) + len(letters),), NOT_A_DIGIT)
-    letters = augment(letters, negative[: len(letters)], generator)
+    letters = augment(letters.float() / 255, negative[: len(letters)], generator)
     return torch.cat([plain, augmented, spoiled, drawn, letters]), torch.cat([labels, labels, negative])
 
 
