@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from digitnet.synthesis.paper import Array
-from digitnet.synthesis.variants import BOX, SOFTEST, STEP, Points, Variant, choices
+from digitnet.synthesis.variants import BOX, LETTER, SOFTEST, STEP, Points, Variant, choices
 
 Pen = Literal["round", "flat", "pressure", "brush"]
 
@@ -221,6 +221,8 @@ def _to_unit_height(strokes: list[Points]) -> list[Points]:
 
 def _is_itself(variant: Variant, strokes: list[Points]) -> bool:
     """Whether the strokes, of height 1, still show the digit."""
+    if variant.label == LETTER:
+        return True
     width = max(float(stroke[:, 0].max()) for stroke in strokes)
     if variant.label == 1:
         return _is_one(strokes[0])

@@ -17,8 +17,8 @@ from numpy.random import Generator
 from digitnet.imaging.ink import STRONG
 from digitnet.imaging.normalise import SIDE, fit
 from digitnet.synthesis.paper import Array
-from digitnet.synthesis.stroke_hands import inked, random_stroke_hand, written
-from digitnet.synthesis.variants import Variant, choices
+from digitnet.synthesis.stroke_hands import StrokeHand, inked, random_stroke_hand, written
+from digitnet.synthesis.variants import LETTER, Variant, choices, letters
 
 Images = npt.NDArray[np.uint8]  # (N, 28, 28)
 Numbers = npt.NDArray[np.int64]  # (N,)
@@ -74,10 +74,21 @@ def digits_of(seed: int, count: int, held_out: Collection[str] = (), *, start: i
     rng = np.random.default_rng([seed, start, STREAM])
     for index in range(start, start + count):
         hand = random_stroke_hand(rng, held_out)
-        variant = hand.variant(index % 10, rng)
-        strokes = written(variant, hand, rng)
-        height = REACH / max(1.0, *(float(stroke[:, 0].max()) for stroke in strokes))
-        yield StrokeDigit(_scanned(inked(strokes, variant, hand, height, rng), variant.label, rng), variant)
+        yield _on_paper(hand.variant(index % 10, rng), hand, rng)
+
+
+def stroke_letters(count: int, seed: int) -> Images:
+    """Letters and signs by the same kinds of hands and pens, (N, 28, 28) in bytes, ink bright on dark."""
+    rng = np.random.default_rng([seed, STREAM, LETTER])
+    alphabet = letters()
+    inks = [_on_paper(alphabet[index % len(alphabet)], random_stroke_hand(rng), rng).ink for index in range(count)]
+    return _normalised(inks)
+
+
+def _on_paper(variant: Variant, hand: StrokeHand, rng: Generator) -> StrokeDigit:
+    strokes = written(variant, hand, rng)
+    height = REACH / max(1.0, *(float(stroke[:, 0].max()) for stroke in strokes))
+    return StrokeDigit(_scanned(inked(strokes, variant, hand, height, rng), variant.label, rng), variant)
 
 
 def _chunk(job: tuple[int, int, int, frozenset[str]]) -> tuple[Images, Numbers]:

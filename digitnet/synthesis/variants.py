@@ -1,6 +1,7 @@
 """The variants of the digits: the different ways in which people write the same digit, as strokes.
 
-The table is `variants.toml`. A variant is a few strokes, and a stroke is a curve through control points.
+The table is `variants.toml`. A variant is a few strokes, and a stroke is a curve through control points. Letters and
+signs, which are no digits, stand in `letters.toml`.
 """
 
 import bisect
@@ -21,6 +22,9 @@ from digitnet.errors import DataError, UsageError
 Points = npt.NDArray[np.float64]  # (N, 2): x to the right, y down
 
 TABLE = "variants.toml"
+LETTERS = "letters.toml"
+LETTER = 10  # the label of letters and signs
+LETTERS_WIDEST_PEN = 0.2
 BOX = np.array([60.0, 100.0])  # width and height of the box in which the table gives its points
 STEP = 3.0  # units of the box between two points of a dense curve
 SOFTEST = 4  # corners are rounded by a mean over up to this many dense points on either side
@@ -32,7 +36,7 @@ class Variant:
 
     Attributes:
         index: its place in `variants()`.
-        label: the digit.
+        label: the digit, or `LETTER`.
         name: such as "mirrored P".
         weight: how often it is drawn, in proportion to the other variants of its digit.
         low, high: the range of each control point, (K, 2) each, of all strokes one after the other.
@@ -65,6 +69,16 @@ class Variant:
 def variants() -> tuple[Variant, ...]:
     """All variants of the table, digit by digit."""
     return parsed(resources.files("digitnet.synthesis").joinpath(TABLE).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def letters() -> tuple[Variant, ...]:
+    """All letters and signs."""
+    rows = tomllib.loads(resources.files("digitnet.synthesis").joinpath(LETTERS).read_text(encoding="utf-8"))["letters"]
+    return tuple(
+        _variant(index, LETTER, name, LETTERS_WIDEST_PEN, weight=1, strokes=strokes)
+        for index, (name, strokes) in enumerate(rows.items())
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,20 +23,22 @@ from torch.nn import functional
 from digitnet.imaging.ink import STRONG
 from digitnet.imaging.normalise import SIDE, fit
 from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.synthesis.strokes import stroke_digits
+from digitnet.synthesis.strokes import stroke_digits, stroke_letters
 
 GLYPHS = Path(__file__).parents[1] / "weights" / "glyphs.npz"
 CANVAS = 64  # pixels; the side of a drawing before it is normalised
 DRAWN = 6000  # scribbles and shapes; so many that none is seen often
 DRAWN_SEED = 7
 STROKE_DIGITS = 120_000
+STROKE_LETTERS = 9_000
 STROKE_SEED = 9
 HELD_OUT = 10  # every tenth glyph is held out from training, for calibration
 
 # Numbers of images that are added, relative to the images from MNIST. The recipe says how many stroke digits.
 FOREIGN_DIGITS = 0.1
 NEGATIVES = 0.13
-SPOILED = 0.07  # of MNIST's digits and of the stroke digits
+SPOILED = 0.07
+LETTERS = 0.3  # for each stroke digit
 
 Canvas = npt.NDArray[np.uint8]
 
@@ -44,7 +46,7 @@ Canvas = npt.NDArray[np.uint8]
 def add_negatives(
     images: Tensor, labels: Tensor, generator: Generator, stroke_share: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The batch, then stroke digits, digits from fonts, and negatives.
+    """The batch, then stroke digits, digits from fonts, and negatives, a part of which the same pens have written.
 
     Returns images (M, 1, 28, 28), labels (M,), 0 to 9 or `NOT_A_DIGIT`, and which of them are stroke digits (M,).
 
@@ -59,24 +61,22 @@ def add_negatives(
         return torch.randint(available, size, generator=generator, device=generator.device)
 
     chosen_digits = pick(len(digits), FOREIGN_DIGITS)
-    chosen_negatives = pick(len(negatives), NEGATIVES)
-    added = torch.cat([digits[chosen_digits], negatives[chosen_negatives]]).float() / 255
-    written, written_labels = images[:0], labels[:0]
+    added = torch.cat([digits[chosen_digits], negatives[pick(len(negatives), NEGATIVES)]])
+    whole, whole_labels = images, labels
     if stroke_share:
-        strokes, stroke_labels = _strokes_on(images.device)
+        strokes, stroke_labels, letters = _strokes_on(images.device)
         chosen_strokes = pick(len(strokes), stroke_share)
-        written, written_labels = strokes[chosen_strokes].float() / 255, stroke_labels[chosen_strokes]
-    whole, whole_labels = torch.cat([images, written]), torch.cat([labels, written_labels])
-    chosen_spoiled = pick(len(whole), SPOILED)
+        whole = torch.cat([images, strokes[chosen_strokes].float() / 255])
+        whole_labels = torch.cat([labels, stroke_labels[chosen_strokes]])
+        added = torch.cat([added, letters[pick(len(letters), LETTERS * stroke_share)]])
+    chosen_spoiled = pick(len(whole), SPOILED * len(whole) / count)
     spoiled = spoil(whole[chosen_spoiled], whole_labels[chosen_spoiled], generator)
-    negative = torch.full((len(chosen_negatives) + len(spoiled),), NOT_A_DIGIT, device=labels.device)
-    are_strokes = torch.zeros(len(whole) + len(added) + len(spoiled), dtype=torch.bool, device=labels.device)
+    all_images = torch.cat([whole, added.float() / 255, spoiled])
+    all_labels = torch.full((len(all_images),), NOT_A_DIGIT, device=labels.device)
+    all_labels[: len(whole) + len(chosen_digits)] = torch.cat([whole_labels, digit_labels[chosen_digits]])
+    are_strokes = torch.zeros(len(all_images), dtype=torch.bool, device=labels.device)
     are_strokes[count : len(whole)] = True
-    return (
-        torch.cat([whole, added, spoiled]),
-        torch.cat([whole_labels, digit_labels[chosen_digits], negative]),
-        are_strokes,
-    )
+    return all_images, all_labels, are_strokes
 
 
 def spoil(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
@@ -118,10 +118,15 @@ def _pools_on(device: torch.device) -> tuple[Tensor, ...]:
 
 
 @functools.cache
-def _strokes_on(device: torch.device) -> tuple[Tensor, Tensor]:
-    """The stroke digits (N, 1, 28, 28) uint8 and their labels (N,). All cores write them, which takes a minute."""
-    images, labels, _ = stroke_digits(STROKE_DIGITS, STROKE_SEED, workers=os.cpu_count() or 1)
-    return torch.from_numpy(images).unsqueeze(1).to(device), torch.from_numpy(labels).to(device)
+def _strokes_on(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Stroke digits (N, 1, 28, 28) uint8, their labels (N,), and letters (M, 1, 28, 28) by the same pens.
+
+    All cores write them, which takes a minute.
+    """
+    digits, labels, _ = stroke_digits(STROKE_DIGITS, STROKE_SEED, workers=os.cpu_count() or 1)
+    letters = stroke_letters(STROKE_LETTERS, STROKE_SEED)
+    images = (torch.from_numpy(pool).unsqueeze(1).to(device) for pool in (digits, letters))
+    return next(images), torch.from_numpy(labels).to(device), next(images)
 
 
 def held_out_glyphs() -> tuple[Tensor, Tensor]:
