@@ -15,7 +15,6 @@ Flags = npt.NDArray[np.bool_]
 SMALL_SIDE = 64  # pixels; a picture up to this size was cropped or drawn around its digit
 STRONG = 0.3  # of the strongest ink; anything weaker is a shade of the paper
 FAINTEST = 0.04  # of the paper's brightness; anything that differs less from the paper is no ink
-FRAME_FILL = 0.2  # a printed frame covers less of its box than this
 ALIKE = 0.6  # of the digit's height; anything smaller beside it is no second digit
 SPECK = 0.12  # of the largest component; in flat ink, smaller ones are left out
 NEIGHBOURS = np.ones((3, 3), np.uint8)
@@ -34,10 +33,10 @@ def small_ink(greys: Array, *, opposite: bool = False) -> tuple[Array, Mask, Fla
     stacked[:, :height] = inks > (STRONG * peaks)[:, None, None]
     masks = stacked[:, :height]
     _, _, stats, _ = cv2.connectedComponentsWithStats(stacked.reshape(-1, width), connectivity=8)
-    x, y, w, h, area = stats[1:].T
+    x, y, w, h, _ = stats[1:].T
     picture, y = np.divmod(y, height + 1)
-    whole = (x > 0) & (y > 0) & (x + w < width) & (y + h < height) & (area >= FRAME_FILL * w * h)
-    # In most pictures there is no choice to make: one component, which is not cut off and is no frame.
+    whole = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
+    # In most pictures there is no choice to make: one component, which is not cut off.
     clear = (np.bincount(picture, minlength=count) == 1) & (np.bincount(picture[whole], minlength=count) == 1)
     several = np.zeros(count, np.bool_)
     for index in np.nonzero(~clear | (peaks < FAINTEST))[0]:
@@ -155,23 +154,13 @@ def digit_mask(ink: Array) -> tuple[Mask | None, bool]:
     # The grain of the paper is spread evenly around its median, which is 0 in `ink`. So where ink covers less than a
     # third of the picture, the 60th percentile is about a quarter of the standard deviation of the grain.
     noise = 0.0 if small else float(np.percentile(ink, 60)) / 0.2533
-    best: _Components | None = None
-    for _ in range(3):  # a foreign component may be stronger than the digit: drop it and look again
-        peak = float((ink if small else cv2.GaussianBlur(ink, (3, 3), 0)).max())
-        if peak < max(FAINTEST, 4 * noise):
-            break
-        strong = (ink > max(STRONG * peak, 2 * noise)).view(np.uint8)
-        if not small:
-            strong = without_lines(without_lines(strong).T).T
-        components = _Components(np.ascontiguousarray(strong))
-        if not components.count:
-            break
-        if best is None or (not components.best_is_foreign and components.diagonal > 0.25 * best.diagonal):
-            best = components
-        if not components.best_is_foreign:
-            break
-        ink = np.where(components.labels == components.best + 1, np.float32(0), ink)
-    return best.digit() if best else (None, False)
+    peak = float((ink if small else cv2.GaussianBlur(ink, (3, 3), 0)).max())
+    if peak < max(FAINTEST, 4 * noise):
+        return None, False
+    strong = (ink > max(STRONG * peak, 2 * noise)).view(np.uint8)
+    if not small:
+        strong = without_lines(without_lines(strong).T).T
+    return components_of_digit(np.ascontiguousarray(strong))
 
 
 def without_lines(mask: Mask) -> Mask:
@@ -201,63 +190,32 @@ def without_lines(mask: Mask) -> Mask:
     return rest
 
 
-class _Components:
-    """The connected components of a mask, and which of them make up the digit.
+def components_of_digit(mask: Mask) -> tuple[Mask | None, bool]:
+    """The connected components of a mask (H, W) that make up its digit, and whether another one may also be a digit.
 
-    Attributes:
-        count: of the components.
-        labels: (H, W); 0, or 1 + the number of the component that a pixel belongs to.
-        best: the number of the component that is most like a digit.
-        best_is_foreign: whether even that one looks like something other than a digit.
-        diagonal: of its box, in pixels.
+    The digit is the largest component around the middle, with the smaller ones near it.
     """
-
-    def __init__(self, mask: Mask) -> None:
-        height, width = mask.shape
-        self.mask = mask
-        small = max(mask.shape) <= SMALL_SIDE
-        joined = mask if small else cv2.dilate(mask, NEIGHBOURS)
-        total, self.labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-        self.count = total - 1
-        self.best_is_foreign = False
-        self.diagonal = 0.0
-        if not self.count:
-            return
-        x, y, w, h, area = (stats[1:, index].astype(np.float32) for index in range(5))
-        self.x, self.y, self.w, self.h, self.area = x, y, w, h, area
-        self.touches = (x == 0) | (y == 0) | (x + w == width) | (y + h == height)
-        off_centre = np.hypot((x + w / 2) / width - 0.5, (y + h / 2) / height - 0.5)
-        # The border cuts off a neighbour's stroke or the edge of a page. A digit that fills its picture touches the
-        # border too, but it lies around the middle. The ink of a frame lies only along the four sides of its box.
-        frame = (area < FRAME_FILL * w * h) & (np.minimum(w, h) > 0.5 * min(height, width)) & self._hollow()
-        self.are_foreign = (self.touches & (off_centre > 0.25)) | frame
-        score = np.hypot(w, h) * (1 - 0.7 * off_centre) * np.where(self.are_foreign, 0.3, 1.0)
-        self.best = int(score.argmax())
-        self.best_is_foreign = bool(self.are_foreign[self.best])
-        self.diagonal = float(np.hypot(w, h)[self.best])
-
-    def _hollow(self) -> Flags:
-        """Whether nearly all pixels of a component lie along the sides of its box, for each component."""
-        inner = np.zeros(self.count)
-        for index in np.nonzero(np.minimum(self.w, self.h) > 0.5 * min(self.labels.shape))[0]:
-            x, y, w, h = (int(v[index]) for v in (self.x, self.y, self.w, self.h))
-            inset_x, inset_y = max(3, w // 10), max(3, h // 10)
-            window = self.labels[y + inset_y : y + h - inset_y, x + inset_x : x + w - inset_x]
-            inner[index] = (window == index + 1).sum() / (self.labels == index + 1).sum()
-        return inner < 0.05
-
-    def digit(self) -> tuple[Mask, bool]:
-        """The mask of the best component and those that belong to it, and whether another one may also be a digit."""
-        x, y, w, h, best = self.x, self.y, self.w, self.h, self.best
-        size = max(w[best], h[best])
-        shared = np.minimum(x + w, x[best] + w[best]) - np.maximum(x, x[best])
-        above_or_below = shared > 0.3 * w
-        aside = np.maximum(x - (x[best] + w[best]), x[best] - (x + w))
-        away = np.maximum(y - (y[best] + h[best]), y[best] - (y + h))
-        gap = np.maximum(np.maximum(aside, away), 0)
-        large_enough = np.maximum(w, h) >= np.where(above_or_below, 0.12, 0.3) * size
-        chosen = large_enough & (gap < 0.25 * size) & ~self.are_foreign & (above_or_below | ~self.touches)
-        chosen[best] = True
-        mask: Mask = (np.concatenate([[False], chosen])[self.labels] & (self.mask > 0)).view(np.uint8)
-        alike = (h > ALIKE * h[best]) & (self.area > ALIKE / 2 * self.area[best]) & (gap < 2 * size)
-        return mask, bool((alike & ~chosen & ~self.are_foreign & ~self.touches).any())
+    height, width = mask.shape
+    joined = mask if max(mask.shape) <= SMALL_SIDE else cv2.dilate(mask, NEIGHBOURS)
+    total, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    if total == 1:
+        return None, False
+    x, y, w, h, area = (stats[1:, index].astype(np.float32) for index in range(5))
+    touches = (x == 0) | (y == 0) | (x + w == width) | (y + h == height)
+    off_centre = np.hypot((x + w / 2) / width - 0.5, (y + h / 2) / height - 0.5)
+    # The border cuts off a neighbour's stroke or the edge of a page. A digit that fills its picture touches the border
+    # too, but it lies around the middle.
+    foreign = touches & (off_centre > 0.25)
+    best = int((np.hypot(w, h) * (1 - 0.7 * off_centre) * np.where(foreign, 0.3, 1.0)).argmax())
+    size = max(w[best], h[best])
+    shared = np.minimum(x + w, x[best] + w[best]) - np.maximum(x, x[best])
+    above_or_below = shared > 0.3 * w
+    aside = np.maximum(x - (x[best] + w[best]), x[best] - (x + w))
+    away = np.maximum(y - (y[best] + h[best]), y[best] - (y + h))
+    gap = np.maximum(np.maximum(aside, away), 0)
+    large_enough = np.maximum(w, h) >= np.where(above_or_below, 0.12, 0.3) * size
+    chosen = large_enough & (gap < 0.25 * size) & ~foreign & (above_or_below | ~touches)
+    chosen[best] = True
+    digit: Mask = (np.concatenate([[False], chosen])[labels] & (mask > 0)).view(np.uint8)
+    alike = (h > ALIKE * h[best]) & (area > ALIKE / 2 * area[best]) & (gap < 2 * size)
+    return digit, bool((alike & ~chosen & ~foreign & ~touches).any())

@@ -19,7 +19,6 @@ BOX_SIDE = 20
 VERSION = 1  # of this normalisation; each model file names the version that it was measured with
 
 DETAIL_SIDE = 384  # pixels; larger pictures are reduced to this before ink is searched for
-CLOSER_LOOK = 0.3  # a digit smaller than this fraction of its picture is cropped and searched for again
 THINNEST_STROKE = 1.2  # pixels of the 20x20 box; MNIST's own strokes are mostly 2 to 4 wide
 
 
@@ -79,16 +78,6 @@ def _normalise_large(grey: Array, opposite: bool = False) -> NormalisedDigit | N
     if mask is None:
         return None
     box = _box(mask, grey.shape)
-    longest = max(box.width, box.height)
-    if longest < CLOSER_LOOK * max(grey.shape):
-        # A small digit in a large picture: search again in its surroundings alone, in full detail.
-        left, top = max(0, box.x - longest), max(0, box.y - longest)
-        around = grey[top : box.y + box.height + longest, left : box.x + box.width + longest]
-        closer_ink, closer_mask, closer_several = large_ink(_reduced(around), opposite=opposite)
-        if closer_mask is not None:
-            ink, mask, several = closer_ink, closer_mask, closer_several
-            box = _box(mask, around.shape)
-            box = Box(box.x + left, box.y + top, box.width, box.height)
     strength = float(ink[mask > 0].max())
     return NormalisedDigit(fit(ink[np.newaxis], mask[np.newaxis])[0], box, strength, several)
 

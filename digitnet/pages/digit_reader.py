@@ -24,6 +24,7 @@ BATCH = 128  # pictures that go through the network at once
 SURE = math.exp(4)  # odds; DigitNet sees a digit in the first reading, and no other reading is made
 DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
 MOST_DETECTIONS = 4  # the likeliest ones become readings
+GRAIN = 0.4  # certainty; what the detector finds in the grain of paper is below it
 NO_PROBABILITIES = (0.1,) * 10
 TINY = 1e-30  # keeps the ten probabilities from dividing by 0 where all are 0
 
@@ -105,8 +106,9 @@ class DigitReader:
         """All readings of a picture (H, W) in [0, 1] whose `first` one was made already; none of a blank picture."""
         readings = [Reading("ink", first)] if first else []
         readings += [*readings_of_whole(grey), *self._detected(grey)]
-        # A threshold finds two classes in the grain of bare paper too.
-        return readings if any("flat" not in reading.kind for reading in readings) else []
+        # In the grain of bare paper, too, a threshold finds two classes, and the detector faint digits.
+        is_blank = all("flat" in reading.kind or reading.certainty < GRAIN for reading in readings)
+        return [] if is_blank else readings
 
     def _detected(self, grey: Array) -> Iterator[Reading]:
         """The detector's crops, and the readings of their surroundings."""

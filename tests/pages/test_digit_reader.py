@@ -1,7 +1,10 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 from helpers import ROOT
+from scenes import SCENES, render
 
 from digitnet import Reader
 from digitnet.synthesis.strokes import digits_of
@@ -59,6 +62,27 @@ def test_the_box_is_where_the_digit_is(digits, reader):
     box = reader.predict(on_a_desk(digits[3][0])).box
     assert 60 <= box.x < box.x + box.width <= 260
     assert 105 <= box.y < box.y + box.height <= 235
+
+
+def test_a_frame_that_is_printed_around_the_digit_is_left_out(reader):
+    paper = np.ones((300, 400), np.float32)
+    cv2.polylines(paper, [np.array([(150, 90), (225, 90), (180, 210)])], False, 0.0, 9)
+    framed = paper.copy()
+    cv2.rectangle(framed, (40, 30), (360, 270), 0.0, 4)
+    alone, inside = reader.predict(paper), reader.predict(framed)
+    assert alone.best_guess == inside.best_guess == inside.digit == 7
+    for side in ("x", "y", "width", "height"):
+        assert getattr(inside.box, side) == pytest.approx(getattr(alone.box, side), abs=8)
+
+
+def test_a_small_digit_in_a_large_photo_is_looked_at_closely(reader):
+    scene = dataclasses.replace(SCENES["photo"], digit_height=0.06)
+    digit = np.zeros((28, 28), np.float32)
+    cv2.polylines(digit, [np.array([(8, 4), (19, 4), (13, 23)])], False, 1.0, 2)
+    picture = render(digit, scene, np.random.default_rng(2))
+    found = reader.predict(picture)
+    assert found.best_guess == 7
+    assert max(found.box.width, found.box.height) == pytest.approx(0.06 * 1200, rel=0.35)
 
 
 def test_a_clean_digit_does_not_need_the_detector(mnist_digits, digits):
