@@ -51,7 +51,7 @@ def test_pages_hold_many_few_or_no_digits_of_all_sizes(maker):
 
 def test_there_is_ink_in_the_box_of_a_digit(maker):
     rng = np.random.default_rng(3)
-    clean = PageMaker(maker.digits, maker.labels, maker.negatives[:0], {"plain": PAPERS["plain"]})
+    clean = PageMaker(maker.pool.digits, maker.pool.labels, maker.pool.negatives[:0], {"plain": PAPERS["plain"]})
     pages = [clean.number(rng, 4) for _ in range(20)]
     inside = [contrast(page, digit) for page in pages for digit in page.digits]
     corner = [page.picture[:6, :6].astype(float).std() for page in pages]
@@ -82,8 +82,8 @@ def test_the_text_of_a_page_has_its_lines_and_a_blank_for_each_wide_gap():
 
 
 def test_a_maker_without_zeros_makes_pages_without_zeros(maker):
-    other = maker.labels != 0
-    without = PageMaker(maker.digits[other], maker.labels[other], maker.negatives)
+    other = maker.pool.labels != 0
+    without = PageMaker(maker.pool.digits[other], maker.pool.labels[other], maker.pool.negatives)
     rng = np.random.default_rng(0)
     labels = {digit.label for _ in range(60) for digit in without.page(rng).digits}
     assert labels == {None, *range(1, 10)}

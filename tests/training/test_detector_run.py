@@ -144,9 +144,9 @@ def test_no_page_comes_twice_and_a_stopped_epoch_goes_on_where_it_was():
 
 def test_training_and_validation_share_no_digit(few_pages):
     training, validation = detector_run.page_maker(), detector_run.page_maker(training=False)
-    assert len(training.digits) > len(validation.digits) > 100
+    assert len(training.pool.digits) > len(validation.pool.digits) > 100
     glyphs = {glyph.numpy().tobytes() for glyph in held_out_glyphs()[0]}  # two fonts may have the same
-    for both in ((training.digits, validation.digits), (training.negatives, validation.negatives)):
+    for both in ((training.pool.digits, validation.pool.digits), (training.pool.negatives, validation.pool.negatives)):
         known, new = ({image.tobytes() for image in images} for images in both)
         assert len(new - glyphs) > 100 or new <= glyphs
         assert not known & new - glyphs
