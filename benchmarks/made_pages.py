@@ -16,6 +16,7 @@ from digitnet.training.detector_run import CUT_OUT, HEIGHT, WIDTH, page_maker
 
 SHEET = Path(__file__).parents[1] / "docs" / "made-pages.png"
 PAGES, COLUMNS, SEED = 40, 5, 1
+CUT_OUT_HEIGHTS = (20, 72)  # pixels; of the digits
 GAP = 4  # pixels between pages
 LEVELS = 16  # of grey; fewer make a smaller file
 
@@ -39,10 +40,11 @@ def sheet(seed: int, *, boxes: bool) -> Image.Image:
     picture = np.full((rows * (HEIGHT + GAP), COLUMNS * (WIDTH + GAP)), 160, np.uint8)
     for number in range(PAGES):
         rng = np.random.default_rng([seed, number])
-        page = maker.cut_out(rng, 12, 72) if rng.random() < CUT_OUT else maker.page(rng, HEIGHT, WIDTH)
+        page = maker.cut_out(rng, *CUT_OUT_HEIGHTS) if rng.random() < CUT_OUT else maker.page(rng, HEIGHT, WIDTH)
         row, column = divmod(number, COLUMNS)
         part = drawn(page, boxes=boxes)
-        top, left = row * (HEIGHT + GAP), column * (WIDTH + GAP)
+        top = row * (HEIGHT + GAP) + (HEIGHT - len(part)) // 2
+        left = column * (WIDTH + GAP) + (WIDTH - len(part[0])) // 2
         picture[top : top + len(part), left : left + len(part[0])] = part
     return Image.fromarray(picture).quantize(LEVELS)
 

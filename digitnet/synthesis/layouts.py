@@ -17,7 +17,6 @@ from digitnet.synthesis.writers import Writer, printed
 
 SMALLEST = 9.0  # pixels; height of a digit
 TOUCHING = 0.12  # of the crowded numbers are written with each digit touching the next
-CURRENCIES = ("$", "E", "#", "R", "*", "=", "-")
 
 
 def crowded(sheet: Sheet, writer: Writer, difficulties: Difficulties, rng: Generator) -> None:
@@ -96,9 +95,9 @@ def scattered(sheet: Sheet, writer: Writer, difficulties: Difficulties, rng: Gen
         for left in np.arange(0, sheet.width, cell):
             if rng.random() < 0.4:
                 continue
-            label = thin[rng.integers(len(thin))] if thin and rng.random() < 0.5 else None
+            wanted = int(rng.choice(thin)) if thin and rng.random() < 0.5 else None
             hand = replace(writer.hand, height=max(SMALLEST, cell * rng.uniform(0.5, 0.8)))
-            patch, label = writer.digit(rng, label, hand)
+            patch, label = writer.digit(rng, wanted, hand)
             x, y = left + rng.uniform(0, 0.3) * cell, top + rng.uniform(0, 0.3) * cell
             sheet.write(patch, round(x), round(y), label, line)
             if len(writer.pool.negatives) and rng.random() < share * 0.1:
@@ -170,10 +169,10 @@ def amount(sheet: Sheet, writer: Writer, difficulties: Difficulties, rng: Genera
     if rng.random() < 0.15:  # the line of a form
         foot = y + height * rng.uniform(0.95, 1.3)
         sheet.draw_line((0, foot), (sheet.width, foot + writer.hand.slope * sheet.width), int(rng.integers(1, 3)))
-    if rng.random() < 0.06:
+    if rng.random() < 0.06:  # the corner of a frame
         left, top = 3 * height * rng.uniform(0.7, 0.97), y - height * rng.uniform(0.05, 0.4)
-        for start, end in (((left, top), (sheet.width, top)), ((left, top), (left, sheet.height))):
-            sheet.draw_line(start, end, int(rng.integers(1, 3)))
+        sheet.draw_line((left, top), (sheet.width, top), int(rng.integers(1, 3)))
+        sheet.draw_line((left, top), (left, sheet.height), int(rng.integers(1, 3)))
     _cut_out(sheet, x, height, rng)
 
 
@@ -246,7 +245,7 @@ def _anywhere(free: float, rng: Generator) -> float:
     free = max(0.0, free)
     kind = rng.random()
     near = min(free, rng.uniform(0, 3))
-    return near if kind < 0.125 else free - near if kind < 0.25 else rng.uniform(0, free)
+    return float(near if kind < 0.125 else free - near if kind < 0.25 else rng.uniform(0, free))
 
 
 def _length(rng: Generator) -> int:
@@ -261,7 +260,7 @@ def _sign(sheet: Sheet, writer: Writer, x: float, y: float, rng: Generator) -> f
     else:
         patch = printed(rng, writer.hand.height * rng.uniform(0.4, 0.9))
     sheet.add(patch, round(x), round(down))
-    return x + patch.shape[1] + writer.hand.height * rng.uniform(0.05, 0.4)
+    return float(x + patch.shape[1] + writer.hand.height * rng.uniform(0.05, 0.4))
 
 
 def _print_words(sheet: Sheet, count: int, rng: Generator) -> None:

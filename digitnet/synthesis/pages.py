@@ -104,20 +104,28 @@ class PageMaker:
             sheet.scribble(writer.hand, rng)
         return self._shown(sheet, difficulties, rng)
 
-    def number(self, rng: Generator, length: int, *, touching: bool = False) -> MadePage:
+    def number(
+        self, rng: Generator, length: int, *, touching: bool = False, difficulties: Difficulties | None = None
+    ) -> MadePage:
         """A page with one legible number of `length` whole digits, apart or each touching the next."""
         digits = rng.choice(self.pool.choices, length)
-        return self.text(rng, "".join(map(str, digits)), touching=touching)
+        return self.text(rng, "".join(map(str, digits)), touching=touching, difficulties=difficulties)
 
-    def text(self, rng: Generator, text: str, *, touching: bool = False) -> MadePage:
+    def text(
+        self, rng: Generator, text: str, *, touching: bool = False, difficulties: Difficulties | None = None
+    ) -> MadePage:
         """A page with these digits, legible and whole, in lines like those of the text, with wide gaps for blanks.
+
+        Args:
+            touching: whether each digit touches the one before.
+            difficulties: of the picture; patterned paper in uneven light and more (`photos.worn`) where it is None.
 
         Raises UsageError for any other text, and for digits that this maker does not have.
         """
         lines = text.splitlines()
         if not text.strip() or set(text) - set("0123456789 \n") or set(text) - set(" \n") - self._characters:
             raise UsageError(f"cannot write the text {text!r}; give digits, blanks and line breaks")
-        difficulties = worn(rng)
+        difficulties = worn(rng) if difficulties is None else difficulties
         writer = self._writer(rng, difficulties)
         height = rng.uniform(24, 56)
         hand = replace(writer.hand, height=height, slope=rng.uniform(-0.1, 0.1))

@@ -56,7 +56,7 @@ def photographed(sheet_ink: Array, papers: Sequence[Paper], difficulties: Diffic
     if is_flat:
         paper: Any = np.float32(1.0 if rng.random() < 0.5 else rng.uniform(0.55, 1.0))
     else:
-        paper = papers[rng.integers(len(papers))](height, width, rng)
+        paper = papers[int(rng.integers(len(papers)))](height, width, rng)
     picture: Any = paper * (1 - np.float32(depth) * ink)
     if "see-through" in difficulties:
         picture = picture * (1 - rng.uniform(0.08, 0.35) * depth * _from_the_back(ink, rng))

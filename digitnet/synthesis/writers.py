@@ -135,7 +135,7 @@ def printed(rng: Generator, height: float) -> Array:
     (wide, tall), below = cv2.getTextSize(word, font, scale, thick)
     mask = np.zeros((tall + below + 2, wide + 2), np.uint8)
     cv2.putText(mask, word, (1, tall + 1), font, scale, 255, thick, cv2.LINE_AA)
-    return mask.astype(np.float32) / 255
+    return np.multiply(mask, np.float32(1 / 255), dtype=np.float32)
 
 
 def _stroke_hand(hand: Hand, rng: Generator, held_out: Collection[str]) -> StrokeHand:
