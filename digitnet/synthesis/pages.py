@@ -152,7 +152,8 @@ class PageMaker:
         return random_writer(self.pool, rng, difficulties, self.strokes, self.held_out)
 
     def _shown(self, sheet: Sheet, difficulties: Difficulties, rng: Generator) -> MadePage:
-        return MadePage(photographed(sheet.ink, self.papers, difficulties, rng), tuple(sheet.digits))
+        smallest = min((digit.bottom - digit.top for digit in sheet.digits), default=30.0)
+        return MadePage(photographed(sheet.ink, self.papers, difficulties, rng, smallest), tuple(sheet.digits))
 
 
 def _spaced(line: list[MadeDigit]) -> Iterator[str]:

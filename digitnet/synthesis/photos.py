@@ -26,6 +26,8 @@ COUNTS = (0, 1, 2, 4)  # difficulties of a page
 COUNT_SHARES = (0.4, 0.33, 0.2, 0.07)
 WORN = (("light", 1.0), ("noise", 1.0), ("paper", 1.0), ("skips", 0.5), ("blur", 0.5), ("jpeg", 0.4))
 NOISIEST = 0.1  # of the ink's darkness; more noise would hide the ink
+HARMLESS = ("touching", "slope", "neighbours", "skips")  # even where the ink is faint
+BLURRIEST = 0.06  # standard deviation of a blur, in heights of the lowest digit
 SCREEN = 0.5  # of the easy pages are screenshots or scans, without any light or grain
 NEGATIVE = 0.25  # of the pages have light ink on dark paper, like chalk or a screen
 
@@ -42,14 +44,21 @@ def worn(rng: Generator) -> Difficulties:
     return frozenset(name for name, share in WORN if rng.random() < share)  # type: ignore[misc]
 
 
-def photographed(sheet_ink: Array, papers: Sequence[Paper], difficulties: Difficulties, rng: Generator) -> Pixels:
+def photographed(
+    sheet_ink: Array, papers: Sequence[Paper], difficulties: Difficulties, rng: Generator, smallest: float = 30
+) -> Pixels:
     """A picture (height, width) of ink (height, width) on one of the papers.
 
     The paper is flat unless "paper" is among the difficulties.
+
+    Args:
+        smallest: height of the lowest digit, in pixels; blur that would hide it is left out.
     """
     height, width = shape = sheet_ink.shape
     ink: Any = np.minimum(sheet_ink, 1)
-    depth = rng.uniform(0.12, 0.35) if "faint" in difficulties else 1 - rng.uniform(0, 0.72) ** 1.7
+    depth = 1 - rng.uniform(0, 0.72) ** 1.7
+    if "faint" in difficulties:  # fainter ink cannot be read on a pattern
+        depth = rng.uniform(0.12, 0.35) if difficulties <= {"faint", *HARMLESS} else rng.uniform(0.3, 0.45)
     if "skips" in difficulties:
         ink = ink * (1 - rng.uniform(0.1, 0.6) * enlarged(rng.random((height // 2 + 1, width // 2 + 1)), shape))
     is_flat = "paper" not in difficulties
@@ -69,7 +78,7 @@ def photographed(sheet_ink: Array, papers: Sequence[Paper], difficulties: Diffic
     if rng.random() < NEGATIVE:
         picture = 1 - picture
     if "blur" in difficulties:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 1.8))
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, min(max(BLURRIEST * smallest, 0.6), 1.8)))
     elif not is_screen and rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.7))
     if "noise" in difficulties or not is_screen:
