@@ -96,7 +96,8 @@ def handwritten(source: Pixels, hand: Hand) -> Array:
     if thin:
         return _cropped(_widened(np.asarray(ink, np.float32), pen - LINE_WIDTH * scale))
     threshold = SHARP - 0.2 * hand.thicker
-    return _cropped(np.clip((ink - threshold) * max(1.2, 0.7 * scale) + 0.5, 0, 1))
+    steepness = max(1.2, 0.7 * scale, 0.5 / threshold)  # the last one keeps bare paper without ink
+    return _cropped(np.clip((ink - threshold) * steepness + 0.5, 0, 1))
 
 
 def thinned(digits: Pixels) -> Pixels:

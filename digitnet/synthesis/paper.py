@@ -56,7 +56,7 @@ def guilloche(height: int, width: int, rng: Generator) -> Array:
     """Waves of fine lines, as on cheques."""
     printed = np.zeros((height, width), np.float32)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    for _ in range(int(rng.integers(1, 3))):
+    for _ in range(int(rng.integers(1, 4))):
         angle = rng.uniform(-0.6, 0.6) if rng.random() < 0.5 else rng.choice([0, math.pi / 2])
         across = columns * math.sin(angle) + rows * math.cos(angle)
         along = columns * math.cos(angle) - rows * math.sin(angle)

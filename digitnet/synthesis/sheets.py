@@ -1,7 +1,8 @@
 """Sheets: the ink of a page before it has paper and light, and the digits written in it."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.random import Generator
 from digitnet.synthesis.hands import SHARP, Hand
 from digitnet.synthesis.paper import Array
 
-CUT_OFF = 0.75  # nobody is asked to read a digit when less than this part of it is on the page
+CUT_OFF = 0.85  # nobody is asked to read a digit when less than this part of it is on the page
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,16 @@ class MadeDigit:
     right: float
     bottom: float
     line: int
+
+
+def windowed(digits: Iterable[MadeDigit], left: int, top: int, width: int, height: int) -> Iterator[MadeDigit]:
+    """The digits in a window of a page, with positions in the window; those that it cuts off lose their labels."""
+    for digit in digits:
+        box = digit.left - left, digit.top - top, digit.right - left, digit.bottom - top
+        across, down = min(width, box[2]) - max(0, box[0]), min(height, box[3]) - max(0, box[1])
+        if across > 0 and down > 0:
+            visible = across * down / ((box[2] - box[0]) * (box[3] - box[1]))
+            yield MadeDigit(digit.label if visible >= CUT_OFF else None, *box, digit.line)
 
 
 class Sheet:
@@ -82,28 +93,33 @@ class Sheet:
         """Cuts off whatever lies more than `margin` pixels away from the digits."""
         left, right = min(digit.left for digit in self.digits), max(digit.right for digit in self.digits)
         top, bottom = min(digit.top for digit in self.digits), max(digit.bottom for digit in self.digits)
-        x0, y0 = max(0, int(left) - margin), max(0, int(top) - margin)
-        self.ink = self.ink[y0 : int(bottom) + margin, x0 : int(right) + margin]
-        self.digits = [
-            replace(digit, left=digit.left - x0, right=digit.right - x0, top=digit.top - y0, bottom=digit.bottom - y0)
-            for digit in self.digits
-        ]
+        self.crop(int(left) - margin, int(top) - margin, int(right) + margin, int(bottom) + margin)
+
+    def crop(self, left: int, top: int, right: int, bottom: int) -> None:
+        """Keeps this part of the sheet, as far as there is any; digits that it cuts off lose their labels."""
+        x0, y0 = max(0, left), max(0, top)
+        self.ink = self.ink[y0:bottom, x0:right]
+        self.digits = list(windowed(self.digits, x0, y0, *self.ink.shape[::-1]))
+
+    def is_inked(self, left: int, top: int, right: int, bottom: int) -> bool:
+        """Whether there is ink in this part of the sheet."""
+        return bool((self.ink[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] > SHARP).any())
 
     def draw_line(self, start: tuple[float, float], end: tuple[float, float], pen: int) -> None:
         """Draws a straight stroke between two points (x, y), `pen` pixels wide."""
         first, last = ((round(x), round(y)) for x, y in (start, end))
         cv2.line(self.ink, first, last, 1.0, pen, cv2.LINE_AA)
 
-    def draw_mark(self, hand: Hand, x: float, y: float, rng: Generator) -> float:
-        """Draws a dot, comma, dash, equals sign or slash after a digit, and returns its width."""
+    def draw_mark(self, hand: Hand, x: float, y: float, rng: Generator, *, low: bool = False) -> float:
+        """Draws a dot, comma, dash, equals sign or slash after a digit, and returns its width; `low`: dot or comma."""
         height, pen = hand.height, _pen_pixels(hand, hand.height)
-        kind, low = rng.random(), y + height * rng.uniform(0.8, 1.0)
+        kind, foot = rng.random() * (0.7 if low else 1.0), y + height * rng.uniform(0.8, 1.0)
         if kind < 0.5:
             radius = max(1, round(height * rng.uniform(0.03, 0.09)))
-            cv2.circle(self.ink, (round(x + radius), round(low)), radius, 1.0, -1, cv2.LINE_AA)
+            cv2.circle(self.ink, (round(x + radius), round(foot)), radius, 1.0, -1, cv2.LINE_AA)
             return 2 * radius + 0.1 * height
         if kind < 0.7:
-            self.draw_line((x + 0.1 * height, low), (x, low + height * rng.uniform(0.1, 0.3)), pen)
+            self.draw_line((x + 0.1 * height, foot), (x, foot + height * rng.uniform(0.1, 0.3)), pen)
             return 0.2 * height
         if kind < 0.95:
             length, middle = height * rng.uniform(0.25, 0.9), y + height * rng.uniform(0.4, 0.6)

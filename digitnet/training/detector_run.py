@@ -8,6 +8,8 @@ centre.
 import functools
 import itertools
 import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,12 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
 from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.boxes import edges, middles, placed
+from digitnet.pages.boxes import edges, middles
 from digitnet.pages.detect import (
     BORDER,
     CLASSES,
     STRIDE,
+    Grey,
     distinct,
     framed,
     normalise_contrast,
@@ -30,7 +33,8 @@ from digitnet.pages.detect import (
     same_ink,
 )
 from digitnet.results import Evaluation
-from digitnet.synthesis.pages import MadePage, PageMaker
+from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
+from digitnet.synthesis.sheets import windowed
 from digitnet.training.augment import Chance, vary_shape
 from digitnet.training.detector import Detector
 from digitnet.training.negatives import held_out_glyphs, pools
@@ -42,7 +46,9 @@ VALIDATION_PAGES = 256
 TRAINING, VALIDATION = 1, 2  # streams of random numbers
 FOREIGN = 7  # times each digit from a font is put beside MNIST's; they are then a fifth of all
 HEIGHT, WIDTH = 160, 224  # pixels; of a page
-FRAMED = 0.4  # of the pages are smaller, and are framed as `detect.framed` frames pictures
+CUT_OUT = 0.34  # of the pages are a number cut out tightly, framed as `detect.framed` frames pictures
+FRAMED = 0.7  # of the pages, together with those, are smaller than the network's input, and are framed
+STROKES = 0.35  # of the pages are written stroke by stroke
 SMALLEST, LARGEST = 8, 76  # pixels; heights of the digits that the network must find
 TOO_LARGE = 100  # pixels; a digit from this height on is background, so that its loops are not found as zeros
 PLACE_WEIGHT = 2.0  # of place and size in the loss
@@ -62,16 +68,50 @@ class Pages(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The page (1, H, W), its contrast normalised, and its `targets`."""
         rng = np.random.default_rng([number, self.stream])
-        if rng.random() >= FRAMED:
+        kind = rng.random()
+        if kind >= FRAMED:
             page = self.maker.page(rng, HEIGHT, WIDTH)
             return torch.from_numpy(normalise_contrast(page.picture)).unsqueeze(0), *targets(page)
-        height, width = int(rng.integers(40, HEIGHT - 2 * BORDER + 1)), int(rng.integers(96, WIDTH - 2 * BORDER + 1))
-        page = self.maker.page(rng, height, width)
-        picture = framed(normalise_contrast(page.picture), HEIGHT, WIDTH)
-        in_frame = MadePage(
-            np.zeros((HEIGHT, WIDTH), np.uint8), tuple(placed(digit, shift=BORDER) for digit in page.digits)
-        )
-        return torch.from_numpy(picture).unsqueeze(0), *targets(in_frame)
+        if kind < CUT_OUT:
+            parts = list(self._cut_outs(rng))
+        else:
+            height, width = (
+                int(rng.integers(40, HEIGHT - 2 * BORDER + 1)),
+                int(rng.integers(96, WIDTH - 2 * BORDER + 1)),
+            )
+            parts = [self.maker.page(rng, height, width)]
+        picture, page = in_frame(parts, rng)
+        return torch.from_numpy(picture).unsqueeze(0), *targets(page)
+
+    def _cut_outs(self, rng: np.random.Generator) -> Iterator[MadePage]:
+        """Numbers cut out tightly, as many as fit one below the other."""
+        free = HEIGHT - BORDER
+        while free > 0:
+            page = self.maker.cut_out(rng, SMALLEST, LARGEST)
+            free -= len(page.picture) + BORDER
+            if free >= 0:
+                yield page
+
+
+def in_frame(parts: Sequence[MadePage], rng: np.random.Generator) -> tuple[Grey, MadePage]:
+    """Pages as the detector sees them, (`HEIGHT`, `WIDTH`) pixels of normalised contrast, and their digits.
+
+    They stand one below the other with `BORDER` pixels around each, as `detect.framed` frames a picture. Of a page that
+    is too wide, the left or the right end is seen.
+    """
+    picture = np.zeros((HEIGHT, WIDTH), np.float32)
+    digits: list[MadeDigit] = []
+    top = BORDER
+    for part in parts:
+        framed_part = framed(normalise_contrast(part.picture), width=WIDTH)
+        left = (framed_part.shape[1] - WIDTH) * int(rng.integers(2))
+        height = len(part.picture)
+        picture[top : top + height] = framed_part[BORDER : BORDER + height, left : left + WIDTH]
+        moved = [replace(digit, left=digit.left + BORDER, right=digit.right + BORDER) for digit in part.digits]
+        seen = windowed(moved, left, 0, WIDTH, height)
+        digits += [replace(digit, top=digit.top + top, bottom=digit.bottom + top) for digit in seen]
+        top += height + BORDER
+    return picture, MadePage(np.zeros((HEIGHT, WIDTH), np.uint8), tuple(digits))
 
 
 class FreshBatches(ShuffledBatches):
@@ -165,7 +205,7 @@ def page_maker(root: str | None = None, *, training: bool = True) -> PageMaker:
     all_digits = torch.cat([(varied * 255).byte(), *[foreign] * FOREIGN])[:, 0]
     all_labels = torch.cat([labels, *[foreign_labels] * FOREIGN])
     order = torch.randperm(len(all_labels), generator=generator)
-    return PageMaker(all_digits[order].numpy(), all_labels[order].numpy(), negatives[:, 0].numpy())
+    return PageMaker(all_digits[order].numpy(), all_labels[order].numpy(), negatives[:, 0].numpy(), strokes=STROKES)
 
 
 def _leave_interrupts_to_the_trainer(worker: int) -> None:

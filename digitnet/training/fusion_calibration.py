@@ -1,8 +1,8 @@
 """Calibration of page reading: how to weigh the detector's and DigitNet's scores together.
 
 It is fitted on made pages of MNIST's held-out training digits and of letters that training has not seen, so neither
-network was trained on them. Every fifth page is as in training, crowded and hard to read. The others look like photos
-of what people write to be read: lines of numbers, one number, one digit, or a few letters. Half of all pages fit the
+network was trained on them. Every fifth page is as in training. The others look like pictures of what people write
+to be read: lines of numbers, one number, most cut out tightly, one digit, or a few letters. Half of all pages fit the
 `Fusion`. The photos among the other half then tell how often a digit is wrong that was read with some confidence.
 """
 
@@ -27,13 +27,15 @@ from digitnet.pages.fusion import FEATURES, Fusion, evidence, features
 from digitnet.pages.lattice import grouped, read
 from digitnet.pages.page_reader import Classify, PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
+from digitnet.synthesis.photos import random_difficulties
 from digitnet.training.calibration import minimise, risk_table
 from digitnet.training.detector_run import SMALLEST, held_out_pools, page_maker
 
 PAGES = 1200
 SIZES = ((192, 256), (96, 128), (64, 224), (448, 576))  # pixels, height and width, one after the other
-KINDS = 5  # of pages; the first is the crowded one
+KINDS = 5  # of pages; the first is that of training
 TOUCHING = 0.2  # of the numbers are written with touching digits
+CUT_OUT_HEIGHTS = (16.0, 64.0)  # pixels; of the digits in numbers that are cut out tightly
 LARGEST_PHOTO = 1280  # pixels; `Reader.read` reduces larger pictures to this
 GRAIN = 8.0  # of 255, its standard deviation at most
 STREAM = 4  # of random numbers; training has other ones
@@ -77,13 +79,21 @@ def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
         if kind == 0:
             yield maker.page(rng, *SIZES[turn % len(SIZES)])
         elif kind == 1:
-            yield _photo(maker.text(rng, "\n".join(_any_number(rng) for _ in range(rng.integers(1, 5)))), rng)
-        elif kind == 2:
-            yield _photo(maker.number(rng, int(rng.integers(1, 11)), touching=rng.random() < TOUCHING), rng)
-        elif kind == 3:
-            yield _photo(maker.number(rng, 1), rng)
+            lines = "\n".join(_any_number(rng) for _ in range(rng.integers(1, 5)))
+            yield _photo(maker.text(rng, lines, difficulties=random_difficulties(rng)), rng)
+        elif kind == 2 and turn % 3:
+            yield _photo(maker.cut_out(rng, *CUT_OUT_HEIGHTS), rng)
+        elif kind in (2, 3):
+            length = int(rng.integers(1, 11)) if kind == 2 else 1
+            touching = rng.random() < TOUCHING
+            yield _photo(maker.number(rng, length, touching=touching, difficulties=random_difficulties(rng)), rng)
         else:
-            yield replace(_photo(letters.text(rng, "0" * int(rng.integers(1, 4))), rng), digits=())
+            made = (
+                letters.cut_out(rng, *CUT_OUT_HEIGHTS)
+                if turn % 3 == 0
+                else letters.text(rng, "0" * int(rng.integers(1, 4)), difficulties=random_difficulties(rng))
+            )
+            yield replace(_photo(made, rng), digits=())
 
 
 def _photo(page: MadePage, rng: Generator) -> MadePage:

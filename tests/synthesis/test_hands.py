@@ -8,8 +8,8 @@ from digitnet.synthesis.hands import Hand, handwritten, thinned
 @pytest.mark.parametrize("height", [12, 40, 110])
 @pytest.mark.parametrize("pen", [None, 0.05, 0.15])
 def test_a_digit_is_as_tall_as_the_hand_writes_and_as_thick_as_its_pen(maker, height, pen):
-    source = maker.digits if pen is None else maker.thin
-    index = int(np.flatnonzero(maker.labels == 0)[0])
+    source = maker.pool.digits if pen is None else maker.pool.thin
+    index = int(np.flatnonzero(maker.pool.labels == 0)[0])
     patch = handwritten(source[index], Hand(height, pen=pen))
     assert len(patch) == pytest.approx(height, abs=max(2, 0.1 * height))
     if pen and pen * height >= 2:
@@ -19,7 +19,7 @@ def test_a_digit_is_as_tall_as_the_hand_writes_and_as_thick_as_its_pen(maker, he
 
 
 def test_thinned_digits_are_lines_that_keep_their_loops(maker):
-    zeros = maker.digits[maker.labels == 0]
+    zeros = maker.pool.digits[maker.pool.labels == 0]
     lines = thinned(zeros)
     assert all(20 < (line > 0).sum() < 250 for line in lines)
     # What is around the line, and what is in its loop; some zeros were never closed.

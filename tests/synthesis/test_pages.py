@@ -14,11 +14,18 @@ def contrast(page, digit):
     return page.picture[int(digit.top) : int(digit.bottom), int(digit.left) : int(digit.right)].astype(float).std()
 
 
-def test_a_seed_always_makes_the_same_page_and_another_seed_another_page(maker):
-    first, same, other = (maker.page(np.random.default_rng(seed)) for seed in (4, 4, 5))
+@pytest.fixture(scope="module")
+def stroke_maker(maker):
+    return PageMaker(maker.pool.digits, maker.pool.labels, maker.pool.negatives, strokes=1.0)
+
+
+@pytest.mark.parametrize("kind", ["page", "cut_out"])
+@pytest.mark.parametrize("seed", [4, 6, 7])
+def test_a_seed_always_makes_the_same_page_and_another_seed_another_page(stroke_maker, kind, seed):
+    first, same, other = (getattr(stroke_maker, kind)(np.random.default_rng(s)) for s in (seed, seed, seed + 100))
     assert (first.picture == same.picture).all()
     assert first.digits == same.digits
-    assert not (first.picture == other.picture).all()
+    assert not np.array_equal(first.picture, other.picture)
 
 
 @pytest.mark.parametrize("size", [(192, 256), (96, 640), (480, 64)])
@@ -51,7 +58,7 @@ def test_pages_hold_many_few_or_no_digits_of_all_sizes(maker):
 
 def test_there_is_ink_in_the_box_of_a_digit(maker):
     rng = np.random.default_rng(3)
-    clean = PageMaker(maker.digits, maker.labels, maker.negatives[:0], {"plain": PAPERS["plain"]})
+    clean = PageMaker(maker.pool.digits, maker.pool.labels, maker.pool.negatives[:0], {"plain": PAPERS["plain"]})
     pages = [clean.number(rng, 4) for _ in range(20)]
     inside = [contrast(page, digit) for page in pages for digit in page.digits]
     corner = [page.picture[:6, :6].astype(float).std() for page in pages]
@@ -82,8 +89,8 @@ def test_the_text_of_a_page_has_its_lines_and_a_blank_for_each_wide_gap():
 
 
 def test_a_maker_without_zeros_makes_pages_without_zeros(maker):
-    other = maker.labels != 0
-    without = PageMaker(maker.digits[other], maker.labels[other], maker.negatives)
+    other = maker.pool.labels != 0
+    without = PageMaker(maker.pool.digits[other], maker.pool.labels[other], maker.pool.negatives)
     rng = np.random.default_rng(0)
     labels = {digit.label for _ in range(60) for digit in without.page(rng).digits}
     assert labels == {None, *range(1, 10)}
@@ -99,3 +106,50 @@ def test_a_given_text_is_written(maker):
 def test_a_text_of_anything_but_digits_is_refused(maker, text):
     with pytest.raises(UsageError, match="cannot write the text"):
         maker.text(np.random.default_rng(3), text)
+
+
+def test_numbers_are_cut_out_so_tightly_that_digits_touch_the_edge_or_are_cut_by_it(stroke_maker):
+    rng = np.random.default_rng(8)
+    pages = [stroke_maker.cut_out(rng, 20, 40) for _ in range(150)]
+    firsts = [min((digit for digit in page.digits if digit.line == 0), key=lambda digit: digit.left) for page in pages]
+    lefts = np.array([digit.left for digit in firsts])
+    assert (lefts <= 3).mean() > 0.3
+    assert lefts.max() < 0.35 * 50 + 1
+    assert 0.01 < np.mean([digit.label is None for digit in firsts]) < 0.2
+    lengths = {sum(digit.line == 0 for digit in page.digits) for page in pages}
+    assert lengths >= set(range(1, 9))
+    for page in pages:
+        height, width = page.picture.shape
+        assert all(digit.right > 0 and digit.left < width and digit.bottom > 0 < height for digit in page.digits)
+
+
+def test_the_ink_of_a_digit_that_stroke_hands_write_lies_in_its_box(stroke_maker):
+    rng = np.random.default_rng(9)
+    for _ in range(40):
+        page = stroke_maker.number(rng, 3, difficulties=frozenset())
+        picture = page.picture.astype(float)
+        difference = np.abs(picture - np.median(picture))
+        changed = difference > 0.35 * difference.max()
+        outside = changed.copy()
+        for digit in page.digits:
+            box = slice(int(digit.top), int(digit.bottom)), slice(int(digit.left), int(digit.right))
+            outside[box] = False
+            assert changed[box].any(axis=1).mean() > 0.6
+        assert outside.sum() < 0.06 * changed.sum() + 10
+
+
+def test_digits_stand_within_three_pixels_of_every_edge_of_a_page(stroke_maker):
+    rng = np.random.default_rng(10)
+    whole = [digit for _ in range(200) for digit in stroke_maker.page(rng, 160, 224).digits if digit.label is not None]
+    assert sum(abs(digit.left) <= 3 for digit in whole) > 10
+    assert sum(abs(digit.top) <= 3 for digit in whole) > 10
+    assert sum(abs(digit.right - 224) <= 3 for digit in whole) > 10
+    assert sum(abs(digit.bottom - 160) <= 3 for digit in whole) > 5
+
+
+def test_easy_numbers_stand_out_from_flat_paper(stroke_maker):
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        page = stroke_maker.number(rng, 4, difficulties=frozenset())
+        assert page.picture[:6, :6].astype(float).std() < 8
+        assert np.median([contrast(page, digit) for digit in page.digits]) > 20

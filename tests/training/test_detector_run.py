@@ -144,9 +144,9 @@ def test_no_page_comes_twice_and_a_stopped_epoch_goes_on_where_it_was():
 
 def test_training_and_validation_share_no_digit(few_pages):
     training, validation = detector_run.page_maker(), detector_run.page_maker(training=False)
-    assert len(training.digits) > len(validation.digits) > 100
+    assert len(training.pool.digits) > len(validation.pool.digits) > 100
     glyphs = {glyph.numpy().tobytes() for glyph in held_out_glyphs()[0]}  # two fonts may have the same
-    for both in ((training.digits, validation.digits), (training.negatives, validation.negatives)):
+    for both in ((training.pool.digits, validation.pool.digits), (training.pool.negatives, validation.pool.negatives)):
         known, new = ({image.tobytes() for image in images} for images in both)
         assert len(new - glyphs) > 100 or new <= glyphs
         assert not known & new - glyphs
@@ -206,3 +206,25 @@ def test_a_page_in_a_frame_has_its_digits_where_their_ink_is(few_pages):
                 max(0, round(x - half_width)) : round(x + half_width) + 1,
             ]
             assert box.abs().max() > 0.5
+
+
+def test_parts_of_a_training_page_stand_one_below_the_other_with_a_border_around_each():
+    ink = np.full((30, 60), 255, np.uint8)
+    ink[5:25, 10:20] = 0
+    part = MadePage(ink, (MadeDigit(1, 10, 5, 20, 25, 0),))
+    picture, seen = detector_run.in_frame([part, part], np.random.default_rng(0))
+    assert picture.shape == (detector_run.HEIGHT, detector_run.WIDTH)
+    assert [(digit.left, digit.top) for digit in seen.digits] == [(26, 21), (26, 67)]
+    for digit in seen.digits:
+        assert (picture[int(digit.top) : int(digit.bottom), int(digit.left) : int(digit.right)] < -0.5).all()
+    assert not picture[46:62].any()
+
+
+def test_of_a_wide_part_one_end_is_seen_and_a_digit_at_the_cut_does_not_count():
+    digits = tuple(MadeDigit(4, left, 5, left + 40, 45, 0) for left in (0, 180, 360))
+    part = MadePage(np.full((50, 400), 200, np.uint8), digits)
+    places = set()
+    for seed in range(8):
+        _, seen = detector_run.in_frame([part], np.random.default_rng(seed))
+        places.add(tuple((digit.label, digit.left) for digit in seen.digits))
+    assert places == {((4, 16), (None, 196)), ((None, -28), (4, 152))}
