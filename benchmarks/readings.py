@@ -24,7 +24,7 @@ from digitnet.dataset import get_validation_loader
 from digitnet.imaging.normalise import normalise
 from digitnet.inference import choice
 from digitnet.inference.rejection import NOT_A_DIGIT, score
-from digitnet.pages.digit_reader import SURE, DigitReader
+from digitnet.pages.digit_reader import DigitReader, is_sure
 from digitnet.synthesis.situations import in_situation
 from digitnet.synthesis.strokes import digits_of
 from digitnet.training.calibration import NEGATIVE_SHARE, minimise
@@ -33,8 +33,8 @@ from digitnet.training.negatives import drawings, held_out_glyphs
 SEEDS = 1, 2  # of the pictures that the weights are fitted on, and of those that they are tried on
 LARGE = 112  # pixels; images of 28x28 are enlarged to this before they are set into a situation
 KINDS = list(choice.WEIGHTS)
-USUAL_WEIGHT = 0.05  # where a kind of reading is too rare to tell
-PULL = 1e-3  # towards it
+USUAL_WEIGHT, USUAL_POWER = 0.05, 0.5  # where a kind of reading is too rare to tell
+PULL = 1e-3  # towards them
 
 Images = npt.NDArray[np.float32]
 
@@ -58,14 +58,16 @@ def main() -> None:
     reader = Reader(arguments.model)
     fitted_on, tried_on = (hard_pictures(reader._digits, arguments.count, seed) for seed in SEEDS)
     parameters = fitted(fitted_on, arguments.count)
-    logs, certainty_power, odds_power = parameters
+    logs, powers, certainty_power = parameters
     figures: dict[str, Any] = {
         "model": reader.about,
         "pictures": arguments.count,
         "hard": {"fitted_on": len(fitted_on), "tried_on": len(tried_on)},
-        "weights": {kind: float(f"{weight:.2g}") for kind, weight in zip(KINDS, logs.exp().tolist(), strict=True)},
+        "weights": {
+            kind: [float(f"{weight:.2g}"), round(power, 2)]
+            for kind, weight, power in zip(KINDS, logs.exp().tolist(), powers.tolist(), strict=True)
+        },
         "certainty_power": round(float(certainty_power), 2),
-        "odds_power": round(float(odds_power), 2),
         "fitted": summary(fitted_on, parameters, reader),
         "tried": summary(tried_on, parameters, reader),
     }
@@ -103,10 +105,8 @@ def hard_pictures(reader: DigitReader, count: int, seed: int) -> list[HardPictur
     hard = []
     for grey, label in pictures(count, seed):
         first = normalise(grey)
-        if first and not first.several:
-            eleven = reader.network.probabilities(first.image[np.newaxis])
-            if choice.odds(eleven)[0] > SURE:
-                continue
+        if first and is_sure(first, reader.network.probabilities(first.image[np.newaxis])[0], grey.shape):
+            continue
         readings = reader.readings(grey, first)
         if readings:
             probabilities = reader.network.probabilities(np.stack([reading.digit.image for reading in readings]))
@@ -125,20 +125,20 @@ def hard_pictures(reader: DigitReader, count: int, seed: int) -> list[HardPictur
 
 def log_probabilities(hard: list[HardPicture], parameters: list[Tensor]) -> Tensor:
     """(N, 11), as `choice.chosen` gives them."""
-    logs, certainty_power, odds_power = parameters
+    logs, powers, certainty_power = parameters
     rows = []
     for picture in hard:
         shares = logs[picture.kinds] + certainty_power * torch.tensor(picture.certainties)
-        shares = shares + odds_power * torch.tensor(picture.odds)
+        shares = shares + powers[picture.kinds] * torch.tensor(picture.odds)
         digits = torch.tensor(picture.digits).clamp(min=1e-9).log()
         rows.append(torch.cat([torch.logsumexp(shares[:, None] + digits, 0), torch.zeros(1)]))
     return torch.log_softmax(torch.stack(rows), 1)
 
 
 def fitted(hard: list[HardPicture], count: int) -> list[Tensor]:
-    """The logs of the weights, and the powers of certainty and odds, that make the labels most likely."""
+    """The logs of the weights, the powers of the odds, and that of certainty, that make the labels most likely."""
     usual = float(np.log(USUAL_WEIGHT))
-    parameters = [torch.full((len(KINDS),), usual), torch.tensor(1.0), torch.tensor(1.0)]
+    parameters = [torch.full((len(KINDS),), usual), torch.full((len(KINDS),), USUAL_POWER), torch.tensor(1.0)]
     labels = torch.tensor([picture.label for picture in hard])
     # Two in three of all made pictures show a digit; people show far more digits than other things.
     counts = torch.where(labels == NOT_A_DIGIT, NEGATIVE_SHARE / (1 - NEGATIVE_SHARE) * 2, 1.0)
@@ -147,7 +147,8 @@ def fitted(hard: list[HardPicture], count: int) -> list[Tensor]:
 
     def loss() -> Tensor:
         losses = -log_probabilities(hard, parameters)[range(len(hard)), labels]
-        return (losses * counts).mean() + PULL * ((parameters[0] - usual) ** 2).mean()
+        pull = ((parameters[0] - usual) ** 2).mean() + ((parameters[1] - USUAL_POWER) ** 2).mean()
+        return (losses * counts).mean() + PULL * pull
 
     minimise(loss, parameters, 100)
     return [parameter.detach() for parameter in parameters]

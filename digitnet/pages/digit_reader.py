@@ -64,7 +64,7 @@ class DigitReader:
             while batch := list(itertools.islice(group, size)):
                 found = normalise_stack(np.stack([picture.grey for picture in batch]))
                 for picture, normalised, eleven in zip(batch, found, self._probabilities(found), strict=True):
-                    if normalised and not normalised.several and choice.odds(eleven[np.newaxis])[0] > SURE:
+                    if normalised and is_sure(normalised, eleven, shape):
                         yield self._examination(picture, normalised, eleven)
                     else:
                         nothing = "not a digit" if normalised else "no digit found"
@@ -160,6 +160,19 @@ class DigitReader:
             several = bool((self.network.probabilities(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
         reason = "more than one digit" if several else rejection.reason(probabilities, normalised.strength)
         return nothing if reason == "not a digit" else reason
+
+
+def is_sure(first: NormalisedDigit, probabilities: Probabilities, shape: tuple[int, ...]) -> bool:
+    """Whether the first reading of a picture of `shape` (H, W), with its probabilities (11,), needs no other beside it.
+
+    In a large picture, ink that touches the border may be a digit that was cut out tightly. There the first reading
+    takes thick strokes for paper.
+    """
+    height, width = shape
+    box = first.box
+    is_inside = min(box.x, box.y, width - box.x - box.width, height - box.y - box.height) > 0
+    is_whole = is_inside or max(shape) <= SMALL_SIDE
+    return is_whole and not first.several and choice.odds(probabilities[np.newaxis])[0] > SURE
 
 
 def _is_rival(box: Box, other: Box) -> bool:
