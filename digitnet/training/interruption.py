@@ -13,7 +13,8 @@ class StopTraining(Exception):
 class Interruption:
     """Listens to Ctrl-C and SIGTERM.
 
-    Outside `deferred()` a signal raises KeyboardInterrupt at once. Inside, it only sets `requested`.
+    Outside `deferred()` a signal raises KeyboardInterrupt at once. Inside, it only sets `requested`. Further signals do
+    nothing then, even outside, because the program is about to end anyway.
 
     Attributes:
         requested: whether a signal has arrived.
@@ -39,7 +40,7 @@ class Interruption:
         try:
             yield
         finally:
-            self._is_deferred = False
+            self._is_deferred = self.requested
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
