@@ -41,12 +41,12 @@ class Ranks:
         local_rank: the number of this one on its machine.
     """
 
-    def __init__(self, store: distributed.Store, rank: int, count: int, local_rank: int) -> None:
+    def __init__(self, store: Any, rank: int, count: int, local_rank: int) -> None:
         self.rank = rank
         self.count = count
         self.local_rank = local_rank
         self._store = store
-        self._gradients: distributed.ProcessGroup | None = None  # on GPUs; None is the group of all messages, by gloo
+        self._gradients: Any = None  # on GPUs; None is the group of all messages, by gloo
 
     @property
     def is_first(self) -> bool:
@@ -65,9 +65,9 @@ class Ranks:
             failure = error
         failures: list[DigitNetError | None] = [None] * self.count
         distributed.all_gather_object(failures, failure)
-        for rank, error in enumerate(failures):
-            if error:
-                raise self.shared(type(error)(f"rank {rank}: {error}") if rank else error)
+        for rank, found in enumerate(failures):
+            if found:
+                raise self.shared(type(found)(f"rank {rank}: {found}") if rank else found)
 
     def shared(self, error: DigitNetError) -> BaseException:
         """What this rank has to raise for an error that all ranks have."""
@@ -141,7 +141,7 @@ class Ranks:
     def is_first_to_tell(self) -> bool:
         """Whether no other rank has said yet why the job ends."""
         try:
-            return self._store.add("digitnet/told", 1) == 1
+            return bool(self._store.add("digitnet/told", 1) == 1)
         except RuntimeError:  # the machine that holds the store is gone
             return True
 

@@ -1,5 +1,6 @@
 """Training on several ranks, with a real torchrun. Every run is a process that imports torch, so there are few runs."""
 
+import contextlib
 import json
 import os
 import signal
@@ -31,7 +32,7 @@ SPIED, SMALL = ROOT / "tests" / "spied_main.py", ROOT / "tests" / "small_main.py
 def start(folder, launcher, program, *arguments, **spy):
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [*launcher, str(program), *arguments, "--device", "cpu"],
+        [*launcher, str(program), "--device", "cpu", *arguments],
         cwd=folder,
         env={**environment(), "SPY": json.dumps({"log": "log", **spy})},
         stdout=subprocess.PIPE,
@@ -70,11 +71,12 @@ def steps_done(folder, name="model"):
 
 
 def assert_about_the_same(one, other, seed_weights):
-    """The ranks add up the same gradients in another order, and AdamW magnifies this where a gradient is almost 0.
+    """The difference is measured in how far training has moved the weights.
 
-    The difference is measured in how far training has moved the weights. With wrong shares it is above 0.3.
+    The ranks add up the same gradients in another order, which costs about 1e-6. AdamW may magnify this where a
+    gradient is almost 0. With wrong shares or weights the difference is above TODO.
     """
-    assert (one - other).norm() < 0.02 * (other - seed_weights).norm()
+    assert (one - other).norm() < 1e-4 * (other - seed_weights).norm()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_a_run_on_two_ranks_then_one_then_two_does_what_one_rank_does(alone, tmp
 
     code, output, messages = finish(tmp_path, TWO_RANKS, SPIED, "--cycles", "1")
     assert (code, output[:8], output.count("\n")) == (0, "cycle 2:", 1), messages
-    assert "100%" in messages
+    assert messages.count("cycle 2  40%") == 1
     assert messages.count("Going on with model.pth after 5 batches") == 1
     assert logged(tmp_path, "saved") == [[3], [5], [10]]
     assert not (tmp_path / "log.1").read_text().count("saved")
@@ -164,11 +166,10 @@ def test_the_death_of_a_rank_ends_the_job_with_one_clear_line_and_whole_files(ki
     assert torch.load(tmp_path / "model.pth", weights_only=True)
 
 
-@pytest.mark.parametrize("arguments", [["--data", "nowhere"], ["--device", "mps"]])
-def test_what_keeps_a_run_from_starting_is_said_once(arguments, tmp_path):
-    code, output, messages = finish(tmp_path, TWO_RANKS, SMALL, *arguments)
+def test_what_keeps_one_rank_from_starting_ends_all_and_is_said_once(tmp_path):
+    code, output, messages = finish(tmp_path, TWO_RANKS, SPIED, lacks_data=1)
     assert (code, output) == (1, "")
-    assert messages.count("digitnet: ") == 1
+    assert messages.count("digitnet: ") == messages.count("digitnet: rank 1: no MNIST on this machine") == 1
     assert not (tmp_path / "model.pth").exists()
 
 
@@ -204,10 +205,9 @@ def test_a_signal_on_another_rank_counts():
         assert shared.is_interrupted == bool(interrupted)
 
 
-@pytest.mark.parametrize("make", [lambda: DetectorRun(Detector(), "cpu", recipe=DETECTOR)])
-def test_the_losses_of_unequal_shares_weigh_as_in_the_whole_batch(make):
+def test_the_losses_of_unequal_shares_weigh_as_in_the_whole_batch():
     """Two pages with one digit and one page with three: the mean over digits is not the mean over pages."""
-    run = make()
+    run = DetectorRun(Detector(), "cpu", recipe=DETECTOR)
     heat = torch.zeros(3, 10, 8, 8)
     for page, row in ((0, 1), (1, 1), (1, 3), (1, 5), (2, 1)):
         heat[page, 4, row, 2] = 1
@@ -228,6 +228,19 @@ def test_more_ranks_than_a_batch_has_are_refused():
     run = TrainingRun(DigitNet(), "cpu")
     with pytest.raises(UsageError, match="3 ranks are too many for a batch of 2"):
         next(SharedRun(run, Group(0, 3), Interruption()).batches(loader))
+
+
+def test_a_device_that_ranks_cannot_share_is_refused(monkeypatch):
+    monkeypatch.setattr(Ranks, "together", contextlib.nullcontext)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, cure in (("mps", "give --device cpu"), ("cuda:0", "give --device cuda"), (None, "--nproc-per-node=1")):
+        with pytest.raises(UsageError, match=cure):
+            Group(1, 2).device(name)
+    with pytest.raises(UsageError, match="only 1 of 2 ranks have a GPU"):
+        Group(0, 2, lambda has_gpu: [1.0]).device("cpu")
+    assert Group(0, 2).device("cpu").type == "cpu"
 
 
 def test_the_shares_of_a_batch_are_the_batch():
