@@ -70,13 +70,14 @@ def steps_done(folder, name="model"):
     return torch.load(folder / f"{name}.train.pth", weights_only=True)["run"]["step"]
 
 
-def assert_about_the_same(one, other, seed_weights):
-    """The difference is measured in how far training has moved the weights.
+def assert_about_the_same(one, other, seed_weights, *, tolerance):
+    """Compares two runs. The difference is measured in how far training has moved the weights.
 
-    The ranks add up the same gradients in another order, which costs about 1e-6. AdamW may magnify this where a
-    gradient is almost 0. With wrong shares or weights the difference is above TODO.
+    The ranks add up the same gradients in another order. This gives 6e-7 for DigitNet. It gives 0.009 for the detector,
+    because its first steps are not much longer than the rounding of its weights. If both ranks took the same share, it
+    would be 0.36 and 0.31; if the losses of unequal shares had the same weight, 0.016 and 0.13.
     """
-    assert (one - other).norm() < 1e-4 * (other - seed_weights).norm()
+    assert (one - other).norm() < tolerance * (other - seed_weights).norm()
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_a_run_on_two_ranks_then_one_then_two_does_what_one_rank_does(alone, tmp
     monkeypatch.setattr(torch.nn, "BatchNorm2d", lambda channels: torch.nn.Identity())
     torch.manual_seed(0)
     seed_weights = torch.cat([tensor.flatten() for tensor in DigitNet().state_dict().values()])
-    assert_about_the_same(weights(tmp_path / "model.pth"), weights(alone / "model.pth"), seed_weights)
+    assert_about_the_same(weights(tmp_path / "model.pth"), weights(alone / "model.pth"), seed_weights, tolerance=1e-4)
 
 
 def test_pages_are_shared_out_before_they_are_made(tmp_path, monkeypatch):
@@ -137,7 +138,7 @@ def test_pages_are_shared_out_before_they_are_made(tmp_path, monkeypatch):
     torch.manual_seed(0)
     seed_weights = torch.cat([tensor.flatten() for tensor in Detector().state_dict().values()])
     one, two = (weights(tmp_path / name / "detector.pth") for name in ("one", "two"))
-    assert_about_the_same(two, one, seed_weights)
+    assert_about_the_same(two, one, seed_weights, tolerance=0.05)
 
 
 def test_a_torchrun_that_is_told_to_terminate_saves_once_and_ends_all_ranks(tmp_path):
