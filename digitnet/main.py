@@ -97,7 +97,7 @@ def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) 
         return _resume_and_train(options, interruption, None)
     from digitnet.training.distributed import joined
 
-    with joined(int(os.environ["LOCAL_RANK"])) as ranks:
+    with joined(int(os.environ["LOCAL_RANK"]), interruption) as ranks:
         return _resume_and_train(options, interruption, ranks)
 
 

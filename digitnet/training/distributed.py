@@ -147,14 +147,15 @@ class Ranks:
 
 
 @contextlib.contextmanager
-def joined(local_rank: int) -> Iterator[Ranks]:
+def joined(local_rank: int, interruption: Interruption) -> Iterator[Ranks]:
     """Joins the other ranks of the job while the block runs. Their addresses come from torchrun's variables.
 
     Raises LostRankError where another rank ends or cannot be reached any more; where several ranks notice it, all but
     one raise SystemExit.
     """
-    store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=TIMEOUT)
+    with interruption.fatal():
+        store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
+        distributed.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     ranks = Ranks(store, rank, count, local_rank)
     try:
         yield ranks

@@ -35,6 +35,16 @@ class Interruption:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
+    def fatal(self) -> Iterator[None]:
+        """A signal ends the process at once while the block runs. This is for waits that Python cannot break off."""
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         self._is_deferred = True
         try:
