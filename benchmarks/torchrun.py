@@ -9,6 +9,7 @@ numbers it takes about an hour on two cores.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -100,7 +101,7 @@ def numbers(folder: Path) -> dict[int, list[list[int]]]:
     for epoch in sorted({epoch for share in shares for epoch, _ in share}):
         of_ranks = [[batch for number, batch in share if number == epoch] for share in shares]
         batches = range(max(map(len, of_ranks)))
-        epochs[epoch] = [sorted(sum((share[batch] for share in of_ranks if share), [])) for batch in batches]
+        epochs[epoch] = [sorted(itertools.chain(*(share[batch] for share in of_ranks if share))) for batch in batches]
     return epochs
 
 

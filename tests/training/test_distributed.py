@@ -2,8 +2,8 @@
 
 import contextlib
 import json
-import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers import ROOT, environment
 
+from digitnet import main
 from digitnet.dataset import ShuffledBatches
 from digitnet.errors import ModelError, UsageError
 from digitnet.model import DigitNet
@@ -174,6 +175,35 @@ def test_what_keeps_one_rank_from_starting_ends_all_and_is_said_once(tmp_path):
     assert not (tmp_path / "model.pth").exists()
 
 
+def test_a_signal_ends_a_rank_that_waits_for_the_others_to_join(tmp_path, monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = probe.getsockname()
+    for name, value in zip(main.TORCHRUN, ("0", "0", "2", "localhost", str(address[1])), strict=True):
+        monkeypatch.setenv(name, value)
+    with start(tmp_path, PYTHON, SMALL) as process:
+        while not accepts(address):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.terminate()
+        ended(process)
+    assert process.returncode == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+def accepts(address):
+    with socket.socket() as client:
+        return client.connect_ex(address) == 0
+
+
+def test_a_signal_after_the_one_that_ended_training_does_nothing():
+    interruption = Interruption()
+    with interruption.listening():
+        with interruption.deferred():
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # as torchrun sends it to all ranks when one has ended
+
+
 class Group(Ranks):
     """Ranks of one process: the sums are what the test says."""
 
@@ -258,11 +288,8 @@ def test_the_shares_of_a_batch_are_the_batch():
 
 
 def test_an_environment_with_some_of_the_variables_is_no_torchrun(monkeypatch):
-    from digitnet import main
-
     for name in main.TORCHRUN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert not main._by_torchrun()
-    assert os.environ["RANK"] == "1"
