@@ -90,6 +90,7 @@ class ShuffledBatches(Sampler[list[int]]):
     Attributes:
         epoch: the epoch of the next iteration; it counts up at the end of each iteration.
         first_batch: the batch where the next iteration begins, for a run that was stopped in the middle of an epoch.
+        share: which indices of each batch to give, where several processes share a batch; usually all.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int) -> None:
@@ -98,6 +99,7 @@ class ShuffledBatches(Sampler[list[int]]):
         self.seed = seed
         self.epoch = 0
         self.first_batch = 0
+        self.share = slice(None)
 
     def __len__(self) -> int:
         """Batches in a whole epoch."""
@@ -112,7 +114,7 @@ class ShuffledBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         order, begin = self.order(), self.first_batch * self.batch_size
         for start in range(begin, self.length, self.batch_size):
-            yield order[start : start + self.batch_size]
+            yield order[start : start + self.batch_size][self.share]
         self.epoch += 1
         self.first_batch = 0
 

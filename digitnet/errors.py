@@ -9,6 +9,7 @@
     ├── SaveError                      1           500       a file that cannot be written
     ├── BusyError                      1           503       a file that another run holds
     ├── CancelledError                 1           503       work that its caller no longer waits for
+    ├── LostRankError                  1           500       a process of a training on many machines that is gone
     └── MissingExtraError              1           500       an optional dependency that is not installed
 
 Each message names the thing, what was found and what to do. The command line translates an error to its exit code and
@@ -54,6 +55,10 @@ class BusyError(DigitNetError):
 
 class CancelledError(DigitNetError):
     http_status = 503
+
+
+class LostRankError(DigitNetError):
+    pass
 
 
 class MissingExtraError(DigitNetError):

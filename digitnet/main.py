@@ -1,11 +1,14 @@
 """The original program: trains on MNIST, cycle after cycle, until interrupted, and saves `model.pth` after each cycle.
 
-torch is imported late, so that Ctrl-C gets a clean answer from the first moment.
+torch is imported late, so that Ctrl-C gets a clean answer from the first moment. Where torchrun has started this
+program, several processes (ranks) train one network; rank 0 alone touches the files and prints.
 """
 
 import argparse
+import contextlib
 import functools
 import itertools
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,11 +24,13 @@ if TYPE_CHECKING:
     import torch
 
     from digitnet.training.checkpoint import Checkpoint
+    from digitnet.training.distributed import Ranks, SharedRun
     from digitnet.training.run import TrainingRun
 
 Loaders = dict[str, Any]  # by purpose: "train", "validation" and, for DigitNet, "test"
 
 INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # the variables that it sets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +70,8 @@ def run(options: argparse.Namespace) -> int:
         with interruption.listening():
             return _prepare_and_train(options, interruption)
     except KeyboardInterrupt:
-        print("\nInterrupted before training began; nothing was changed.", file=sys.stderr)
+        if not _by_torchrun() or os.environ["RANK"] == "0":
+            print("\nInterrupted before training began; nothing was changed.", file=sys.stderr)
         return INTERRUPTED
     except DigitNetError as error:
         print(f"digitnet: {error}", file=sys.stderr)
@@ -80,21 +86,49 @@ def _prepare_and_train(options: argparse.Namespace, interruption: Interruption) 
     try:
         import torch
 
-        from digitnet.training.checkpoint import Checkpoint
-        from digitnet.training.hardware import choose_device
+        import digitnet.training.checkpoint  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "training", "train") from error
 
     if interruption.requested:  # some imported code swallows every exception, KeyboardInterrupt too
         raise KeyboardInterrupt
-    recipe = RECIPES[options.recipe]
     torch.manual_seed(options.seed)
-    training, get_loaders = _job(options, recipe, choose_device(options.device))
+    if not _by_torchrun():
+        return _resume_and_train(options, interruption, None)
+    from digitnet.training.distributed import joined
+
+    with joined(int(os.environ["LOCAL_RANK"]), interruption) as ranks:
+        return _resume_and_train(options, interruption, ranks)
+
+
+def _by_torchrun() -> bool:
+    return all(name in os.environ for name in TORCHRUN)
+
+
+def _resume_and_train(options: argparse.Namespace, interruption: Interruption, ranks: "Ranks | None") -> int:
+    from digitnet.training.checkpoint import Checkpoint
+    from digitnet.training.hardware import choose_device
+
+    is_first = ranks is None or ranks.is_first
+    together = ranks.together if ranks else contextlib.nullcontext
+    recipe = RECIPES[options.recipe]
+    device = ranks.device(options.device) if ranks else choose_device(options.device)
+    with together():
+        training, get_loaders = _job(options, recipe, device)
     checkpoint = Checkpoint(options.model or ("detector.pth" if recipe.pages else "model.pth"))
-    with checkpoint.locked():
-        _say(checkpoint.resume(training))
-        code = 0 if training.is_finished else _train_cycles(options, training, checkpoint, get_loaders(), interruption)
-    if training.is_finished and code == 0:
+    with contextlib.ExitStack() as lock:
+        with together():
+            if is_first:
+                lock.enter_context(checkpoint.locked())
+                _say(checkpoint.resume(training))
+        if ranks:
+            ranks.follow_first(training)
+        code = 0
+        if not training.is_finished:
+            with together():
+                loaders = get_loaders()
+            code = _train_cycles(options, training, checkpoint, loaders, interruption, ranks)
+    if training.is_finished and code == 0 and is_first:
         _say(
             f"The recipe {recipe.name!r} is finished after {recipe.epochs} cycles; {checkpoint.model_path} holds its "
             "result. Read pictures with that file, or start a new run with another --model."
@@ -138,19 +172,23 @@ def _train_cycles(
     checkpoint: "Checkpoint",
     loaders: Loaders,
     interruption: Interruption,
+    ranks: "Ranks | None",
 ) -> int:
     """Trains until the cycles or the recipe are done or a signal arrives, and returns the exit code."""
     saved = True
-    with curves(options.tensorboard) as writer, interruption.deferred():
+    shared = ranks.share(training, interruption) if ranks else None
+    is_first = ranks is None or ranks.is_first
+    with curves(options.tensorboard if is_first else None) as writer, interruption.deferred():
         for cycles_done in itertools.count():
             if cycles_done == options.cycles or training.is_finished:
                 break
             try:
-                saved = _train_cycle(training, checkpoint, loaders, interruption, writer)
+                saved = _train_cycle(training, checkpoint, loaders, interruption, writer, shared)
             except StopTraining:
-                saved = _save(checkpoint, training)
-            if interruption.requested:
-                if saved:
+                saved = _save(checkpoint, training) if is_first else True
+            # Here the other ranks wait until rank 0 has evaluated and saved.
+            if ranks.any(interruption.requested) if ranks else interruption.requested:
+                if saved and is_first:
                     command = f"{_command(options)} --model {checkpoint.model_path}"
                     _say(f"Stopped. {checkpoint.model_path} holds everything so far; go on with: {command}")
                 return INTERRUPTED
@@ -158,25 +196,39 @@ def _train_cycles(
 
 
 def _train_cycle(
-    training: "TrainingRun", checkpoint: "Checkpoint", loaders: Loaders, interruption: Interruption, writer: Any
+    training: "TrainingRun",
+    checkpoint: "Checkpoint",
+    loaders: Loaders,
+    interruption: Interruption,
+    writer: Any,
+    shared: "SharedRun | None",
 ) -> bool:
-    """Trains one epoch, evaluates the averaged weights, saves and prints a line. Returns whether the save succeeded."""
+    """Trains one epoch, evaluates the averaged weights, saves and prints a line. Returns whether the save succeeded.
+
+    On many ranks, all train, and rank 0 does the rest.
+    """
     from digitnet.train import train
 
     number, started, loader = len(checkpoint.history) + 1, time.monotonic(), loaders["train"]
     batch_size = loader.batch_sampler.batch_size
-    with progress_bar(f"cycle {number}", len(loader), batch_size=batch_size, first=training.batch) as bar:
+    is_first = shared is None or shared.ranks.is_first
+    bar_of = functools.partial(progress_bar, batch_size=batch_size, first=training.batch, shown=is_first)
+    with bar_of(f"cycle {number}", len(loader)) as bar:
 
         def on_batch() -> None:
             bar.set_postfix_str(f"loss {training.mean_loss:.4f}", refresh=False)
             bar.update()
             if writer and training.step % 20 == 0:
                 writer.add_scalar("loss/train", training.mean_loss, training.step)
-            if interruption.requested:
+            # A signal that has reached any rank stops all of them, after the same batch.
+            if shared.is_interrupted if shared else interruption.requested:
                 raise StopTraining
 
-        train(training.model, loader, training.device, epochs=1, run=training, on_batch=on_batch)
+        run, model = (shared, shared.model) if shared else (training, training.model)
+        train(model, loader, training.device, epochs=1, run=run, on_batch=on_batch)
 
+    if not is_first:
+        return True
     results = {name: training.evaluate(loader) for name, loader in loaders.items() if name != "train"}
     cycle = {
         "cycle": number,

@@ -1,7 +1,7 @@
 """Training: forward, loss, backward, step. Every recipe runs through this loop."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -10,6 +10,9 @@ from torch.utils.data import DataLoader
 from digitnet.training.hardware import autocast, keep_memory
 from digitnet.training.run import TrainingRun
 
+if TYPE_CHECKING:
+    from digitnet.training.distributed import SharedRun
+
 
 def train(
     model: nn.Module,
@@ -17,7 +20,7 @@ def train(
     device: torch.device | str,
     *,
     epochs: int = 3,
-    run: TrainingRun | None = None,
+    run: "TrainingRun | SharedRun | None" = None,
     on_batch: Callable[[], None] | None = None,
 ) -> None:
     """Trains `model` in place for `epochs` more epochs, on batches of images (N, 1, 28, 28) in [0, 1] and labels (N,).
@@ -25,7 +28,7 @@ def train(
     Args:
         run: the run to go on with, which must hold `model`. `model` then ends with the weights under training, and
             `run.average` holds the weights that count. Without it, a new run is made, and `model` ends with the
-            averaged weights.
+            averaged weights. On many machines, it is the `SharedRun` that holds the wrapped `model`.
         on_batch: called after each step, when model and run are whole; it may raise an exception to end training.
     """
     own_run = run is None

@@ -139,6 +139,9 @@ class DetectorRun(TrainingRun):
     def loss(self, detector_maps: Tensor, targets: Targets, pages: Tensor) -> Tensor:
         return detector_loss(detector_maps, *targets)
 
+    def loss_count(self, targets: Targets) -> int:
+        return max(int((targets[0] >= 1).sum()), 1)  # digits, as in `detector_loss`
+
     def before_step(self, loss: Tensor) -> None:
         super().before_step(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)

@@ -13,7 +13,8 @@ class StopTraining(Exception):
 class Interruption:
     """Listens to Ctrl-C and SIGTERM.
 
-    Outside `deferred()` a signal raises KeyboardInterrupt at once. Inside, it only sets `requested`.
+    Outside `deferred()` a signal raises KeyboardInterrupt at once. Inside, it only sets `requested`. Further signals do
+    nothing then, even outside, because the program is about to end anyway.
 
     Attributes:
         requested: whether a signal has arrived.
@@ -34,12 +35,22 @@ class Interruption:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
+    def fatal(self) -> Iterator[None]:
+        """A signal ends the process at once while the block runs. This is for waits that Python cannot break off."""
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         self._is_deferred = True
         try:
             yield
         finally:
-            self._is_deferred = False
+            self._is_deferred = self.requested
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

@@ -11,13 +11,14 @@ from typing import Any
 from digitnet.errors import MissingExtraError
 
 
-def progress_bar(title: str, batches: int, *, batch_size: int, first: int = 0) -> Any:
+def progress_bar(title: str, batches: int, *, batch_size: int, first: int = 0, shown: bool = True) -> Any:
     """A tqdm bar on standard error; where that is no terminal, a plain line for each quarter, which suits a log file.
 
     Args:
         batches: in the whole cycle.
         batch_size: images in a batch; the speed is shown in images per second.
         first: batches that were done before, by a run that now goes on.
+        shown: whether to show anything at all.
     """
     from tqdm import tqdm
 
@@ -30,6 +31,7 @@ def progress_bar(title: str, batches: int, *, batch_size: int, first: int = 0) -
         unit=" images",
         unit_scale=batch_size,
         leave=False,
+        disable=not shown,
         delay=1e-9,  # no line before the first batch
         bar_format="{desc} {percentage:3.0f}%"
         + ("|{bar}| " if on_terminal else ", ")

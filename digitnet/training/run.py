@@ -121,6 +121,10 @@ class TrainingRun:
         weight = TEACHER_WEIGHT * (targets != NOT_A_DIGIT)
         return from_labels.lerp(from_teachers, weight).mean()
 
+    def loss_count(self, targets: Any) -> int:
+        """How many items `loss` is the mean over. Ranks that share a batch weight their losses with it."""
+        return len(targets)
+
     def before_step(self, loss: Tensor) -> None:
         """Sets the learning rate. Raises ModelError where the loss is not finite, before it reaches the weights."""
         if not math.isfinite(loss.item()):
