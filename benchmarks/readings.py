@@ -18,9 +18,11 @@ import numpy.typing as npt
 import record
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from digitnet import Reader
 from digitnet.dataset import get_validation_loader
+from digitnet.imaging.ink import SMALL_SIDE
 from digitnet.imaging.normalise import normalise
 from digitnet.inference import choice
 from digitnet.inference.rejection import NOT_A_DIGIT, score
@@ -33,7 +35,7 @@ from digitnet.training.negatives import drawings, held_out_glyphs
 SEEDS = 1, 2  # of the pictures that the weights are fitted on, and of those that they are tried on
 LARGE = 112  # pixels; images of 28x28 are enlarged to this before they are set into a situation
 KINDS = list(choice.WEIGHTS)
-USUAL_WEIGHT, USUAL_POWER = 0.05, 0.5  # where a kind of reading is too rare to tell
+USUAL_WEIGHT, USUAL_POWER = 0.05, 0.0  # before softplus; where a kind of reading is too rare to tell
 PULL = 1e-3  # towards them
 
 Images = npt.NDArray[np.float32]
@@ -58,7 +60,8 @@ def main() -> None:
     reader = Reader(arguments.model)
     fitted_on, tried_on = (hard_pictures(reader._digits, arguments.count, seed) for seed in SEEDS)
     parameters = fitted(fitted_on, arguments.count)
-    logs, powers, certainty_power = parameters
+    logs, raw_powers, certainty_power = parameters
+    powers = functional.softplus(raw_powers)
     figures: dict[str, Any] = {
         "model": reader.about,
         "pictures": arguments.count,
@@ -104,6 +107,8 @@ def cropped(image: Images) -> Images:
 def hard_pictures(reader: DigitReader, count: int, seed: int) -> list[HardPicture]:
     hard = []
     for grey, label in pictures(count, seed):
+        if max(grey.shape) <= SMALL_SIDE:
+            continue  # the weights of small pictures are not fitted
         first = normalise(grey)
         if first and is_sure(first, reader.network.probabilities(first.image[np.newaxis])[0], grey.shape):
             continue
@@ -125,7 +130,8 @@ def hard_pictures(reader: DigitReader, count: int, seed: int) -> list[HardPictur
 
 def log_probabilities(hard: list[HardPicture], parameters: list[Tensor]) -> Tensor:
     """(N, 11), as `choice.chosen` gives them."""
-    logs, powers, certainty_power = parameters
+    logs, raw_powers, certainty_power = parameters
+    powers = functional.softplus(raw_powers)  # above 0: a digit that is likelier never counts for less
     rows = []
     for picture in hard:
         shares = logs[picture.kinds] + certainty_power * torch.tensor(picture.certainties)
@@ -136,7 +142,10 @@ def log_probabilities(hard: list[HardPicture], parameters: list[Tensor]) -> Tens
 
 
 def fitted(hard: list[HardPicture], count: int) -> list[Tensor]:
-    """The logs of the weights, the powers of the odds, and that of certainty, that make the labels most likely."""
+    """What makes the labels most likely: the logs of the weights, the powers of the odds, and that of certainty.
+
+    The powers are given before softplus.
+    """
     usual = float(np.log(USUAL_WEIGHT))
     parameters = [torch.full((len(KINDS),), usual), torch.full((len(KINDS),), USUAL_POWER), torch.tensor(1.0)]
     labels = torch.tensor([picture.label for picture in hard])

@@ -38,7 +38,7 @@ Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it t
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 STANDARD_INPUT = "-"
-MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's larger one, which taught the usual one"
+MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's larger one"
 
 
 def main(arguments: list[str] | None = None) -> int:

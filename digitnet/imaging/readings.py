@@ -24,7 +24,7 @@ class Reading:
     """One way to read a picture.
 
     Attributes:
-        kind: the name of the assumption, one of `KINDS`.
+        kind: the name of the assumption, a key of `choice.WEIGHTS`.
         digit: what DigitNet is shown.
         certainty: how sure its maker is that a digit is there, in (0, 1]; 1 where the maker does not judge.
     """
@@ -53,7 +53,7 @@ def readings_of_whole(grey: Array) -> Iterator[Reading]:
         yield Reading("as its negative", NormalisedDigit(1 - grey, whole, 1.0, several=False))
     border = max(2, round(BORDER * min(height, width)))
     inner = Box(border, border, width - 2 * border, height - 2 * border)
-    yield from _found(grey, inner, "inside ", tuple(FINDERS))
+    yield from _found(grey, inner, "inside ", ("ink", "opposite"))
 
 
 def readings_near(grey: Array, box: Box, certainty: float) -> Iterator[Reading]:
@@ -62,7 +62,7 @@ def readings_near(grey: Array, box: Box, certainty: float) -> Iterator[Reading]:
     x, y = max(0, box.x - around), max(0, box.y - around)
     height, width = grey.shape
     right, bottom = min(width, box.x + box.width + around), min(height, box.y + box.height + around)
-    for reading in _found(grey, Box(x, y, right - x, bottom - y), "near ", ("ink", "flat dark", "flat light")):
+    for reading in _found(grey, Box(x, y, right - x, bottom - y), "near ", ("ink",)):
         yield replace(reading, certainty=certainty)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from digitnet.imaging.ink import FAINTEST, Array, Mask, large_ink_map
 from digitnet.imaging.normalise import SIDE, fit
@@ -23,26 +24,36 @@ SPECK = 0.004  # of the box; a smaller component is paper's grain
 FEW = 8  # so few crops are done before other threads have begun
 SHARE = 4  # crops that one thread makes at a time
 
+Shares = npt.NDArray[np.float64]  # (N,) in [0, 1]
 
-def crops(grey: Array, detections: Sequence[Detection], is_cancelled: IsCancelled | None = None) -> Array:
-    """The detections on a page (H, W) in [0, 1] as normalised images (N, 28, 28); empty where a box holds no ink.
+
+def crops(
+    grey: Array, detections: Sequence[Detection], is_cancelled: IsCancelled | None = None
+) -> tuple[Array, Shares]:
+    """The detections on a page (H, W) in [0, 1] as normalised images (N, 28, 28), and how free they stand (N,).
+
+    An image is empty where its box holds no ink. A detection stands free, 1, where all of its ink lies in its box. It
+    is 0.6, for example, where two fifths of the ink go on outside, into a neighbour or a printed line.
 
     Raises CancelledError where `is_cancelled` says True.
     """
     images = np.zeros((len(detections), SIDE, SIDE), np.float32)
+    free = np.zeros(len(detections))
 
     def make(share: slice) -> None:
         for index in range(share.start, share.stop):
-            images[index] = _crop(grey, detections[index])
+            images[index], free[index] = _crop(grey, detections[index])
 
     share_out(make, len(detections), SHARE if len(detections) > FEW else FEW, is_cancelled)
-    return images
+    return images, free
 
 
-def _crop(grey: Array, detection: Detection) -> Array:
+def _crop(grey: Array, detection: Detection) -> tuple[Array, float]:
     ink, box = _ink_around(grey, detection)
-    mask = _own_strokes(ink, box)
-    return fit(ink[box][np.newaxis], mask[np.newaxis])[0] if mask.any() else np.zeros((SIDE, SIDE), np.float32)
+    mask, free = _own_strokes(ink, box)
+    if not mask.any():
+        return np.zeros((SIDE, SIDE), np.float32), 0.0
+    return fit(ink[box][np.newaxis], mask[np.newaxis])[0], free
 
 
 def _ink_around(grey: Array, detection: Detection) -> tuple[Array, tuple[slice, slice]]:
@@ -69,19 +80,22 @@ def _ink_around(grey: Array, detection: Detection) -> tuple[Array, tuple[slice, 
     )
 
 
-def _own_strokes(ink: Array, box: tuple[slice, slice]) -> Mask:
-    """The pixels in the box that belong to its digit: the components that lie mostly in the box."""
+def _own_strokes(ink: Array, box: tuple[slice, slice]) -> tuple[Mask, float]:
+    """The pixels in the box that belong to its digit, and the share of their components that lies in the box.
+
+    These are the components that lie mostly in the box.
+    """
     inside = ink[box]
     full = _quantile(inside, 0.97) if inside.size else 0.0
     if full < FAINTEST / 2:
-        return np.zeros(inside.shape, np.uint8)
+        return np.zeros(inside.shape, np.uint8), 0.0
     count, labels = cv2.connectedComponents((ink > STROKE * full).view(np.uint8), connectivity=8)
     everywhere, within = (np.bincount(part.ravel(), minlength=count) for part in (labels, labels[box]))
     own = (within > OWN * everywhere) | (within > 0.3 * within[1:].max(initial=1))
     own &= within > SPECK * inside.size
     own[0] = False
     mask: Mask = own[labels[box]].view(np.uint8)
-    return mask
+    return mask, float(within[own].sum() / max(1, everywhere[own].sum()))
 
 
 def _quantile(values: Array, part: float) -> float:

@@ -24,6 +24,7 @@ BATCH = 128  # pictures that go through the network at once
 SURE = math.exp(4)  # odds; DigitNet sees a digit in the first reading, and no other reading is made
 DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
 MOST_DETECTIONS = 4  # the likeliest ones become readings
+FREE = 0.97  # of a digit's ink lies in its box; less is a piece of something larger
 GRAIN = 0.4  # certainty; what the detector finds in the grain of paper is below it
 NO_PROBABILITIES = (0.1,) * 10
 TINY = 1e-30  # keeps the ten probabilities from dividing by 0 where all are 0
@@ -93,11 +94,12 @@ class DigitReader:
         if not readings:
             return None, np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[NOT_A_DIGIT]
         probabilities = self._probabilities([reading.digit for reading in readings])
-        best, eleven = choice.chosen(readings, probabilities)
+        best, eleven = choice.chosen(readings, probabilities, small=max(grey.shape) <= SMALL_SIDE)
         digit = readings[best].digit
         are_digits = choice.odds(probabilities) > 1
-        several = any(
-            is_digit and reading.kind == "detected" and _is_rival(reading.digit.box, digit.box)
+        several = first is not None and first.several and max(grey.shape) <= SMALL_SIDE
+        several |= any(
+            is_digit and reading.kind.startswith("detected") and _is_rival(reading.digit.box, digit.box)
             for reading, is_digit in zip(readings, are_digits.tolist(), strict=True)
         )
         return replace(digit, several=several), eleven
@@ -105,7 +107,9 @@ class DigitReader:
     def readings(self, grey: Array, first: NormalisedDigit | None) -> list[Reading]:
         """All readings of a picture (H, W) in [0, 1] whose `first` one was made already; none of a blank picture."""
         readings = [Reading("ink", first)] if first else []
-        readings += [*readings_of_whole(grey), *self._detected(grey)]
+        readings += readings_of_whole(grey)
+        if max(grey.shape) > SMALL_SIDE:  # a small picture was cropped or drawn around its digit, and has little else
+            readings += self._detected(grey)
         # In the grain of bare paper, too, a threshold finds two classes, and the detector faint digits.
         is_blank = all("flat" in reading.kind or reading.certainty < GRAIN for reading in readings)
         return [] if is_blank else readings
@@ -119,12 +123,12 @@ class DigitReader:
         else:
             reduced = grey
         found = distinct(detect(self.detector(), reduced))[:MOST_DETECTIONS]
-        for detection, image in zip(found, crops(reduced, found), strict=True):
+        for detection, image, free in zip(found, *crops(reduced, found), strict=True):
             box = _box(detection, scale, grey.shape)
             inside = grey[box.y : box.y + box.height, box.x : box.x + box.width]
             if image.any():
                 digit = NormalisedDigit(image, box, strength=float(np.ptp(inside)), several=False)
-                yield Reading("detected", digit, detection.score)
+                yield Reading("detected" if free > FREE else "detected piece", digit, detection.score)
             yield from readings_near(grey, box, detection.score)
 
     def _examination(

@@ -141,7 +141,7 @@ class PageReader:
             box = whole.box
             known = [Detection(box.x, box.y, box.x + box.width, box.y + box.height, scores, alone=True)]
         detections = detect(self.session, grey, known, is_cancelled)
-        images = crops(grey, detections, is_cancelled)
+        images, _ = crops(grey, detections, is_cancelled)
         if whole is not None:
             images[[detection.alone for detection in detections]] = whole.image
         probabilities = np.zeros((len(images), NOT_A_DIGIT + 1), np.float32)

@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from digitnet.synthesis.paper import Array, enlarged
 
-SMALLEST, LARGEST = 32, 420  # pixels; sides of a sheet
+SMALLEST, LARGEST = 20, 420  # pixels; sides of a sheet
 LOWEST = 9  # pixels; height of a digit
 CONTRAST = 0.35  # least difference of brightness between paper and ink; some ink is fainter on purpose
 WORDS = ("Your answer:", "Name", "Draw here", "Betrag EUR", "total", "Page", "Clear  Predict")
@@ -84,9 +84,23 @@ def _sheet(ink: Array, paper: float, pen: float, rng: Generator) -> Array:
             _write(sheet, line, pen, rng)
         elif top + len(digit) < height - line:
             _write(sheet, height - 4, pen, rng)
+    if rng.random() < 0.12:
+        _neighbour(sheet, digit, pen, rng)
     place = sheet[top : top + len(digit), left : left + len(digit[0])]
     place += (pen - place) * digit
     return sheet
+
+
+def _neighbour(sheet: Array, digit: Array, pen: float, rng: Generator) -> None:
+    """Adds the strokes of another digit, cut off at the left or the right edge. They are the digit's own, turned."""
+    strokes = digit[::-1, ::-1][:, : max(1, round(rng.uniform(0.1, 0.4) * len(digit[0])))]
+    top = int(rng.integers(len(sheet) - len(digit) + 1))
+    if rng.random() < 0.5:
+        strokes = strokes[:, ::-1]
+        place = sheet[top : top + len(digit), : len(strokes[0])]
+    else:
+        place = sheet[top : top + len(digit), -len(strokes[0]) :]
+    place += (pen - place) * strokes
 
 
 def _on_something_larger(picture: Array, rng: Generator) -> Array:

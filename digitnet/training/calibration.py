@@ -1,8 +1,8 @@
 """Calibration of DigitNet: makes its confidence honest, with pictures that it was not trained on.
 
 These pictures are MNIST's held-out training images, stroke digits by other hands than in training, held-out digits
-from fonts, all of them plain and augmented, held-out letters from fonts, and other negatives: drawings that training
-has not seen, and held-out digits spoiled. The test set is never used.
+from fonts, all of them plain and augmented, held-out letters from fonts, letters by the pens of the stroke digits,
+and other negatives: drawings that training has not seen, and held-out digits spoiled. The test set is never used.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from digitnet.dataset import get_validation_loader
 from digitnet.inference.rejection import NOT_A_DIGIT, Risk, score
-from digitnet.synthesis.strokes import stroke_digits
+from digitnet.synthesis.strokes import stroke_digits, stroke_letters
 from digitnet.training.augment import augment
 from digitnet.training.negatives import drawings, held_out_glyphs, spoil
 
@@ -25,6 +25,7 @@ SEED = 20261122
 DRAWN = 1000
 DRAWN_SEED = 8  # training has another one
 STROKE_DIGITS = 3000
+STROKE_LETTERS = 1500
 STROKE_SEED = 10  # training has another one
 # The share of pictures without a digit among those that people show to a digit reader. The calibration pictures hold
 # more of them; without this weight, every digit would look doubtful.
@@ -99,9 +100,10 @@ def calibration_pictures(data: str | Path | None = None) -> tuple[Tensor, Tensor
     augmented = augment(plain, shapes, generator)
     spoiled = spoil(mnist[: len(mnist) // 10], mnist_labels[: len(mnist) // 10], generator)
     drawn = torch.from_numpy(drawings(DRAWN, DRAWN_SEED)).unsqueeze(1).float() / 255
-    negative = torch.full((len(spoiled) + len(drawn) + len(letters),), NOT_A_DIGIT)
+    written = torch.from_numpy(stroke_letters(STROKE_LETTERS, STROKE_SEED)).unsqueeze(1).float() / 255
+    negative = torch.full((len(spoiled) + len(drawn) + len(letters) + len(written),), NOT_A_DIGIT)
     letters = augment(letters.float() / 255, negative[: len(letters)], generator)
-    return torch.cat([plain, augmented, spoiled, drawn, letters]), torch.cat([labels, labels, negative])
+    return torch.cat([plain, augmented, spoiled, drawn, letters, written]), torch.cat([labels, labels, negative])
 
 
 def weights(labels: Tensor) -> Tensor:

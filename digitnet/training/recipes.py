@@ -38,7 +38,7 @@ class Recipe:
 QUICK = Recipe("quick", "a small network, good after a minute, better the longer it trains")
 LARGE = Recipe(
     "large",
-    "a network four times as costly, the teacher of 'best'",
+    "a network four times as costly",
     width=32,
     deep=True,
     epochs=36,
@@ -50,7 +50,7 @@ LARGE = Recipe(
 )
 BEST = Recipe(
     "best",
-    "the network that the package carries; give it a --teacher",
+    "the network that the package carries",
     deep=True,
     epochs=27,
     cooldown_epochs=3,
