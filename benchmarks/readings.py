@@ -135,7 +135,8 @@ def log_probabilities(hard: list[HardPicture], parameters: list[Tensor]) -> Tens
     rows = []
     for picture in hard:
         shares = logs[picture.kinds] + certainty_power * torch.tensor(picture.certainties)
-        shares = shares + powers[picture.kinds] * torch.tensor(picture.odds)
+        log_odds = torch.tensor(picture.odds)
+        shares = shares + powers[picture.kinds] * log_odds + functional.logsigmoid(log_odds)
         digits = torch.tensor(picture.digits).clamp(min=1e-9).log()
         rows.append(torch.cat([torch.logsumexp(shares[:, None] + digits, 0), torch.zeros(1)]))
     return torch.log_softmax(torch.stack(rows), 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitnet.imaging.ink import Array
+from digitnet.imaging.ink import FAINTEST, Array
 from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise, normalise_flat
 from digitnet.results import Box
 
@@ -47,7 +47,7 @@ def readings_of_whole(grey: Array) -> Iterator[Reading]:
     """The readings of a whole picture (H, W) in [0, 1] other than the first one: as it is, and without its border."""
     height, width = grey.shape
     yield from _found(grey, Box(0, 0, width, height), "", ("opposite", "flat dark", "flat light"))
-    if height == width == SIDE:  # as MNIST has it, or its negative
+    if height == width == SIDE and np.ptp(grey) > FAINTEST:  # as MNIST has it, or its negative
         whole = Box(0, 0, SIDE, SIDE)
         yield Reading("as it is", NormalisedDigit(np.ascontiguousarray(grey), whole, 1.0, several=False))
         yield Reading("as its negative", NormalisedDigit(1 - grey, whole, 1.0, several=False))
