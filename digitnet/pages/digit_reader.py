@@ -21,7 +21,8 @@ from digitnet.pages.detect import Detection, detect, distinct
 from digitnet.results import Box, Digit
 
 BATCH = 128  # pictures that go through the network at once
-SURE = math.exp(4)  # odds; DigitNet sees a digit in the first reading, and no other reading is made
+SURE = math.exp(4)  # odds; where DigitNet sees a digit in the first reading with these, no other reading is made
+SURE_IN_SMALL = math.exp(2)  # the same for small pictures, which have little around their digit
 DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
 MOST_DETECTIONS = 4  # the likeliest ones become readings
 FREE = 0.97  # of a digit's ink lies in its box; less is a piece of something larger
@@ -175,8 +176,9 @@ def is_sure(first: NormalisedDigit, probabilities: Probabilities, shape: tuple[i
     height, width = shape
     box = first.box
     is_inside = min(box.x, box.y, width - box.x - box.width, height - box.y - box.height) > 0
-    is_whole = is_inside or max(shape) <= SMALL_SIDE
-    return is_whole and not first.several and choice.odds(probabilities[np.newaxis])[0] > SURE
+    is_small = max(shape) <= SMALL_SIDE
+    odds = choice.odds(probabilities[np.newaxis])[0]
+    return (is_inside or is_small) and not first.several and odds > (SURE_IN_SMALL if is_small else SURE)
 
 
 def _is_rival(box: Box, other: Box) -> bool:
