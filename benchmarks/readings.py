@@ -110,8 +110,10 @@ def hard_pictures(reader: DigitReader, count: int, seed: int) -> list[HardPictur
         if max(grey.shape) <= SMALL_SIDE:
             continue  # the weights of small pictures are not fitted
         first = normalise(grey)
-        if first and is_sure(first, reader.network.probabilities(first.image[np.newaxis])[0], grey.shape):
-            continue
+        if first:
+            odds = choice.odds(reader.network.probabilities(first.image[np.newaxis]))
+            if is_sure(first, float(odds[0]), grey.shape):
+                continue
         readings = reader.readings(grey, first)
         if readings:
             probabilities = reader.network.probabilities(np.stack([reading.digit.image for reading in readings]))

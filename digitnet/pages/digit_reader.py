@@ -28,6 +28,7 @@ MOST_DETECTIONS = 4  # the likeliest ones become readings
 FREE = 0.97  # of a digit's ink lies in its box; less is a piece of something larger
 GRAIN = 0.4  # certainty; what the detector finds in the grain of paper is below it
 NO_PROBABILITIES = (0.1,) * 10
+NOTHING = "not a digit"  # the usual reason where there is likely none
 TINY = 1e-30  # keeps the ten probabilities from dividing by 0 where all are 0
 
 
@@ -64,17 +65,26 @@ class DigitReader:
         for shape, group in itertools.groupby(pictures, key=lambda picture: picture.grey.shape):
             size = BATCH if max(shape) <= SMALL_SIDE else 1
             while batch := list(itertools.islice(group, size)):
-                found = normalise_stack(np.stack([picture.grey for picture in batch]))
-                for picture, normalised, eleven in zip(batch, found, self._probabilities(found), strict=True):
-                    if normalised and is_sure(normalised, eleven, shape):
-                        yield self._examination(picture, normalised, eleven)
-                    else:
-                        nothing = "not a digit" if normalised else "no digit found"
-                        yield self._examination(picture, *self._chosen(picture.grey, normalised), nothing)
+                yield from self._examined(batch, shape)
 
     def digits(self, found: Sequence[NormalisedDigit]) -> list[Digit]:
         """One answer for each normalised digit, which is taken as it is."""
-        return [self._answer(digit, eleven) for digit, eleven in zip(found, self._probabilities(found), strict=True)]
+        return self._answers(found, self._probabilities(found), [NOTHING] * len(found))
+
+    def _examined(self, pictures: Sequence[Picture], shape: tuple[int, ...]) -> Iterator[Examination]:
+        """Pictures of one shape (H, W), computed together."""
+        found = normalise_stack(np.stack([picture.grey for picture in pictures]))
+        probabilities = self._probabilities(found)
+        odds = choice.odds(probabilities).tolist()
+        nothing = [NOTHING if first else "no digit found" for first in found]
+        for index, (picture, first) in enumerate(zip(pictures, found, strict=True)):
+            if first is None or not is_sure(first, odds[index], shape):
+                found[index], probabilities[index] = self._chosen(picture.grey, first)
+            if (digit := found[index]) and picture.scale != 1:
+                box = digit.box
+                box = picture.box_as_given(box.x, box.y, box.x + box.width, box.y + box.height)
+                found[index] = replace(digit, box=box)
+        yield from map(Examination, pictures, found, self._answers(found, probabilities, nothing))
 
     def _probabilities(self, found: Sequence[NormalisedDigit | None]) -> Probabilities:
         """(N, 11); where there is no digit, all are 0 but that of "not a digit"."""
@@ -132,31 +142,24 @@ class DigitReader:
                 yield Reading("detected" if free > FREE else "detected piece", digit, detection.score)
             yield from readings_near(grey, box, detection.score)
 
-    def _examination(
-        self,
-        picture: Picture,
-        normalised: NormalisedDigit | None,
-        probabilities: Probabilities,
-        nothing: str = "not a digit",
-    ) -> Examination:
-        """The answer, with the box in pixels of the picture as it was given."""
-        if normalised is None:
-            return Examination(picture, None, Digit(None, 0.0, "blank", None, NO_PROBABILITIES))
-        box = normalised.box
-        if picture.scale != 1:
-            box = picture.box_as_given(box.x, box.y, box.x + box.width, box.y + box.height)
-            normalised = replace(normalised, box=box)
-        return Examination(picture, normalised, self._answer(normalised, probabilities, nothing))
-
-    def _answer(self, normalised: NormalisedDigit, probabilities: Probabilities, nothing: str = "not a digit") -> Digit:
-        """The answer; `nothing` is the reason where there is likely no digit."""
-        ten = probabilities[:NOT_A_DIGIT]
-        best = int(ten.argmax())
-        is_accepted = self.rejection.accepts(probabilities[np.newaxis])[0]
-        is_answered = is_accepted and (not normalised.several or self.rejection.never)
-        reason = None if is_answered else self._reason(normalised, probabilities, nothing)
-        given_a_digit = tuple((ten / max(float(ten.sum()), TINY)).tolist())
-        return Digit(best if is_answered else None, float(ten[best]), reason, best, given_a_digit, normalised.box)
+    def _answers(
+        self, found: Sequence[NormalisedDigit | None], probabilities: Probabilities, nothing: Sequence[str]
+    ) -> list[Digit]:
+        """One answer each, from `probabilities` (N, 11). `nothing` are the reasons where there is likely no digit."""
+        ten = probabilities[:, :NOT_A_DIGIT]
+        of_ten = (ten / np.maximum(ten.sum(1, keepdims=True), TINY)).tolist()
+        accepted = self.rejection.accepts(probabilities)
+        best, confidences = ten.argmax(1).tolist(), ten.max(1).tolist()
+        digits = []
+        for index, normalised in enumerate(found):
+            if normalised is None:
+                digits.append(Digit(None, 0.0, "blank", None, NO_PROBABILITIES))
+                continue
+            is_answered = accepted[index] and (not normalised.several or self.rejection.never)
+            reason = None if is_answered else self._reason(normalised, probabilities[index], nothing[index])
+            answer = best[index] if is_answered else None
+            digits.append(Digit(answer, confidences[index], reason, best[index], tuple(of_ten[index]), normalised.box))
+        return digits
 
     def _reason(self, normalised: NormalisedDigit, probabilities: Probabilities, nothing: str) -> str:
         """Why there is no answer."""
@@ -164,21 +167,20 @@ class DigitReader:
         if not several and (parts := side_by_side(normalised.image)):
             several = bool((self.network.probabilities(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
         reason = "more than one digit" if several else rejection.reason(probabilities, normalised.strength)
-        return nothing if reason == "not a digit" else reason
+        return nothing if reason == NOTHING else reason
 
 
-def is_sure(first: NormalisedDigit, probabilities: Probabilities, shape: tuple[int, ...]) -> bool:
-    """Whether the first reading of a picture of `shape` (H, W), with its probabilities (11,), needs no other beside it.
+def is_sure(first: NormalisedDigit, odds: float, shape: tuple[int, ...]) -> bool:
+    """Whether the first reading of a picture of `shape` (H, W), with these odds of a digit, needs no other beside it.
 
     In a large picture, ink that touches the border may be a digit that was cut out tightly. There the first reading
     takes thick strokes for paper.
     """
-    height, width = shape
-    box = first.box
+    if max(shape) <= SMALL_SIDE:
+        return odds > SURE_IN_SMALL and not first.several
+    (height, width), box = shape, first.box
     is_inside = min(box.x, box.y, width - box.x - box.width, height - box.y - box.height) > 0
-    is_small = max(shape) <= SMALL_SIDE
-    odds = choice.odds(probabilities[np.newaxis])[0]
-    return (is_inside or is_small) and not first.several and odds > (SURE_IN_SMALL if is_small else SURE)
+    return is_inside and odds > SURE and not first.several
 
 
 def _is_rival(box: Box, other: Box) -> bool:
