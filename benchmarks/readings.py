@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from digitnet import Reader
 from digitnet.dataset import get_validation_loader
-from digitnet.imaging.ink import SMALL_SIDE
+from digitnet.imaging.ink import is_small
 from digitnet.imaging.normalise import normalise
 from digitnet.inference import choice
 from digitnet.inference.rejection import NOT_A_DIGIT, score
@@ -107,7 +107,7 @@ def cropped(image: Images) -> Images:
 def hard_pictures(reader: DigitReader, count: int, seed: int) -> list[HardPicture]:
     hard = []
     for grey, label in pictures(count, seed):
-        if max(grey.shape) <= SMALL_SIDE:
+        if is_small(grey.shape):
             continue  # the weights of small pictures are not fitted
         first = normalise(grey)
         if first:

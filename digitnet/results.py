@@ -1,6 +1,6 @@
 """What DigitNet answers: frozen dataclasses. Their methods only derive facts from their fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -15,6 +15,16 @@ class Box:
     y: int
     width: int
     height: int
+
+    @classmethod
+    def within(cls, edges: Iterable[float], width: int, height: int) -> "Box":
+        """The box with these edges, left, top, right and bottom, in a picture of this width and height.
+
+        Edges are rounded and clipped to the picture. The box is at least 1 wide and high.
+        """
+        left, top, right, bottom = edges
+        x, y = max(0, round(left)), max(0, round(top))
+        return cls(x, y, max(1, min(width, round(right)) - x), max(1, min(height, round(bottom)) - y))
 
 
 @dataclass(frozen=True)

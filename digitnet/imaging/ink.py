@@ -12,12 +12,17 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
-SMALL_SIDE = 64  # pixels; a picture up to this size was cropped or drawn around its digit
+SMALL_SIDE = 64  # pixels; see `is_small`
 STRONG = 0.3  # of the strongest ink; anything weaker is a shade of the paper
 FAINTEST = 0.04  # of the paper's brightness; anything that differs less from the paper is no ink
 ALIKE = 0.6  # of the digit's height; anything smaller beside it is no second digit
 SPECK = 0.12  # of the largest component; in flat ink, smaller ones are left out
 NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+
+def is_small(shape: tuple[int, ...]) -> bool:
+    """Whether a picture of this shape (H, W) is so small that it was cropped or drawn around its digit."""
+    return max(shape) <= SMALL_SIDE
 
 
 def small_ink(greys: Array, *, opposite: bool = False) -> tuple[Array, Mask, Flags]:
@@ -150,7 +155,7 @@ def _paper(grey: Array) -> Array:
 
 def digit_mask(ink: Array) -> tuple[Mask | None, bool]:
     """The mask of the digit, (H, W) of 0 and 1, and whether there are several digits. Without ink the mask is None."""
-    small = max(ink.shape) <= SMALL_SIDE
+    small = is_small(ink.shape)
     # The grain of the paper is spread evenly around its median, which is 0 in `ink`. So where ink covers less than a
     # third of the picture, the 60th percentile is about a quarter of the standard deviation of the grain.
     noise = 0.0 if small else float(np.percentile(ink, 60)) / 0.2533
@@ -196,7 +201,7 @@ def components_of_digit(mask: Mask) -> tuple[Mask | None, bool]:
     The digit is the largest component around the middle, with the smaller ones near it.
     """
     height, width = mask.shape
-    joined = mask if max(mask.shape) <= SMALL_SIDE else cv2.dilate(mask, NEIGHBOURS)
+    joined = mask if is_small(mask.shape) else cv2.dilate(mask, NEIGHBOURS)
     total, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     if total == 1:
         return None, False

@@ -70,10 +70,7 @@ class Picture:
 
         Edges are rounded and clipped to the picture. Width and height are at least 1.
         """
-        x, y = max(0, round(left * self.scale)), max(0, round(top * self.scale))
-        width = min(self.width, round(right * self.scale)) - x
-        height = min(self.height, round(bottom * self.scale)) - y
-        return Box(x, y, max(1, width), max(1, height))
+        return Box.within((edge * self.scale for edge in (left, top, right, bottom)), self.width, self.height)
 
 
 def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -> Picture:

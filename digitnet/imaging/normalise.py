@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitnet.imaging.ink import ALIKE, NEIGHBOURS, SMALL_SIDE, STRONG, Array, Mask, flat_ink, large_ink, small_ink
+from digitnet.imaging.ink import ALIKE, NEIGHBOURS, STRONG, Array, Mask, flat_ink, is_small, large_ink, small_ink
 from digitnet.results import Box
 
 SIDE = 28
@@ -51,7 +51,7 @@ def normalise(grey: Array, *, opposite: bool = False) -> NormalisedDigit | None:
 
 def normalise_stack(greys: Array, *, opposite: bool = False) -> list[NormalisedDigit | None]:
     """`normalise` for pictures of one size, (N, H, W). For small ones this is much quicker than one by one."""
-    if max(greys.shape[1:]) > SMALL_SIDE:
+    if not is_small(greys.shape[1:]):
         return [_normalise_large(grey, opposite) for grey in greys]
     inks, masks, several = small_ink(greys, opposite=opposite)
     inked = np.nonzero(masks.any((1, 2)))[0]

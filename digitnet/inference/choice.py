@@ -61,7 +61,7 @@ def chosen(
 
     Args:
         probabilities: (N, 11), of the readings.
-        small: whether the picture was cropped or drawn around its digit (see `ink.SMALL_SIDE`).
+        small: whether the picture was cropped or drawn around its digit (see `ink.is_small`).
     """
     table = SMALL_WEIGHTS if small else WEIGHTS
     weights, powers = np.array([table[reading.kind] for reading in readings]).T

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from digitnet.imaging.ink import ALIKE, SMALL_SIDE, Array
+from digitnet.imaging.ink import ALIKE, Array, is_small
 from digitnet.imaging.load import Picture
 from digitnet.imaging.normalise import NormalisedDigit, normalise_stack, side_by_side
 from digitnet.imaging.readings import Reading, readings_near, readings_of_whole
@@ -17,7 +17,7 @@ from digitnet.inference import choice, rejection
 from digitnet.inference.onnx_models import OnnxDigitNet, Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT, Rejection
 from digitnet.pages.crops import crops
-from digitnet.pages.detect import Detection, detect, distinct
+from digitnet.pages.detect import detect, distinct
 from digitnet.results import Box, Digit
 
 BATCH = 128  # pictures that go through the network at once
@@ -63,9 +63,10 @@ class DigitReader:
         Small neighbours of one size are computed together. A large picture is let go before the next one is loaded.
         """
         for shape, group in itertools.groupby(pictures, key=lambda picture: picture.grey.shape):
-            size = BATCH if max(shape) <= SMALL_SIDE else 1
+            size = BATCH if is_small(shape) else 1
             while batch := list(itertools.islice(group, size)):
                 yield from self._examined(batch, shape)
+                batch.clear()
 
     def digits(self, found: Sequence[NormalisedDigit]) -> list[Digit]:
         """One answer for each normalised digit, which is taken as it is."""
@@ -105,10 +106,10 @@ class DigitReader:
         if not readings:
             return None, np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[NOT_A_DIGIT]
         probabilities = self._probabilities([reading.digit for reading in readings])
-        best, eleven = choice.chosen(readings, probabilities, small=max(grey.shape) <= SMALL_SIDE)
+        best, eleven = choice.chosen(readings, probabilities, small=is_small(grey.shape))
         digit = readings[best].digit
-        are_digits = choice.odds(probabilities) > 1
-        several = first is not None and first.several and max(grey.shape) <= SMALL_SIDE
+        are_digits = probabilities[:, NOT_A_DIGIT] < 0.5
+        several = first is not None and first.several and is_small(grey.shape)
         several |= any(
             is_digit and reading.kind.startswith("detected") and _is_rival(reading.digit.box, digit.box)
             for reading, is_digit in zip(readings, are_digits.tolist(), strict=True)
@@ -119,7 +120,7 @@ class DigitReader:
         """All readings of a picture (H, W) in [0, 1] whose `first` one was made already; none of a blank picture."""
         readings = [Reading("ink", first)] if first else []
         readings += readings_of_whole(grey)
-        if max(grey.shape) > SMALL_SIDE:  # a small picture was cropped or drawn around its digit, and has little else
+        if not is_small(grey.shape):  # a small one has little around its digit
             readings += self._detected(grey)
         # In the grain of bare paper, too, a threshold finds two classes, and the detector faint digits.
         is_blank = all("flat" in reading.kind or reading.certainty < GRAIN for reading in readings)
@@ -135,7 +136,8 @@ class DigitReader:
             reduced = grey
         found = distinct(detect(self.detector(), reduced))[:MOST_DETECTIONS]
         for detection, image, free in zip(found, *crops(reduced, found), strict=True):
-            box = _box(detection, scale, grey.shape)
+            edges = (detection.left, detection.top, detection.right, detection.bottom)
+            box = Box.within((edge * scale for edge in edges), grey.shape[1], grey.shape[0])
             inside = grey[box.y : box.y + box.height, box.x : box.x + box.width]
             if image.any():
                 digit = NormalisedDigit(image, box, strength=float(np.ptp(inside)), several=False)
@@ -176,7 +178,7 @@ def is_sure(first: NormalisedDigit, odds: float, shape: tuple[int, ...]) -> bool
     In a large picture, ink that touches the border may be a digit that was cut out tightly. There the first reading
     takes thick strokes for paper.
     """
-    if max(shape) <= SMALL_SIDE:
+    if is_small(shape):
         return odds > SURE_IN_SMALL and not first.several
     (height, width), box = shape, first.box
     is_inside = min(box.x, box.y, width - box.x - box.width, height - box.y - box.height) > 0
@@ -192,11 +194,3 @@ def _is_rival(box: Box, other: Box) -> bool:
         or other.y >= box.y + box.height
     )
     return apart and ALIKE < box.height / other.height < 1 / ALIKE
-
-
-def _box(detection: Detection, scale: float, shape: tuple[int, ...]) -> Box:
-    """The detection's box in a picture of `shape` (H, W), which is `scale` times as large as what the detector saw."""
-    height, width = shape
-    left, top = max(0, round(detection.left * scale)), max(0, round(detection.top * scale))
-    right, bottom = min(width, round(detection.right * scale)), min(height, round(detection.bottom * scale))
-    return Box(left, top, max(1, right - left), max(1, bottom - top))

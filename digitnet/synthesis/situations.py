@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from digitnet.synthesis.paper import Array, enlarged
+from digitnet.synthesis.paper import Array, enlarged, shadow
 
 SMALLEST, LARGEST = 20, 420  # pixels; sides of a sheet
 LOWEST = 9  # pixels; height of a digit
@@ -140,8 +140,8 @@ def _light(shape: tuple[int, ...], rng: Generator) -> Array:
     rows, columns = np.mgrid[:height, :width] / max(height, width) - 0.5
     angle = rng.uniform(0, 2 * math.pi)
     distance = columns * math.cos(angle) + rows * math.sin(angle) + rng.uniform(-0.4, 0.4)
-    shade = 1 / (1 + np.exp(-distance * rng.choice([6, 20, 60])))
-    return np.asarray(1 - rng.uniform(0.1, 0.55) * shade, np.float32)
+    softness = 1 / rng.choice([6, 20, 60])
+    return np.asarray(shadow(distance, rng.uniform(0.1, 0.55), softness), np.float32)
 
 
 def _scaled(ink: Array, height: float) -> Array:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
+from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.synthesis.paper import Array
-from digitnet.synthesis.variants import BOX, LETTER, SOFTEST, STEP, Points, Variant, choices
+from digitnet.synthesis.variants import BOX, SOFTEST, STEP, Points, Variant, choices
 
 Pen = Literal["round", "flat", "pressure", "brush"]
 
@@ -221,7 +222,7 @@ def _to_unit_height(strokes: list[Points]) -> list[Points]:
 
 def _is_itself(variant: Variant, strokes: list[Points]) -> bool:
     """Whether the strokes, of height 1, still show the digit."""
-    if variant.label == LETTER:
+    if variant.label == NOT_A_DIGIT:
         return True
     width = max(float(stroke[:, 0].max()) for stroke in strokes)
     if variant.label == 1:

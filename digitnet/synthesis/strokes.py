@@ -16,9 +16,10 @@ from numpy.random import Generator
 
 from digitnet.imaging.ink import STRONG
 from digitnet.imaging.normalise import SIDE, fit
+from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.synthesis.paper import Array
 from digitnet.synthesis.stroke_hands import StrokeHand, inked, random_stroke_hand, written
-from digitnet.synthesis.variants import LETTER, Variant, choices, letters
+from digitnet.synthesis.variants import Variant, choices, letters
 
 Images = npt.NDArray[np.uint8]  # (N, 28, 28)
 Numbers = npt.NDArray[np.int64]  # (N,)
@@ -79,7 +80,7 @@ def digits_of(seed: int, count: int, held_out: Collection[str] = (), *, start: i
 
 def stroke_letters(count: int, seed: int) -> Images:
     """Letters and signs by the same kinds of hands and pens, (N, 28, 28) in bytes, ink bright on dark."""
-    rng = np.random.default_rng([seed, STREAM, LETTER])
+    rng = np.random.default_rng([seed, STREAM, NOT_A_DIGIT])
     alphabet = letters()
     inks = [_on_paper(alphabet[index % len(alphabet)], random_stroke_hand(rng), rng).ink for index in range(count)]
     return _normalised(inks)

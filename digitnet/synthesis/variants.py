@@ -18,12 +18,12 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from digitnet.errors import DataError, UsageError
+from digitnet.inference.rejection import NOT_A_DIGIT
 
 Points = npt.NDArray[np.float64]  # (N, 2): x to the right, y down
 
 TABLE = "variants.toml"
 LETTERS = "letters.toml"
-LETTER = 10  # the label of letters and signs
 LETTERS_WIDEST_PEN = 0.2
 BOX = np.array([60.0, 100.0])  # width and height of the box in which the table gives its points
 STEP = 3.0  # units of the box between two points of a dense curve
@@ -36,7 +36,7 @@ class Variant:
 
     Attributes:
         index: its place in `variants()`.
-        label: the digit, or `LETTER`.
+        label: the digit, or `NOT_A_DIGIT`.
         name: such as "mirrored P".
         weight: how often it is drawn, in proportion to the other variants of its digit.
         low, high: the range of each control point, (K, 2) each, of all strokes one after the other.
@@ -76,7 +76,7 @@ def letters() -> tuple[Variant, ...]:
     """All letters and signs."""
     rows = tomllib.loads(resources.files("digitnet.synthesis").joinpath(LETTERS).read_text(encoding="utf-8"))["letters"]
     return tuple(
-        _variant(index, LETTER, name, LETTERS_WIDEST_PEN, weight=1, strokes=strokes)
+        _variant(index, NOT_A_DIGIT, name, LETTERS_WIDEST_PEN, weight=1, strokes=strokes)
         for index, (name, strokes) in enumerate(rows.items())
     )
 

@@ -126,8 +126,8 @@ def _strokes_on(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun; each of them writes all digits
     digits, labels, _ = stroke_digits(STROKE_DIGITS, STROKE_SEED, workers=max(1, (os.cpu_count() or 1) // ranks))
     letters = stroke_letters(STROKE_LETTERS, STROKE_SEED)
-    images = (torch.from_numpy(pool).unsqueeze(1).to(device) for pool in (digits, letters))
-    return next(images), torch.from_numpy(labels).to(device), next(images)
+    digit_images, letter_images = (torch.from_numpy(pool).unsqueeze(1).to(device) for pool in (digits, letters))
+    return digit_images, torch.from_numpy(labels).to(device), letter_images
 
 
 def held_out_glyphs() -> tuple[Tensor, Tensor]:
