@@ -30,10 +30,12 @@ from digitnet.inference.onnx_models import PACKAGED_DETECTOR
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.synthesis.pages import PageMaker
 from digitnet.synthesis.paper import Array, enlarged, plain
+from digitnet.synthesis.photos import EVERY
 from digitnet.training.negatives import held_out_glyphs
 
 NUMBERS = 50  # made for each length, touching and not
 LETTER_PAGES = 200
+STROKES = 0.4  # of the numbers with difficulties are written stroke by stroke
 SEED = 20261123
 
 Read = Callable[[Source], tuple[str, str]]  # the text with "?" for each abstained digit, and the best guesses
@@ -61,6 +63,7 @@ def main() -> None:
             figures[folder.name] = empty([read(path) for path, _ in rows])
         print(folder.name, figures[folder.name], flush=True)
     figures["numbers"] = made_numbers(read)
+    figures["difficulties"] = made_with_difficulties(read)
     figures["letter pages"] = letter_pages(read)
     name = "pages_baseline" if arguments.baseline else "pages"
     detector = checksum(PACKAGED_DETECTOR.read_bytes())
@@ -114,6 +117,22 @@ def made_numbers(read: Read) -> dict[str, Any]:
             everything += readings
         table["touching" if touching else "apart"] = score(everything)
         print("touching" if touching else "apart", table["touching" if touching else "apart"], flush=True)
+    return table
+
+
+def made_with_difficulties(read: Read) -> dict[str, Any]:
+    """Numbers of 1 to 8 digits, by MNIST's test digits or stroke by stroke, clean and with each difficulty alone."""
+    mnist = MNIST(find_mnist(), train=False)
+    maker = PageMaker(mnist.data.numpy(), mnist.targets.numpy(), np.zeros((0, 28, 28), np.uint8), strokes=STROKES)
+    table: dict[str, Any] = {}
+    for index, name in enumerate(("clean", *EVERY)):
+        readings = []
+        for number in range(NUMBERS):
+            rng = np.random.default_rng([SEED, 100 + index, number])
+            page = maker.number(rng, 1 + number % 8, difficulties=frozenset({name} - {"clean"}))
+            readings.append((*read(page.picture), only_digits(page.text)))
+        table[name] = score(readings)
+    print("difficulties", table, flush=True)
     return table
 
 

@@ -35,7 +35,8 @@ class Digit:
         digit: 0 to 9, or None where the reader abstains. Then `reason` says why.
         confidence: in [0, 1], the probability that `best_guess` is right; 0.0 for a blank picture.
         reason: None where there is a digit. Otherwise "blank", "too faint", "not a digit", "no digit found" (there is
-            ink, but nowhere a digit), "more than one digit", or "unsure: 4 or 9" with the two likeliest digits.
+            ink, but nowhere a digit), "more than one digit", "unsure: 4 or 9" with the two likeliest digits, or, on a
+            page, "unsure: 7 or no digit" where it is certain which digit it would be, but not that it is one.
         best_guess: the likeliest digit, also where the reader abstains; None only for a blank picture.
         probabilities: ten numbers for the digits 0 to 9 that add up to 1: how likely each is if the picture shows a
             digit. All are equal for a blank picture.

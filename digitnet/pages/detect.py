@@ -56,6 +56,7 @@ class Detection:
         scores: (10,) in [0, 1], how sure the network is that this is a 0, a 1, ...
         scales: number of scales at which it was found.
         alone: whether it is all the ink of the picture, so that DigitNet may judge it as `Reader.predict` does.
+        free: how much of its ink lies in its box, in [0, 1] (see `crops.crops`); 1 until its crop is made.
     """
 
     left: float
@@ -65,6 +66,7 @@ class Detection:
     scores: npt.NDArray[np.float32]
     scales: int = 1
     alone: bool = False
+    free: float = 1.0
 
     @property
     def score(self) -> float:

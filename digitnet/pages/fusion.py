@@ -6,6 +6,7 @@ product of experts (Hinton, 2002) says which digit it is.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from digitnet.pages.boxes import Boxes, Pairs, edges, middles, overlapping_pairs
 from digitnet.pages.detect import Detection, same_ink_pairs
 from digitnet.pages.lattice import Candidate
 
-FEATURES = 16  # numbers for each detection that say whether it is a digit
+FEATURES = 18  # numbers for each detection that say whether it is a digit
 LEAST = 1e-4  # probabilities are clipped to this and its complement, because no network is surer than that
 NEIGHBOURHOOD = 2.0  # heights of a digit between the centres of neighbours
 SAME_LEVEL = 0.6  # heights of a digit; the centres of neighbours differ by less
@@ -35,6 +36,9 @@ STORED_NAMES = {
     "detector_by_size": "locator_by_size",
     "digitnet": "digitnet",
     "digitnet_by_size": "digitnet_by_size",
+    "digitnet_by_freedom": "digitnet_by_freedom",
+    "line": "line",
+    "line_offset": "line_offset",
 }
 
 Numbers = npt.NDArray[np.float64]
@@ -50,6 +54,9 @@ class Fusion:
         hidden_units: for each hidden unit (tanh) the weights of the features, its bias, and its own weight.
         detector, detector_by_size: power of the detector's scores, and what a doubling of the height adds to it.
         digitnet, digitnet_by_size: the same for DigitNet's probabilities.
+        digitnet_by_freedom: what a detection that stands free adds to DigitNet's power, since its crop is whole.
+        line, line_offset: turn the log-odds of a line's reading into those that the line is right, because a digit may
+            have been missed at its ends or between two others (Platt, 1999).
     """
 
     exists: tuple[float, ...] = (1.0,) + (0.0,) * (FEATURES - 1)
@@ -59,6 +66,9 @@ class Fusion:
     detector_by_size: float = 0.0
     digitnet: float = 0.5
     digitnet_by_size: float = 0.0
+    digitnet_by_freedom: float = 0.0
+    line: float = 1.0
+    line_offset: float = 0.0
 
     def candidates(self, detections: Sequence[Detection], probabilities: Probabilities) -> list[Candidate]:
         """A candidate for each detection; `probabilities` (N, 11) are DigitNet's for their crops."""
@@ -73,18 +83,25 @@ class Fusion:
             )
         ]
 
+    def line_confidence(self, reading: float) -> float:
+        """The probability that a line is right whose reading has this probability, both in [0, 1]."""
+        odds = self.line * line_log_odds(reading) + self.line_offset
+        return 1 / (1 + math.exp(-odds))
+
     def log_odds(self, rows: Numbers) -> Numbers:
-        """(N,), of a digit being there, from `features` (N, 16)."""
+        """(N,), of a digit being there, from `features` (N, 18)."""
         units = np.array(self.hidden_units).reshape(-1, FEATURES + 2)
         hidden = np.tanh(rows @ units[:, :FEATURES].T + units[:, FEATURES]) @ units[:, FEATURES + 1]
         odds: Numbers = rows @ np.array(self.exists) + self.offset + hidden
         return odds
 
-    def log_probabilities(self, by_detector: Numbers, by_digitnet: Numbers, doublings: Numbers) -> Numbers:
+    def log_probabilities(
+        self, by_detector: Numbers, by_digitnet: Numbers, doublings: Numbers, free: Numbers
+    ) -> Numbers:
         """(N, 10), of each digit, from the `evidence`."""
-        detector_power = (self.detector + self.detector_by_size * doublings)[:, np.newaxis]
-        digitnet_power = (self.digitnet + self.digitnet_by_size * doublings)[:, np.newaxis]
-        joint = detector_power * by_detector + digitnet_power * by_digitnet
+        detector_power = self.detector + self.detector_by_size * doublings
+        digitnet_power = self.digitnet + self.digitnet_by_size * doublings + self.digitnet_by_freedom * free
+        joint = detector_power[:, np.newaxis] * by_detector + digitnet_power[:, np.newaxis] * by_digitnet
         joint = joint - joint.max(1, keepdims=True)
         normalised: Numbers = joint - np.log(np.exp(joint).sum(1, keepdims=True))
         return normalised
@@ -97,7 +114,7 @@ class Fusion:
     def from_json(cls, text: str) -> "Fusion":
         """Raises ValueError, KeyError or TypeError where `text` does not hold such weights."""
         content = json.loads(text)
-        stored = {name: content[key] for name, key in STORED_NAMES.items()}
+        stored = {name: content[key] for name, key in STORED_NAMES.items() if key in content}
         exists = tuple(map(float, stored.pop("exists")))
         hidden_units = tuple(tuple(map(float, unit)) for unit in stored.pop("hidden_units"))
         if len(exists) != FEATURES or any(len(unit) != FEATURES + 2 for unit in hidden_units):
@@ -105,10 +122,19 @@ class Fusion:
         return cls(exists=exists, hidden_units=hidden_units, **{name: float(value) for name, value in stored.items()})
 
 
-def evidence(detections: Sequence[Detection], probabilities: Probabilities) -> tuple[Numbers, Numbers, Numbers]:
-    """The detector's logits and DigitNet's log-probabilities of the digits, each (N, 10), and doublings of 32 pixels.
+def line_log_odds(reading: float) -> float:
+    """The log-odds of a reading with this probability, which no network is surer of than `LEAST` allows."""
+    bounded = min(max(reading, LEAST), 1 - LEAST)
+    return math.log(bounded / (1 - bounded))
 
-    The doublings (N,) tell how tall each detection is, within [-2, 2].
+
+def evidence(
+    detections: Sequence[Detection], probabilities: Probabilities
+) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """What the two networks say of which digit it is, and what tells how far to trust them.
+
+    These are the detector's logits and DigitNet's log-probabilities of the digits, each (N, 10); how tall each
+    detection is, (N,) in doublings of 32 pixels within [-2, 2]; and how free it stands, (N,) in [0, 1].
     """
     scores = np.stack([detection.scores for detection in detections]).astype(np.float64)
     by_detector = np.log(np.clip(scores, LEAST, 1 - LEAST) / (1 - np.clip(scores, LEAST, 1 - LEAST)))
@@ -116,20 +142,22 @@ def evidence(detections: Sequence[Detection], probabilities: Probabilities) -> t
     ten = probabilities[:, :NOT_A_DIGIT].astype(np.float64)
     by_digitnet = np.log(ten + probabilities[:, NOT_A_DIGIT:] / NOT_A_DIGIT + LEAST)
     height = np.array([detection.height for detection in detections])
-    return by_detector, by_digitnet - by_digitnet.max(1, keepdims=True), np.clip(np.log2(height / 32), -2, 2)
+    free = np.array([detection.free for detection in detections], np.float64)
+    return by_detector, by_digitnet - by_digitnet.max(1, keepdims=True), np.clip(np.log2(height / 32), -2, 2), free
 
 
 def features(detections: Sequence[Detection], probabilities: Probabilities, log_probabilities: Numbers) -> Numbers:
-    """The numbers that say whether a digit is there, (N, 16).
+    """The numbers that say whether a digit is there, (N, 18).
 
     0 the logit of the detector's best score; 1 DigitNet's log-odds against "not a digit"; 2 the log-probability of the
     likeliest digit; 3 DigitNet's probability of that digit among the ten; 4 the height in doublings of 32 pixels, 5 its
     square; 6 the logarithm of width by height; 7 the best logit among other detections on the same ink; of the surest
     neighbours on the left and on the right 8 the better logit, 9 the worse, 10 how much their heights differ from its
     own, in doublings; 11 the number of scales at which it was found, 12 whether it is one; 13 whether it is all the ink
-    of the picture, 14 in that case DigitNet's log-odds again; 15 the best logit among far larger detections.
+    of the picture, 14 in that case DigitNet's log-odds again; 15 the best logit among far larger detections; 16 how
+    free it stands, 17 that times DigitNet's log-odds.
     """
-    by_detector, _, doublings = evidence(detections, probabilities)
+    by_detector, _, doublings, free = evidence(detections, probabilities)
     best = log_probabilities.argmax(1)
     ten = probabilities[:, :NOT_A_DIGIT].astype(np.float64)
     agreed = ten[np.arange(len(best)), best] / np.maximum(ten.sum(1), 1e-12)
@@ -162,6 +190,8 @@ def features(detections: Sequence[Detection], probabilities: Probabilities, log_
         alone,
         alone * is_digit,
         best_far_larger,
+        free,
+        free * is_digit,
     ]
     return np.stack(columns, axis=1)
 

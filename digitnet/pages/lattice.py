@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from digitnet.inference.rejection import NON_DIGIT_FACTOR
 from digitnet.pages.boxes import Boxes, edges, middles, overlapping_pairs, partners
 from digitnet.pages.constraints import ANY_NUMBER, Constraint
 from digitnet.pages.detect import Detection, same_ink_pairs
@@ -55,6 +56,19 @@ class ReadDigit:
     digit: int
     confidence: float
     probabilities: tuple[float, ...]
+
+    @property
+    def exists(self) -> float:
+        """The probability that there is a digit, whichever it is."""
+        return self.confidence / max(self.probabilities[self.digit], 1e-9)
+
+    @property
+    def score(self) -> float:
+        """The confidence as if non-digits were as common as `rejection.score` assumes; what is answered depends on it.
+
+        It is in [0, 1].
+        """
+        return self.confidence / (self.exists + NON_DIGIT_FACTOR * max(0.0, 1 - self.exists))
 
 
 @dataclass(frozen=True)

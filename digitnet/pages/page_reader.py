@@ -141,7 +141,10 @@ class PageReader:
             box = whole.box
             known = [Detection(box.x, box.y, box.x + box.width, box.y + box.height, scores, alone=True)]
         detections = detect(self.session, grey, known, is_cancelled)
-        images, _ = crops(grey, detections, is_cancelled)
+        images, free = crops(grey, detections, is_cancelled)
+        detections = [
+            replace(detection, free=share) for detection, share in zip(detections, free.tolist(), strict=True)
+        ]
         if whole is not None:
             images[[detection.alone for detection in detections]] = whole.image
         probabilities = np.zeros((len(images), NOT_A_DIGIT + 1), np.float32)
@@ -190,27 +193,28 @@ class PageReader:
 
     def _as_line(self, reading: lattice.Reading, picture: Picture) -> Line | None:
         """The line in a reading; None if nothing in it is likelier to be a digit than not."""
-        if not any(_exists(digit) >= LIKELIER_NOT for digit in reading.digits):
+        if not any(digit.exists >= LIKELIER_NOT for digit in reading.digits):
             return None
         digits = tuple(self._as_digit(digit, picture) for digit in reading.digits)
         boxes = [digit.box for digit in digits if digit.box]
         left, top = min(box.x for box in boxes), min(box.y for box in boxes)
         right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
-        return Line(digits, reading.confidence, Box(left, top, right - left, bottom - top))
+        return Line(digits, self.fusion.line_confidence(reading.confidence), Box(left, top, right - left, bottom - top))
 
     def _as_digit(self, read: ReadDigit, picture: Picture) -> Digit:
         reason = None
         vouched = read.candidate.vouched and read.digit == int(read.candidate.probabilities.argmax())
-        if read.confidence < self.rejection.threshold and not vouched:
-            likeliest = sorted(range(10), key=lambda digit: -read.probabilities[digit])
-            other = next(digit for digit in likeliest if digit != read.digit)
-            reason = "not a digit" if _exists(read) < LIKELIER_NOT else f"unsure: {read.digit} or {other}"
+        if read.score < self.rejection.threshold and not vouched:
+            reason = "not a digit" if read.exists < LIKELIER_NOT else f"unsure: {read.digit} or {_other(read)}"
         digit = None if reason else read.digit
         place = read.candidate.detection
         box = picture.box_as_given(place.left, place.top, place.right, place.bottom)
         return Digit(digit, read.confidence, reason, read.digit, read.probabilities, box)
 
 
-def _exists(read: ReadDigit) -> float:
-    """The probability that there is a digit, whichever it is."""
-    return read.confidence / max(read.probabilities[read.digit], 1e-9)
+def _other(read: ReadDigit) -> str:
+    """What else a digit may be: another digit, or none at all, whichever is the greater doubt."""
+    if 1 - read.exists > 1 - read.probabilities[read.digit]:
+        return "no digit"
+    likeliest = sorted(range(10), key=lambda digit: -read.probabilities[digit])
+    return str(next(digit for digit in likeliest if digit != read.digit))

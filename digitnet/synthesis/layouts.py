@@ -16,6 +16,7 @@ from digitnet.synthesis.sheets import Sheet
 from digitnet.synthesis.writers import Writer, printed
 
 SMALLEST = 9.0  # pixels; height of a digit
+LETTERS = 0.4  # of the pages with a few digits show letters in their place
 TOUCHING = 0.12  # of the crowded numbers are written with each digit touching the next
 
 
@@ -51,13 +52,18 @@ def crowded(sheet: Sheet, writer: Writer, difficulties: Difficulties, rng: Gener
 
 
 def few(sheet: Sheet, writer: Writer, difficulties: Difficulties, rng: Generator) -> None:
-    """One to three digits somewhere: tiny ones on an almost empty page, or one that fills the page."""
+    """One to three digits somewhere, or letters: tiny ones on an almost empty page, or one that fills the page."""
     largest = 0.9 * min(sheet.height, sheet.width)
     hand = replace(writer.hand, height=math.exp(rng.uniform(math.log(12), math.log(largest))))
     x, y = rng.uniform(0, max(1.0, sheet.width - hand.height)), rng.uniform(0, max(1.0, sheet.height - hand.height))
+    are_letters = len(writer.pool.negatives) and rng.random() < LETTERS
     for _ in range(int(rng.integers(1, 4))):
-        patch, label = writer.digit(rng, hand=hand)
-        sheet.write(patch, round(x), round(y), label, line=0)
+        if are_letters:
+            patch = writer.letter(rng, hand)
+            sheet.add(patch, round(x), round(y))
+        else:
+            patch, label = writer.digit(rng, hand=hand)
+            sheet.write(patch, round(x), round(y), label, line=0)
         x += patch.shape[1] + hand.height * rng.uniform(0.1, 0.6)
 
 

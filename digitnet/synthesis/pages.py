@@ -28,7 +28,7 @@ __all__ = ["MadeDigit", "MadePage", "PageMaker"]
 
 USUAL = [*PAPERS.values(), guilloche, guilloche]  # many numbers are cut out of cheques
 LAYOUTS = (crowded, rows, few, scattered, table, huge, None)  # None leaves the page empty
-LAYOUT_SHARES = np.cumsum([0.3, 0.34, 0.08, 0.09, 0.1, 0.05]).tolist()
+LAYOUT_SHARES = np.cumsum([0.28, 0.32, 0.14, 0.08, 0.1, 0.05]).tolist()
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,16 @@ class PageMaker:
             sheet.scribble(writer.hand, rng)
         return self._shown(sheet, difficulties, rng)
 
-    def cut_out(self, rng: Generator, smallest: float = 9, largest: float = 80) -> MadePage:
+    def cut_out(
+        self, rng: Generator, smallest: float = 9, largest: float = 80, difficulties: Difficulties | None = None
+    ) -> MadePage:
         """A number of 1 to 8 digits cut out tightly. Some digits touch the edge, and some are cut by it.
 
         Args:
             smallest, largest: heights of the digits, in pixels.
+            difficulties: of the picture; random ones where it is None.
         """
-        difficulties = random_difficulties(rng)
+        difficulties = random_difficulties(rng) if difficulties is None else difficulties
         writer = self._writer(rng, difficulties)
         height = smallest * (largest / smallest) ** rng.uniform() ** 0.7
         writer = replace(writer, hand=replace(writer.hand, height=height, gap=min(writer.hand.gap, 0.5)))

@@ -13,9 +13,11 @@ from digitnet.synthesis.hands import Hand, Pixels, handwritten, random_hand, thi
 from digitnet.synthesis.paper import Array
 from digitnet.synthesis.photos import Difficulties
 from digitnet.synthesis.stroke_hands import StrokeHand, inked, random_stroke_hand, written
+from digitnet.synthesis.variants import Variant, letters
 
 THINNED = 1500  # so many digits are also thinned to lines, which takes about a second
 DRAWN = 0.35  # of the stroke hands are those of a drawing program, whose pen is round and always as wide
+OWN_LETTERS = 0.7  # of the letters on a page that is written stroke by stroke are written so too
 FAINTEST = 0.2  # of the most ink; less is noise around a source digit
 COPIED = 0.3  # of the pages of source digits without difficulties show them as enlarged pictures
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
@@ -82,10 +84,7 @@ class Writer:
         if label is None:
             label = int(np.searchsorted(self.shares, rng.random()))
         if self.strokes:
-            variant = self.strokes.variant(label, rng)
-            strokes = written(variant, self.strokes, rng)
-            height = max(5.0, hand.height * (1 - min(self.strokes.pen, 0.2)))
-            return inked(strokes, variant, self.strokes, height, rng), label
+            return self._written(self.strokes.variant(label, rng), self.strokes, hand.height, rng), label
         places = self.pool.places[label]
         if self.copied:
             return _enlarged(self.pool.digits[rng.choice(places)], hand.height, rng), label
@@ -97,8 +96,16 @@ class Writer:
         return handwritten(self.pool.thin[rng.choice(among)], hand), label
 
     def letter(self, rng: Generator, hand: Hand | None = None) -> Array:
-        """The ink (h, w) in [0, 1] of a letter or sign of the pool that is no digit."""
-        return handwritten(self.pool.negatives[rng.integers(len(self.pool.negatives))], hand or self.hand)
+        """The ink (h, w) in [0, 1] of a letter or sign that is no digit, of the pool or by the writer's pen."""
+        hand = hand or self.hand
+        if self.strokes and rng.random() < OWN_LETTERS:
+            alphabet = letters()
+            return self._written(alphabet[rng.integers(len(alphabet))], self.strokes, hand.height, rng)
+        return handwritten(self.pool.negatives[rng.integers(len(self.pool.negatives))], hand)
+
+    def _written(self, variant: Variant, strokes: StrokeHand, height: float, rng: Generator) -> Array:
+        tall = max(5.0, height * (1 - min(strokes.pen, 0.2)))
+        return inked(written(variant, strokes, rng), variant, strokes, tall, rng)
 
 
 def random_writer(

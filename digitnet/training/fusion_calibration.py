@@ -1,14 +1,15 @@
 """Calibration of page reading: how to weigh the detector's and DigitNet's scores together.
 
 It is fitted on made pages of MNIST's held-out training digits and of letters that training has not seen, so neither
-network was trained on them. Every fifth page is as in training. The others look like pictures of what people write
-to be read: lines of numbers, one number, most cut out tightly, one digit, or a few letters. Half of all pages fit the
-`Fusion`. The photos among the other half then tell how often a digit is wrong that was read with some confidence.
+network was trained on them. Every sixth page is as in training. The others look like pictures of what people write
+to be read: lines of numbers, one number, most cut out tightly, one digit, a few letters, or an amount on a cheque.
+Half of all pages fit the `Fusion`. The photos among the other half then tell how often a digit is wrong that was read
+with some score, and how often a line is wrong that was read with some confidence.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,20 +24,23 @@ from digitnet.errors import ModelError
 from digitnet.inference.rejection import Rejection, Risk
 from digitnet.pages.boxes import edges, intersection_over_union, placed
 from digitnet.pages.detect import Detection, Grey
-from digitnet.pages.fusion import FEATURES, Fusion, evidence, features
-from digitnet.pages.lattice import grouped, read
-from digitnet.pages.page_reader import Classify, PageReader
+from digitnet.pages.fusion import FEATURES, Fusion, evidence, features, line_log_odds
+from digitnet.pages.lattice import Reading, grouped, read
+from digitnet.pages.page_reader import LIKELIER_NOT, Classify, PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
 from digitnet.synthesis.photos import random_difficulties
+from digitnet.synthesis.strokes import stroke_letters
 from digitnet.training.calibration import minimise, risk_table
 from digitnet.training.detector_run import SMALLEST, held_out_pools, page_maker
 
-PAGES = 1200
+PAGES = 1440
 SIZES = ((192, 256), (96, 128), (64, 224), (448, 576))  # pixels, height and width, one after the other
-KINDS = 5  # of pages; the first is that of training
+KINDS = 6  # of pages; the first is that of training
 TOUCHING = 0.2  # of the numbers are written with touching digits
 CUT_OUT_HEIGHTS = (16.0, 64.0)  # pixels; of the digits in numbers that are cut out tightly
 LARGEST_PHOTO = 1280  # pixels; `Reader.read` reduces larger pictures to this
+LETTERS = 600  # by the pens of stroke digits, besides those of the held-out fonts
+LETTERS_SEED = 11  # training has another one
 GRAIN = 8.0  # of 255, its standard deviation at most
 STREAM = 4  # of random numbers; training has other ones
 SAME_PLACE = 0.45  # intersection over union; a detection that has more with a digit is that digit
@@ -52,7 +56,7 @@ def calibrate_pages(
 ) -> tuple[Fusion, tuple[Risk, ...]]:
     """What `PageReader` needs besides the detector in `session` and a DigitNet, which gives `probabilities`.
 
-    Returns how to weigh the two networks, and how often digits are wrong for each lowest confidence, on made pages.
+    Returns how to weigh the two networks, and how often digits are wrong for each lowest score, on made pages.
 
     Args:
         data: the folder of MNIST; None looks in the usual places.
@@ -64,14 +68,37 @@ def calibrate_pages(
     made = list(made_pages(data, pages))
     reader = PageReader(session, probabilities, Fusion(), Rejection(0.0))
     reader = replace(reader, fusion=fitted(reader, made[0::2]))
-    photos = [page for number, page in enumerate(made) if number % 2 and number % KINDS]
-    return reader.fusion, risks(reader, photos)
+    lines = read_lines(reader, [page for number, page in enumerate(made) if number % 2 and number % KINDS])
+    return with_line_confidence(reader.fusion, lines), risks(lines)
+
+
+@dataclass(frozen=True)
+class ReadLine:
+    """A line read on a made page, and the digits that its own digits show; see `matched`."""
+
+    page: MadePage
+    reading: Reading
+    truth: list[MadeDigit | None]
+
+    @property
+    def is_right(self) -> bool | None:
+        """Whether all is right and no digit of the line was missed; None where nobody can name all of its digits."""
+        written = [digit for digit in self.truth if digit]
+        numbers = {digit.line for digit in written}
+        whole = [digit for digit in self.page.digits if digit.line in numbers]
+        if any(digit.label is None for digit in whole):
+            return None
+        read_right = (
+            true is not None and true.label == digit.digit
+            for digit, true in zip(self.reading.digits, self.truth, strict=True)
+        )
+        return all(read_right) and len(written) == len(whole)
 
 
 def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
     """Pages for calibration, the same at every call."""
     maker = page_maker(None if data is None else str(data), training=False)
-    negatives = held_out_pools()[2][:, 0].numpy()
+    negatives = np.concatenate([held_out_pools()[2][:, 0].numpy(), stroke_letters(LETTERS, LETTERS_SEED)])
     letters = PageMaker(negatives, np.zeros(len(negatives), np.int64), negatives)
     for number in range(count):
         rng = np.random.default_rng([number, STREAM])
@@ -83,6 +110,9 @@ def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
             yield _photo(maker.text(rng, lines, difficulties=random_difficulties(rng)), rng)
         elif kind == 2 and turn % 3:
             yield _photo(maker.cut_out(rng, *CUT_OUT_HEIGHTS), rng)
+        elif kind == 5:
+            patterned = random_difficulties(rng) | {"paper"}
+            yield _photo(maker.cut_out(rng, *CUT_OUT_HEIGHTS, patterned), rng)
         elif kind in (2, 3):
             length = int(rng.integers(1, 11)) if kind == 2 else 1
             touching = rng.random() < TOUCHING
@@ -126,8 +156,8 @@ def fitted(reader: PageReader, pages: Sequence[MadePage]) -> Fusion:
     if not is_digit.any():
         raise ModelError("the detector finds no digit on any of the made pages; train it longer before exporting it")
     inputs = zip(*(evidence(detections, probabilities) for detections, probabilities, _ in examined), strict=True)
-    by_detector, by_digitnet, doublings = (torch.from_numpy(np.concatenate(pages))[is_digit] for pages in inputs)
-    fusion = _digit_powers(by_detector, by_digitnet, doublings, labels[is_digit])
+    of_digits = [torch.from_numpy(np.concatenate(pages))[is_digit] for pages in inputs]
+    fusion = _digit_powers(*of_digits, labels=labels[is_digit])
     rows = np.concatenate(
         [
             features(detections, probabilities, fusion.log_probabilities(*evidence(detections, probabilities)))
@@ -166,28 +196,34 @@ def matched(detections: Sequence[Detection], digits: Sequence[MadeDigit]) -> lis
     return truth
 
 
-def _digit_powers(by_detector: Tensor, by_digitnet: Tensor, doublings: Tensor, labels: Tensor) -> Fusion:
+def _digit_powers(
+    by_detector: Tensor, by_digitnet: Tensor, doublings: Tensor, free: Tensor, *, labels: Tensor
+) -> Fusion:
     """A fusion with the powers that make the labels (N,) most likely; its log-odds are not yet fitted.
 
-    The first three arguments are those that `evidence` gives.
+    The other arguments are those that `evidence` gives.
     """
-    powers = torch.tensor([1.0, 0.0, 0.5, 0.0], dtype=torch.float64, requires_grad=True)
+    powers = torch.tensor([1.0, 0.0, 0.5, 0.0, 0.0], dtype=torch.float64, requires_grad=True)
 
     def loss() -> Tensor:
         detector_power = powers[0] + powers[1] * doublings
-        digitnet_power = powers[2] + powers[3] * doublings
+        digitnet_power = powers[2] + powers[3] * doublings + powers[4] * free
         logits = detector_power[:, None] * by_detector + digitnet_power[:, None] * by_digitnet
         return functional.cross_entropy(logits, labels)
 
     minimise(loss, [powers], FIT_STEPS)
-    detector, detector_by_size, digitnet, digitnet_by_size = powers.tolist()
+    detector, detector_by_size, digitnet, digitnet_by_size, digitnet_by_freedom = powers.tolist()
     return Fusion(
-        detector=detector, detector_by_size=detector_by_size, digitnet=digitnet, digitnet_by_size=digitnet_by_size
+        detector=detector,
+        detector_by_size=detector_by_size,
+        digitnet=digitnet,
+        digitnet_by_size=digitnet_by_size,
+        digitnet_by_freedom=digitnet_by_freedom,
     )
 
 
 def _with_log_odds(fusion: Fusion, inputs: Tensor, exists: Tensor) -> Fusion:
-    """The fusion, its log-odds fitted to whether a digit `exists` (N,), 0 or 1, given the features `inputs` (N, 16)."""
+    """The fusion, its log-odds fitted to whether a digit `exists` (N,), 0 or 1, given the features `inputs` (N, 18)."""
     mean, spread = inputs.mean(0), inputs.std(0).clamp_min(1e-6)
     standardised = (inputs - mean) / spread
     generator = torch.Generator().manual_seed(0)
@@ -217,15 +253,40 @@ def _with_log_odds(fusion: Fusion, inputs: Tensor, exists: Tensor) -> Fusion:
     )
 
 
-def risks(reader: PageReader, pages: Sequence[MadePage]) -> tuple[Risk, ...]:
-    """How often the digits that the reader reads on the pages are wrong, for each lowest confidence."""
-    confidences, wrong = [], []
+def read_lines(reader: PageReader, pages: Sequence[MadePage]) -> list[ReadLine]:
+    """Every line that the reader reads on the pages, likely digits or not, beside the truth."""
+    lines = []
     for page in pages:
-        for line in grouped(reader.candidates(_grey(page))):
-            digits = read(line).digits
-            truth = matched([digit.candidate.detection for digit in digits], page.digits)
-            for digit, true in zip(digits, truth, strict=True):
-                if true is None or true.label is not None:
-                    confidences.append(digit.confidence)
-                    wrong.append(true is None or true.label != digit.digit)
-    return risk_table(np.array(confidences), np.array(wrong, np.float64))
+        for group in grouped(reader.candidates(_grey(page))):
+            reading = read(group)
+            truth = matched([digit.candidate.detection for digit in reading.digits], page.digits)
+            lines.append(ReadLine(page, reading, truth))
+    return lines
+
+
+def risks(lines: Sequence[ReadLine]) -> tuple[Risk, ...]:
+    """How often the digits of these lines are wrong, for each lowest score."""
+    scores, wrong = [], []
+    for line in lines:
+        for digit, true in zip(line.reading.digits, line.truth, strict=True):
+            if true is None or true.label is not None:
+                scores.append(digit.score)
+                wrong.append(true is None or true.label != digit.digit)
+    return risk_table(np.array(scores), np.array(wrong, np.float64))
+
+
+def with_line_confidence(fusion: Fusion, lines: Sequence[ReadLine]) -> Fusion:
+    """The fusion, with its confidence of a line fitted to whether each of these lines is right as a whole."""
+    answered = [line for line in lines if any(digit.exists >= LIKELIER_NOT for digit in line.reading.digits)]
+    told = [(line.reading.confidence, is_right) for line in answered if (is_right := line.is_right) is not None]
+    if not told:
+        return fusion
+    odds = torch.tensor([line_log_odds(confidence) for confidence, _ in told], dtype=torch.float64)
+    right = torch.tensor([is_right for _, is_right in told], dtype=torch.float64)
+    log_slope, offset = (torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in range(2))
+
+    def loss() -> Tensor:
+        return functional.binary_cross_entropy_with_logits(log_slope.exp() * odds + offset, right)
+
+    minimise(loss, [log_slope, offset], FIT_STEPS)
+    return replace(fusion, line=float(log_slope.exp().detach()), line_offset=float(offset.detach()))

@@ -67,7 +67,15 @@ DETECTOR = Recipe(
     warmup_steps=500,
     pages=True,
 )
-RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, BEST, DETECTOR)}
+DETECTOR_AGAIN = Recipe(
+    "detector-again",
+    "trains a finished detector on, after the made pages have changed",
+    epochs=13,  # the first one counts as done where a run starts from weights
+    peak_learning_rate=1e-3,
+    warmup_steps=100,
+    pages=True,
+)
+RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, BEST, DETECTOR, DETECTOR_AGAIN)}
 FORMER_NAMES = {"locator": DETECTOR.name}
 
 

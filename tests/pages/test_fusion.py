@@ -38,6 +38,16 @@ def test_powers_may_change_with_the_digits_size():
     assert small.probabilities[9] < large.probabilities[9]
 
 
+def test_digitnet_counts_for_more_where_the_digit_stands_free():
+    fusion = Fusion(digitnet=0.5, digitnet_by_freedom=1.0)
+    detections = [detection(d4=0.6), replace(detection(200, d4=0.6), free=0.2)]
+    free, bound = fusion.candidates(detections, np.repeat(answer(9, 0.9), 2, 0))
+    assert free.probabilities[9] > bound.probabilities[9]
+    log_odds = np.log(0.99 / 0.01)
+    rows = features(detections, np.repeat(answer(9, 0.9), 2, 0), np.log(np.full((2, 10), 0.1)))
+    assert rows[:, 16:] == pytest.approx(np.array([[1, log_odds], [0.2, 0.2 * log_odds]]))
+
+
 def test_the_odds_of_a_digit_are_a_weighted_sum_of_what_tells_of_it():
     detections, answers = [detection(d4=0.9)], answer(4, 0.9)
     weights = tuple(np.linspace(-0.2, 0.3, FEATURES))
@@ -61,7 +71,7 @@ def test_what_is_alone_or_beside_something_far_larger_is_told():
         rows = features(
             detections, np.repeat(answer(4, 0.9), len(detections), 0), np.log(np.full((len(detections), 10), 0.1))
         )
-        return rows[0, 13:].tolist()
+        return rows[0, 13:16].tolist()
 
     lone = replace(detection(d4=0.5), alone=True)
     assert told(detection(d4=0.5)) == [0, 0, UNRIVALLED]

@@ -169,3 +169,12 @@ def test_a_long_line_with_a_choice_far_from_its_end_is_read():
 def test_a_very_long_line_of_sure_digits_on_the_same_ink_does_no_harm():
     candidates = [candidate(25.0 * i + shift, exists=1.0) for i in range(200) for shift in (0, 1)]
     assert all(0 <= digit.confidence <= 1 for digit in lattice.read(candidates).digits)
+
+
+def test_score_asks_more_of_a_digit_that_may_be_none_than_of_one_that_may_be_another():
+    which, whether = lattice.read([candidate(0, sure=0.95, exists=0.9999)]), lattice.read([candidate(0, exists=0.95)])
+    (unsure_which,), (unsure_whether,) = which.digits, whether.digits
+    assert unsure_which.confidence == pytest.approx(unsure_whether.confidence, abs=0.02)
+    assert unsure_which.score == pytest.approx(0.95, abs=0.01)
+    assert unsure_whether.score < 0.6
+    assert unsure_whether.exists == pytest.approx(0.95)

@@ -121,6 +121,13 @@ def test_a_digit_that_may_be_two_is_rejected_alone_with_both():
     assert line.digits[2].confidence < 0.6 < line.digits[1].confidence
 
 
+def test_a_doubt_whether_there_is_a_digit_at_all_is_no_doubt_which_one():
+    reader, picture = made_up(*SURE_314[:2], (180, 100, {7: 0.4}))
+    (line,) = reader.examine(picture).page.lines
+    assert line.text == "31?"
+    assert (line.digits[2].best_guess, line.digits[2].reason) == (7, "unsure: 7 or no digit")
+
+
 def test_what_is_hardly_a_digit_is_no_line():
     reader, picture = made_up((100, 100, {3: -1.5}))
     assert reader.examine(picture).page.lines == ()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,10 +7,11 @@ import torch
 from digitnet.inference.rejection import Rejection
 from digitnet.pages.detect import Detection
 from digitnet.pages.fusion import FEATURES, Fusion
+from digitnet.pages.lattice import ReadDigit, Reading
 from digitnet.pages.page_reader import PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage
 from digitnet.training import fusion_calibration
-from digitnet.training.fusion_calibration import matched, risks
+from digitnet.training.fusion_calibration import ReadLine, matched, read_lines, risks, with_line_confidence
 
 
 def detection(left, top, width=20.0, height=30.0, digit=3, score=0.9):
@@ -39,17 +42,40 @@ def test_risks_are_the_part_of_the_digits_read_that_is_wrong(monkeypatch):
     detections = [detection(0, 0, score=0.999), detection(200, 0, score=0.999), detection(400, 0, score=0.8)]
     monkeypatch.setattr("digitnet.pages.page_reader.detect", lambda session, grey, known, stop: detections)
     reader = PageReader(None, lambda images: np.full((len(images), 11), 1 / 11, np.float32), Fusion(), Rejection(0.0))
-    table = {round(risk.threshold, 3): risk.error for risk in risks(reader, [page])}
+    table = {round(risk.threshold, 3): risk.error for risk in risks(read_lines(reader, [page]))}
     assert table[0.1] == pytest.approx(1 / 3)
     assert table[0.91] == pytest.approx(1 / 2)
 
 
+def line_of(text, read, confidence=0.9, missed=0):
+    """A line on which `text` is written and `read` is read, digit by digit, without the last `missed` ones."""
+    digits = tuple(MadeDigit(int(label), 30 * index, 0, 30 * index + 20, 30, 0) for index, label in enumerate(text))
+    seen = digits[: len(digits) - missed]
+    reading = Reading(tuple(ReadDigit(None, int(digit), 0.95, (0.1,) * 10) for digit in read), confidence)
+    return ReadLine(MadePage(np.zeros((40, 400), np.uint8), digits), reading, list(seen))
+
+
+def test_a_line_is_right_where_all_its_digits_were_found_and_named():
+    assert line_of("123", "123").is_right
+    assert not line_of("123", "128").is_right
+    assert not line_of("1234", "123", missed=1).is_right
+    cut_off = line_of("123", "123")
+    half = MadeDigit(None, 90, 0, 95, 30, 0)
+    assert replace(cut_off, page=replace(cut_off.page, digits=(*cut_off.page.digits, half))).is_right is None
+
+
+def test_confidence_of_a_line_falls_where_lines_like_it_lack_digits():
+    lines = [line_of("123", "123") for _ in range(6)] + [line_of("1234", "123", missed=1) for _ in range(4)]
+    assert Fusion().line_confidence(0.9) == pytest.approx(0.9)
+    assert with_line_confidence(Fusion(), lines).line_confidence(0.9) == pytest.approx(0.6, abs=0.01)
+
+
 def test_made_pages_are_the_same_every_time_and_of_several_sizes():
-    one, other = (list(fusion_calibration.made_pages(None, 10)) for _ in range(2))
+    one, other = (list(fusion_calibration.made_pages(None, 12)) for _ in range(2))
     assert all(np.array_equal(a.picture, b.picture) for a, b in zip(one, other, strict=True))
-    assert len({page.picture.shape for page in one}) == 10
-    assert [len(page.digits) for page in one[3::5]] == [1, 1]
-    assert [len(page.digits) for page in one[4::5]] == [0, 0]  # letters
+    assert len({page.picture.shape for page in one}) == 12
+    assert [len(page.digits) for page in one[3::6]] == [1, 1]
+    assert [len(page.digits) for page in one[4::6]] == [0, 0]  # letters
 
 
 def test_a_photo_is_larger_and_its_digits_are_where_they_were():

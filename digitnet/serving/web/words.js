@@ -8,7 +8,7 @@ const REASONS = {
   "more than one digit": "More than one digit",
 };
 
-const LIKELIEST = /^unsure: (\d) or (\d)/;
+const LIKELIEST = /^unsure: (\d) or (\d|no digit)/;
 
 export const percent = (probability) => (probability > 0.9995 ? "over 99.9%" : `${(100 * probability).toFixed(1)}%`);
 
@@ -17,7 +17,7 @@ export const mark = (digit) => String(digit.corrected ?? digit.digit ?? "?");
 
 export const isAbstained = (digit) => digit.digit === null && digit.corrected === undefined;
 
-/** The same, but with the best guess before the "?" if two digits are likely. */
+/** The same, but with the best guess before the "?" if it is likely a digit. */
 export const guess = (digit) =>
   isAbstained(digit) && LIKELIEST.test(digit.reason) ? `${digit.best_guess}?` : mark(digit);
 
