@@ -67,9 +67,16 @@ def calibrate_pages(
     """
     made = list(made_pages(data, pages))
     reader = PageReader(session, probabilities, Fusion(), Rejection(0.0))
-    reader = replace(reader, fusion=fitted(reader, made[0::2]))
-    lines = read_lines(reader, [page for number, page in enumerate(made) if number % 2 and number % KINDS])
+    for_fusion, for_risks = ([page for number, page in enumerate(made) if _half(number) == half] for half in (0, 1))
+    reader = replace(reader, fusion=fitted(reader, for_fusion))
+    photos = [page for number, page in enumerate(for_risks) if number % KINDS]
+    lines = read_lines(reader, photos)
     return with_line_confidence(reader.fusion, lines), risks(lines)
+
+
+def _half(number: int) -> int:
+    """Which half of the pages this one belongs to; both halves have as many of each kind."""
+    return number // KINDS % 2
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
         rng = np.random.default_rng([number, STREAM])
         kind, turn = number % KINDS, number // KINDS
         if kind == 0:
-            yield maker.page(rng, *SIZES[turn % len(SIZES)])
+            yield maker.page(rng, *SIZES[turn // 2 % len(SIZES)])
         elif kind == 1:
             lines = "\n".join(_any_number(rng) for _ in range(rng.integers(1, 5)))
             yield _photo(maker.text(rng, lines, difficulties=random_difficulties(rng)), rng)
