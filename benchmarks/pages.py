@@ -30,7 +30,7 @@ from digitnet.inference.onnx_models import PACKAGED_DETECTOR
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.synthesis.pages import PageMaker
 from digitnet.synthesis.paper import Array, enlarged, plain
-from digitnet.synthesis.photos import EVERY
+from digitnet.synthesis.photos import EVERY, Difficulties
 from digitnet.training.negatives import held_out_glyphs
 
 NUMBERS = 50  # made for each length, touching and not
@@ -125,11 +125,12 @@ def made_with_difficulties(read: Read) -> dict[str, Any]:
     mnist = MNIST(find_mnist(), train=False)
     maker = PageMaker(mnist.data.numpy(), mnist.targets.numpy(), np.zeros((0, 28, 28), np.uint8), strokes=STROKES)
     table: dict[str, Any] = {}
-    for index, name in enumerate(("clean", *EVERY)):
+    cases: dict[str, Difficulties] = {"clean": frozenset(), **{name: frozenset({name}) for name in EVERY}}
+    for index, (name, difficulties) in enumerate(cases.items()):
         readings = []
         for number in range(NUMBERS):
             rng = np.random.default_rng([SEED, 100 + index, number])
-            page = maker.number(rng, 1 + number % 8, difficulties=frozenset({name} - {"clean"}))
+            page = maker.number(rng, 1 + number % 8, difficulties=difficulties)
             readings.append((*read(page.picture), only_digits(page.text)))
         table[name] = score(readings)
     print("difficulties", table, flush=True)

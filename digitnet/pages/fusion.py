@@ -114,7 +114,7 @@ class Fusion:
     def from_json(cls, text: str) -> "Fusion":
         """Raises ValueError, KeyError or TypeError where `text` does not hold such weights."""
         content = json.loads(text)
-        stored = {name: content[key] for name, key in STORED_NAMES.items() if key in content}
+        stored = {name: content[key] for name, key in STORED_NAMES.items()}
         exists = tuple(map(float, stored.pop("exists")))
         hidden_units = tuple(tuple(map(float, unit)) for unit in stored.pop("hidden_units"))
         if len(exists) != FEATURES or any(len(unit) != FEATURES + 2 for unit in hidden_units):

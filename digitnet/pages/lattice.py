@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.inference.rejection import NON_DIGIT_FACTOR
 from digitnet.pages.boxes import Boxes, edges, middles, overlapping_pairs, partners
 from digitnet.pages.constraints import ANY_NUMBER, Constraint
 from digitnet.pages.detect import Detection, same_ink_pairs
@@ -24,6 +23,8 @@ REACH = 4.0  # heights of a digit; neighbours in a line have no wider gap
 SIZES_ALIKE = 2.5  # a digit may be this many times as tall as its neighbour
 SURELY = 1 - 1e-4  # the probability that a candidate is there lies between this and its complement
 UNLIKELY = 1e-5  # least probability of a digit, since a check digit may ask for it all the same
+LIKELIER_NOT = 0.5  # a digit in a reading that is less likely there than this is "not a digit"
+IN_COMPANY, LONE = 4.0, 40.0  # the score assumes so many times more non-digits
 NEGLIGIBLE = 1e-30  # a reading that skips digits which are so surely there is left out
 
 Numbers = npt.NDArray[np.float64]
@@ -50,12 +51,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ReadDigit:
-    """A candidate in a reading: which digit it is, and the probability that it is there and that digit."""
+    """A candidate in a reading: which digit it is, and the probability that it is there and that digit.
+
+    It is in company where another likely digit stands in its line.
+    """
 
     candidate: Candidate
     digit: int
     confidence: float
     probabilities: tuple[float, ...]
+    in_company: bool = False
 
     @property
     def exists(self) -> float:
@@ -64,11 +69,12 @@ class ReadDigit:
 
     @property
     def score(self) -> float:
-        """The confidence as if non-digits were as common as `rejection.score` assumes; what is answered depends on it.
+        """The confidence, in [0, 1], as if non-digits were more common than on made pages; it decides what is answered.
 
-        It is in [0, 1].
+        Like `rejection.score`. Among digits a non-digit is rarer than where something stands alone.
         """
-        return self.confidence / (self.exists + NON_DIGIT_FACTOR * max(0.0, 1 - self.exists))
+        factor = IN_COMPANY if self.in_company else LONE
+        return self.confidence / (self.exists + factor * max(0.0, 1 - self.exists))
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,9 @@ class _Lattice:
             confidence = min(1.0, float(self.exists[index] * weights[digit]) / self.total)
             probabilities = tuple((weights / max(float(weights.sum()), 1e-300)).tolist())
             digits.append(ReadDigit(self.candidates[index], digit, confidence, probabilities))
-        return Reading(tuple(digits), min(1.0, weight / self.total))
+        likely = sum(digit.exists >= LIKELIER_NOT for digit in digits)
+        read_digits = tuple(replace(digit, in_company=likely > (digit.exists >= LIKELIER_NOT)) for digit in digits)
+        return Reading(read_digits, min(1.0, weight / self.total))
 
     def _likeliest(self) -> tuple[float, list[tuple[int, int]]]:
         """The weight of the best path, and its candidates and digits from left to right.

@@ -18,12 +18,11 @@ from digitnet.pages.constraints import Constraint
 from digitnet.pages.crops import crops
 from digitnet.pages.detect import CONTRAST_VERSION, DEEPEST, Detection, Grey, detect, detect_at_one_scale
 from digitnet.pages.fusion import Fusion
-from digitnet.pages.lattice import Candidate, ReadDigit
+from digitnet.pages.lattice import LIKELIER_NOT, Candidate, ReadDigit
 from digitnet.pages.work import IsCancelled, raise_if, share_out
 from digitnet.results import Box, Digit, Line, Page
 
 LEAST_LIKELY = 0.03  # detections that are less likely digits are dropped before lines are read
-LIKELIER_NOT = 0.5  # a digit in a reading that is less likely there than this is "not a digit"
 BATCH = 128  # crops that DigitNet classifies at once; more need much memory and are no quicker
 
 NEVER_ALONE = Rejection(UNREACHABLE)

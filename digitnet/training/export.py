@@ -16,7 +16,7 @@ import torch
 from digitnet.errors import ModelError
 from digitnet.files import checksum, write_atomically
 from digitnet.imaging.normalise import VERSION as NORMALISATION_VERSION
-from digitnet.inference.onnx_models import PACKAGED_MODEL, OnnxDigitNet, session
+from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_MODEL, OnnxDigitNet, session
 from digitnet.inference.rejection import risks_to_json
 from digitnet.model import DigitNet
 from digitnet.pages.detect import CONTRAST_VERSION, DEEPEST, normalise_contrast
@@ -110,7 +110,8 @@ def _detector_onnx(model: torch.nn.Module, identity: str, data: str | Path | Non
     proto = _converted(model, torch.zeros(2, 1, 2 * DEEPEST, 3 * DEEPEST), "pages", ["detections"], shapes)
     detector = session(_with_metadata(proto, {}))
     digitnet = OnnxDigitNet(PACKAGED_MODEL.read_bytes(), "the package's model")
-    fusion, risks = calibrate_pages(detector, digitnet.probabilities, data)
+    second = OnnxDigitNet(LARGE_MODEL.read_bytes(), "the package's large model")
+    fusion, risks = calibrate_pages(detector, digitnet.probabilities, second.probabilities, data)
     metadata = {
         "evening": str(CONTRAST_VERSION),
         "weights": identity,

@@ -25,10 +25,10 @@ from digitnet.inference.rejection import Rejection, Risk
 from digitnet.pages.boxes import edges, intersection_over_union, placed
 from digitnet.pages.detect import Detection, Grey
 from digitnet.pages.fusion import FEATURES, Fusion, evidence, features, line_log_odds
-from digitnet.pages.lattice import Reading, grouped, read
-from digitnet.pages.page_reader import LIKELIER_NOT, Classify, PageReader
+from digitnet.pages.lattice import LIKELIER_NOT, ReadDigit, Reading, grouped, read
+from digitnet.pages.page_reader import Classify, PageReader
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
-from digitnet.synthesis.photos import random_difficulties
+from digitnet.synthesis.photos import Difficulties, random_difficulties
 from digitnet.synthesis.strokes import stroke_letters
 from digitnet.training.calibration import minimise, risk_table
 from digitnet.training.detector_run import SMALLEST, held_out_pools, page_maker
@@ -39,6 +39,7 @@ KINDS = 6  # of pages; the first is that of training
 TOUCHING = 0.2  # of the numbers are written with touching digits
 CUT_OUT_HEIGHTS = (16.0, 64.0)  # pixels; of the digits in numbers that are cut out tightly
 LARGEST_PHOTO = 1280  # pixels; `Reader.read` reduces larger pictures to this
+PATTERNED: Difficulties = frozenset({"paper"})
 LETTERS = 600  # by the pens of stroke digits, besides those of the held-out fonts
 LETTERS_SEED = 11  # training has another one
 GRAIN = 8.0  # of 255, its standard deviation at most
@@ -52,13 +53,18 @@ WEIGHT_DECAY = 5e-4
 
 
 def calibrate_pages(
-    session: onnxruntime.InferenceSession, probabilities: Classify, data: str | Path | None = None, pages: int = PAGES
+    session: onnxruntime.InferenceSession,
+    probabilities: Classify,
+    second: Classify,
+    data: str | Path | None = None,
+    pages: int = PAGES,
 ) -> tuple[Fusion, tuple[Risk, ...]]:
     """What `PageReader` needs besides the detector in `session` and a DigitNet, which gives `probabilities`.
 
     Returns how to weigh the two networks, and how often digits are wrong for each lowest score, on made pages.
 
     Args:
+        second: another DigitNet, which has a say in which made digits are legible; see `read_lines`.
         data: the folder of MNIST; None looks in the usual places.
 
     Raises:
@@ -70,7 +76,7 @@ def calibrate_pages(
     for_fusion, for_risks = ([page for number, page in enumerate(made) if _half(number) == half] for half in (0, 1))
     reader = replace(reader, fusion=fitted(reader, for_fusion))
     photos = [page for number, page in enumerate(for_risks) if number % KINDS]
-    lines = read_lines(reader, photos)
+    lines = read_lines(reader, photos, second)
     return with_line_confidence(reader.fusion, lines), risks(lines)
 
 
@@ -118,7 +124,7 @@ def made_pages(data: str | Path | None, count: int) -> Iterator[MadePage]:
         elif kind == 2 and turn % 3:
             yield _photo(maker.cut_out(rng, *CUT_OUT_HEIGHTS), rng)
         elif kind == 5:
-            patterned = random_difficulties(rng) | {"paper"}
+            patterned = random_difficulties(rng) | PATTERNED
             yield _photo(maker.cut_out(rng, *CUT_OUT_HEIGHTS, patterned), rng)
         elif kind in (2, 3):
             length = int(rng.integers(1, 11)) if kind == 2 else 1
@@ -260,15 +266,30 @@ def _with_log_odds(fusion: Fusion, inputs: Tensor, exists: Tensor) -> Fusion:
     )
 
 
-def read_lines(reader: PageReader, pages: Sequence[MadePage]) -> list[ReadLine]:
-    """Every line that the reader reads on the pages, likely digits or not, beside the truth."""
+def read_lines(reader: PageReader, pages: Sequence[MadePage], second: Classify) -> list[ReadLine]:
+    """Every line that the reader reads on the pages, likely digits or not, beside the truth.
+
+    Some made digits have lost their shape: a 9 without a loop is a 4 to anybody. So where a second network reads a
+    digit as the reader does, and not as it was meant, nobody can say which digit it is.
+    """
     lines = []
     for page in pages:
         for group in grouped(reader.candidates(_grey(page))):
             reading = read(group)
             truth = matched([digit.candidate.detection for digit in reading.digits], page.digits)
-            lines.append(ReadLine(page, reading, truth))
+            known = [
+                replace(true, label=None) if true and _lost_its_shape(digit, true, second) else true
+                for digit, true in zip(reading.digits, truth, strict=True)
+            ]
+            lines.append(ReadLine(page, reading, known))
     return lines
+
+
+def _lost_its_shape(digit: ReadDigit, true: MadeDigit, second: Classify) -> bool:
+    crop = digit.candidate.crop
+    if true.label in (None, digit.digit) or crop is None:
+        return False
+    return bool(second(crop[np.newaxis])[0, digit.digit] > 0.5)
 
 
 def risks(lines: Sequence[ReadLine]) -> tuple[Risk, ...]:

@@ -178,3 +178,9 @@ def test_score_asks_more_of_a_digit_that_may_be_none_than_of_one_that_may_be_ano
     assert unsure_which.score == pytest.approx(0.95, abs=0.01)
     assert unsure_whether.score < 0.6
     assert unsure_whether.exists == pytest.approx(0.95)
+
+
+def test_score_is_lower_for_what_stands_alone_than_among_digits():
+    (lone,) = lattice.read([candidate(0, exists=0.95)]).digits
+    first, _ = lattice.read([candidate(0, exists=0.95), candidate(30)]).digits
+    assert lone.score < 0.5 < 0.8 < first.score
