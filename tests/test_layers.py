@@ -18,6 +18,7 @@ FLOORS = [
     "train",
     "serving",
     "evaluation",
+    "archives",
     "__init__",
     "reader",
     "training",
