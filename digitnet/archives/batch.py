@@ -6,7 +6,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from digitnet.archives import workers
 from digitnet.archives.parts import (
     TABLE_SUFFIXES,
     Parts,
@@ -24,8 +23,8 @@ from digitnet.archives.parts import (
 )
 from digitnet.archives.rows import task as task_of
 from digitnet.archives.sources import Unit, expanded, is_url, planned
-from digitnet.archives.workers import Work
-from digitnet.errors import UsageError
+from digitnet.archives.workers import Pool, Progress, Work
+from digitnet.errors import MissingExtraError, UsageError
 from digitnet.files import locked
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR
 from digitnet.reader import Reader
@@ -134,19 +133,30 @@ def _worked(work: Work, jobs: dict[str, Unit], count: int | None, ray: str | Non
     left = [(name, unit) for name, unit in jobs.items() if name not in done]
     total, before = sum(map(len, jobs.values())), sum(len(jobs[name]) for name in done)
     pictures, errors = before, work.parts.errors(sorted(done))
-    with _stopping() as is_stopped, _Display(total, before) as display:
-        if ray is None:
-            news = workers.run(work, left, count or _cores(), is_stopped)
-        else:
-            from digitnet.archives.on_ray import run
-
-            news = run(work, left, count, ray)
-        unwritten = len(left)
+    unwritten = len(left)
+    with _Display(total, before) as display, _news(work, left, count, ray) as news:
         for progress in news:
             pictures, errors = pictures + progress.pictures, errors + progress.errors
             unwritten -= progress.is_written
             display.show(pictures, errors)
     return Summary(pictures, errors, time.monotonic() - started, unwritten == 0)
+
+
+@contextlib.contextmanager
+def _news(work: Work, jobs: list[tuple[str, Unit]], count: int | None, ray: str | None) -> Iterator[Iterable[Progress]]:
+    """What the workers tell, on this machine or on a cluster."""
+    if not jobs:
+        yield ()
+    elif ray is None:
+        with Pool(work, min(count or _cores(), len(jobs))) as pool, _stopping() as is_stopped:
+            yield pool.run(jobs, is_stopped)
+    else:
+        try:
+            from digitnet.archives import on_ray
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.of(error, "--ray", "ray") from error
+        with on_ray.cluster(ray):
+            yield on_ray.run(work, jobs, count)
 
 
 @contextlib.contextmanager

@@ -58,39 +58,54 @@ class Job:
     killers: set[int] = field(default_factory=set)
 
 
-def run(
-    work: Work, jobs: Iterable[tuple[str, Unit]], count: int, is_stopped: Callable[[], bool] = lambda: False
-) -> Iterator[Progress]:
-    """Works on the units in `count` processes, and tells how it goes.
+class Pool:
+    """Worker processes. They live until the `with` block ends.
 
     Args:
-        jobs: the parts' names and the units.
-        is_stopped: asked before each unit. After a True, only the units under way are finished.
-
-    Raises:
-        DigitNetError: what stopped a worker, such as a full disk.
+        work: what all of them do.
+        count: how many there are.
     """
-    waiting = deque(Job(name, unit) for name, unit in jobs)
-    workers = [_Worker(work) for _ in range(max(1, min(count, len(waiting))))]
-    try:
+
+    def __init__(self, work: Work, count: int) -> None:
+        self._work = work
+        self._workers = [_Worker(work) for _ in range(count)]
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.end()
+
+    def run(
+        self, jobs: Iterable[tuple[str, Unit]], is_stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Progress]:
+        """Works on units, and tells how it goes.
+
+        Args:
+            jobs: the parts' names and the units.
+            is_stopped: asked before each unit. After a True, only the units under way are finished.
+
+        Raises:
+            DigitNetError: what stopped a worker, such as a full disk.
+        """
+        waiting = deque(Job(name, unit) for name, unit in jobs)
         while True:
-            for worker in workers:
+            for worker in self._workers:
                 if worker.job is None and waiting and not is_stopped():
                     worker.start(waiting.popleft())
-            busy = {worker.pipe: worker for worker in workers if worker.job}
+            busy = {worker.pipe: place for place, worker in enumerate(self._workers) if worker.job}
             if not busy:
                 return
             for pipe in wait(list(busy)):
-                worker = busy[pipe]  # type: ignore[index]
+                place = busy[pipe]  # type: ignore[index]
+                worker = self._workers[place]
                 try:
                     yield worker.news()
                 except EOFError:
                     yield worker.withdrawn()
                     waiting.appendleft(worker.suspect())
-                    workers[workers.index(worker)] = _Worker(work)
-    finally:
-        for worker in workers:
-            worker.end()
+                    self._workers[place] = _Worker(self._work)
 
 
 class _Worker:
