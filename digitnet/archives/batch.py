@@ -110,9 +110,9 @@ def batch(
         "constraints": dict(wanted.constraints),
         "versions": _versions(),
     }
+    units = [unit for name in names for unit in planned(name, MOST[task], column)]
     with _locked(parts.folder):
         parts.begin(settings)
-        units = [unit for name in names for unit in planned(name, MOST[task], column)]
         jobs = {part_name(number, unit): unit for number, unit in enumerate(units)}
         summary = _worked(Work(reader, wanted, parts, settings), jobs, workers, ray)
         if is_table and summary.is_complete:

@@ -101,7 +101,9 @@ def test_sources_elsewhere_are_read_by_their_urls(write_tar, tmp_path):
     memory.pipe("/far/a.tar", (tmp_path / "a.tar").read_bytes())
     memory.pipe("/far/scans/b.png", b"scan")
     assert contents("memory://far/a.tar") == MEMBERS
-    assert [(item.file, item.content) for item in items("memory://far/scans")] == [("memory:///far/scans/b.png", b"scan")]
+    assert [(item.file, item.content) for item in items("memory://far/scans")] == [
+        ("memory:///far/scans/b.png", b"scan")
+    ]
 
 
 def test_a_unit_is_known_by_what_it_holds(tmp_path, write_tar):
