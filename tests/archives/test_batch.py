@@ -154,15 +154,11 @@ def test_a_small_result_may_be_one_file(tmp_path, write_tar, pngs, suffix):
         batch(tmp_path / "a.tar", output, workers=1)
 
 
-def test_other_settings_are_refused_and_named(shards, tmp_path, monkeypatch):
+def test_other_settings_are_refused_and_named(shards, tmp_path):
     output = tmp_path / "out"
     batch(shards, output, workers=1)
-    for options, name in [
-        ({"max_error": 0.01}, "max_error"),
-        ({"task": "read"}, "task"),
-        ({"model": "large"}, "model"),
-    ]:
-        with pytest.raises(UsageError, match=f"begun with {name} = "):
+    for options in ({"max_error": 0.01}, {"task": "read"}, {"model": "large"}):
+        with pytest.raises(UsageError, match=f"begun with {next(iter(options))} = "):
             batch(shards, output, **options)
 
 
@@ -176,7 +172,7 @@ def test_a_source_that_has_changed_is_refused(shards, tmp_path, write_tar, pngs)
 def test_an_output_that_holds_other_things_is_refused_and_untouched(shards, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
-    with pytest.raises(UsageError, match="thesis.txt"):
+    with pytest.raises(UsageError, match=r"thesis\.txt"):
         batch(shards, tmp_path / "mine", workers=1)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     with pytest.raises(SaveError, match="cannot be"):
