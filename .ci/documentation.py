@@ -21,7 +21,8 @@ PAGES = ("README.md", "docs/index.md", "docs/getting-started.md", "docs/training
 ENDLESS = {"python main.py": 30}  # seconds before Ctrl-C
 ELSEWHERE = {"make test", "make docs"}  # .ci/run runs them anyway
 LIMIT = 600  # seconds for a command
-MADE = ("pages", "report")  # folders that the examples make anew
+MADE = ("pages", "report", "digits")  # folders that the examples make anew
+MADE_FILES = ("pages.jsonl", "digits.csv")
 STAND_IN = ROOT / "samples" / "chalk-7.jpg"
 
 
@@ -32,6 +33,8 @@ def main() -> None:
     shutil.copy(STAND_IN, photo)
     for folder in MADE:
         shutil.rmtree(ROOT / folder, ignore_errors=True)
+    for file in MADE_FILES:
+        (ROOT / file).unlink(missing_ok=True)
     try:
         for page in dict.fromkeys((*PAGES, *others)):
             run_page(page, done)

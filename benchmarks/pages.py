@@ -20,11 +20,10 @@ import record
 from numpy.random import Generator
 
 from digitnet import Reader
-from digitnet.cli import PICTURE_SUFFIXES
 from digitnet.dataset import MNIST, find_mnist
 from digitnet.evaluation.labelled import TABLE, labels
 from digitnet.evaluation.page_metrics import LabelledPages, compute_page_metrics, only_digits
-from digitnet.files import checksum
+from digitnet.files import PICTURE_SUFFIXES, checksum
 from digitnet.imaging.load import Source, load
 from digitnet.inference.onnx_models import PACKAGED_DETECTOR
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from digitnet.version import __version__
 
 if TYPE_CHECKING:
+    from digitnet.archives.batch import batch
     from digitnet.imaging.load import Source
     from digitnet.reader import Reader
     from digitnet.results import Digit, Page
 
-__all__ = ["Reader", "__version__", "predict", "read"]
+__all__ = ["Reader", "__version__", "batch", "predict", "read"]
 
 _reader: "Reader | None" = None
 
@@ -45,4 +46,12 @@ def __getattr__(name: str) -> Any:
         from digitnet.reader import Reader
 
         return Reader
+    if name == "batch":
+        try:
+            from digitnet.archives.batch import batch
+        except ModuleNotFoundError as error:
+            from digitnet.errors import MissingExtraError
+
+            raise MissingExtraError.of(error, "batch", "batch") from error
+        return batch
     raise AttributeError(f"module 'digitnet' has no attribute {name!r}")

@@ -17,11 +17,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from digitnet import __version__
 from digitnet import main as training
 from digitnet.errors import DataError, DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
+from digitnet.files import PICTURE_SUFFIXES
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR
 from digitnet.pages.constraints import CHECKS
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it to
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 STANDARD_INPUT = "-"
 MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's larger one"
 
@@ -90,16 +90,35 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument(
         "--show", type=Path, metavar="FILE", help="draw boxes and readings over the picture, into this file"
     )
-    read.add_argument("--length", type=int, metavar="N", help="each line has N digits")
-    read.add_argument(
-        "--lines", type=int, metavar="N", help="there are N lines; if more are found, the likeliest are kept"
-    )
-    read.add_argument(
-        "--pattern", metavar="P", help=r"what each line looks like, such as '\d{3}-\d{4}' or '[0-3]\d/1?\d'"
-    )
-    read.add_argument("--check", choices=CHECKS, help="the rule for each line's check digit")
+    _add_constraints(read)
     _add_detector_argument(read)
     _add_reader_arguments(read)
+
+    batch = commands.add_parser("batch", help="read archives of any size into Parquet (needs the extra 'batch')")
+    batch.set_defaults(run=_batch)
+    batch.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="a folder, pattern, .tar, .zip, list of paths or URLs (.txt, .csv, .parquet), .parquet with a column of "
+        "pictures; also as a URL such as s3://",
+    )
+    batch.add_argument(
+        "--output", required=True, metavar="OUT", help="a folder for Parquet parts, or a file .csv or .jsonl"
+    )
+    batch.add_argument("--task", choices=("predict", "read"), default="predict", help="default: %(default)s")
+    batch.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core)")
+    batch.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="work on a Ray cluster (needs the extra 'ray'): one that runs here or is started here, or ray://HOST:10001",
+    )
+    batch.add_argument("--column", metavar="NAME", help="the column with the paths or the pictures, in tables")
+    _add_constraints(batch)
+    _add_detector_argument(batch)
+    _add_reader_arguments(batch)
 
     serve = commands.add_parser("serve", help="a web page and an HTTP API (needs the extra 'serve')")
     serve.set_defaults(run=_serve)
@@ -175,6 +194,18 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-requests", type=int, default=64, metavar="N", help="requests at the same time (default: %(default)s)")
 
 
+def _add_constraints(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--length", type=int, metavar="N", help="each line has N digits")
+    add("--lines", type=int, metavar="N", help="there are N lines; if more are found, the likeliest are kept")
+    add("--pattern", metavar="P", help=r"what each line looks like, such as '\d{3}-\d{4}' or '[0-3]\d/1?\d'")
+    add("--check", choices=CHECKS, help="the rule for each line's check digit")
+
+
+def _constraints(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("length", "lines", "pattern", "check")}
+
+
 def _add_detector_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector", "--locator", metavar="FILE", help="your own network that finds digits, an .onnx file"
@@ -228,7 +259,6 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _read(options: argparse.Namespace) -> int:
     reader = _reader(options)
-    constraints = {name: getattr(options, name) for name in ("length", "lines", "pattern", "check")}
     if options.csv:
         print("file,line,text,confidence,x,y,width,height,note")
     one = len(options.pictures) == 1 and (options.pictures[0] == STANDARD_INPUT or os.path.isfile(options.pictures[0]))
@@ -249,7 +279,8 @@ def _read(options: argparse.Namespace) -> int:
             for line in page.lines:
                 write(line.text if one else f"{name}: {line.text}", sys.stdout)
 
-    return _for_each_picture(options, functools.partial(reader.read, **constraints), tell, lambda page: page.draw())
+    read = functools.partial(reader.read, **_constraints(options))
+    return _for_each_picture(options, read, tell, lambda page: page.draw())
 
 
 def _for_each_picture(
@@ -303,6 +334,33 @@ def _progress(count: int) -> Iterator[tuple[Callable[[], object], Write]]:
 
     with tqdm(total=count, unit=" pictures", leave=False, dynamic_ncols=True) as bar:
         yield bar.update, (lambda text, stream: bar.write(text, file=stream))
+
+
+def _batch(options: argparse.Namespace) -> int:
+    try:
+        from digitnet.archives.batch import batch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.of(error, "batch", "batch") from error
+    summary = batch(
+        options.sources,
+        options.output,
+        task=options.task,
+        workers=options.workers,
+        ray=options.ray,
+        model=options.model,
+        max_error=None if options.always else options.max_error,
+        detector=options.detector,
+        column=options.column,
+        **_constraints(options),
+    )
+    print(
+        f"digitnet: {summary.pictures:,} pictures in {options.output}, {summary.errors:,} of them could not be read",
+        file=sys.stderr,
+    )
+    if not summary.is_complete:
+        print("digitnet: interrupted; the same command goes on", file=sys.stderr)
+        return training.INTERRUPTED
+    return ImageError.exit_code if summary.errors else 0
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Files that survive a crash: replacement in one step, checksums, and a lock between processes."""
+"""Files that survive a crash: replacement in one step, checksums, a lock between processes; the names of pictures."""
 
 import contextlib
 import hashlib
@@ -11,6 +11,7 @@ from typing import IO
 from digitnet.errors import BusyError, SaveError
 
 TEMPORARY_SUFFIX = ".partial"
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 def write_atomically(path: Path, content: bytes) -> None:

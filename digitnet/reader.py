@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitnet.errors import ImageError, ModelError, UsageError
+from digitnet.files import checksum
 from digitnet.imaging.encoding import jpeg
 from digitnet.imaging.load import Picture, Source, load
 from digitnet.imaging.normalise import SIDE, NormalisedDigit
@@ -48,6 +49,7 @@ class Reader:
         max_error: the fraction of answers that may be wrong, in [0, 1]. The reader abstains where it expects more.
             None answers every picture that holds ink.
         detector: for `read`, another network that finds digits: an .onnx file from `digitnet export detector.pth`.
+        threads: how many cores one call may use; None for all. A process beside others of its kind takes 1.
 
     Raises:
         ModelError: the file is missing, damaged or not a network of this version.
@@ -61,19 +63,28 @@ class Reader:
         *,
         max_error: float | None = DEFAULT_MAX_ERROR,
         detector: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
     ) -> None:
         name, content = _model_bytes(model)
         network = OnnxDigitNet(content, name)
         self._network = network
         self._rejection = rejection_for(network.risks, max_error)
         self._max_error = max_error
+        self._threads = threads
         self._detector = Path(PACKAGED_DETECTOR if detector is None else detector)
+        self._detector_content = None if detector is None else _content(self._detector)  # for processes elsewhere
         if detector is not None:
             self._pages  # noqa: B018  a wrong file fails here, not at the first page
         self.about = {"model": name, "version": __version__} | network.metadata
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_pages", "_digits")}
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of the content of both networks: "model" and "detector"."""
+        detector = self._detector_content or _content(self._detector)
+        return {"model": checksum(self._network.content), "detector": checksum(detector)}
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
         """The one digit in `picture`: a path, bytes, a binary stream, a PIL image, an array or a tensor.
@@ -101,7 +112,7 @@ class Reader:
             return [examination.digit for examination in self._digits.examine(loaded)]
 
         starts = range(0, len(sources), BATCH)
-        workers = min(len(starts), os.cpu_count() or 1)
+        workers = min(len(starts), self._threads or os.cpu_count() or 1)
         if workers <= 1:
             return [digit for start in starts for digit in predicted(start)]
         from concurrent.futures import ThreadPoolExecutor  # imported here, since one picture does not need it
@@ -130,6 +141,30 @@ class Reader:
         pictures = [picture for picture in loaded if isinstance(picture, Picture)]
         examinations = self._digits.examine(pictures)
         return [next(examinations) if isinstance(picture, Picture) else picture for picture in loaded]
+
+    def predict_each(self, sources: Iterable[Source], names: Iterable[str]) -> list[Digit | ImageError]:
+        """One digit a picture, in order, in this thread. A picture that cannot be read has its error in its place.
+
+        One large picture is in memory at a time.
+
+        Args:
+            names: what the errors call the pictures.
+        """
+        answers: list[Digit | ImageError] = []
+        errors: list[tuple[int, ImageError]] = []
+
+        def pictures() -> Iterator[Picture]:
+            for place, (source, name) in enumerate(zip(sources, names, strict=True)):
+                picture = _loaded(source, name)
+                if isinstance(picture, Picture):
+                    yield picture
+                else:
+                    errors.append((place, picture))
+
+        answers.extend(examination.digit for examination in self._digits.examine(pictures()))
+        for place, error in errors:
+            answers.insert(place, error)
+        return answers
 
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
         """A drawing of what the reader saw: the picture with a box, the 28x28, the probabilities as bars."""
@@ -200,8 +235,8 @@ class Reader:
         """Made when the first page is read, since loading its network takes longer than reading a digit."""
         network = self._network
         alone = rejection_for(network.risks, None if self._max_error is None else self._max_error * ALONE)
-        content, name = _content(self._detector), str(self._detector)
-        return PageReader.from_onnx(content, name, network.probabilities, self._max_error, alone)
+        content, name = self._detector_content or _content(self._detector), str(self._detector)
+        return PageReader.from_onnx(content, name, network.probabilities, self._max_error, alone, self._threads)
 
 
 def _loaded(source: Source, name: str) -> Picture | ImageError:

@@ -7,18 +7,21 @@ is decoded, and whatever a decoder raises on damaged data becomes an `ImageError
 import contextlib
 import io
 import os
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digitnet.errors import DigitNetError, ImageError, ImageTooLargeError
-from digitnet.imaging.container_limits import check_segments
+from digitnet.imaging.container_limits import PNG, check_segments
 from digitnet.results import Box
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -30,6 +33,13 @@ WORKING_SIDE = 1024  # pixels; larger pictures of one digit are reduced to this 
 OVERSHOOT = 0.1  # resampling takes floats in [0, 1] this far outside; such values are clipped
 LEAST_PEAK = 16  # a float picture with a smaller peak above 1 is in neither of the usual ranges
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
+
+SMALL_PNG_SIDE, SMALL_PNG_BYTES = 64, 8192
+# Of a PNG (ISO 15948, 5 and 11.2.2), from byte 8: length, type, width, height, depth, colour, compression, filter,
+# interlacing, checksum; length and type of the next chunk. At its end stands the chunk IEND.
+PNG_START = struct.Struct(">I4sII5BII4s")
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+LAST_PNG_FILTER = 4
 
 Grey = npt.NDArray[np.float32]
 
@@ -109,6 +119,9 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
         return _from_array(_as_array(source, name or "array"), name or "array", side)
     if len(content) > MAX_BYTES:
         raise _file_too_large(name)
+    if (small := _small_png(content)) is not None:
+        height, width = small.shape
+        return Picture(name, small.astype(np.float32) / np.float32(255), width, height)
     check_segments(content, name)
     with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_size(image.size, name)
@@ -116,6 +129,35 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
         width, height = image.size
         image.draft("L", (side, side))
         return _from_image(image, name, width, height, side)
+
+
+def _small_png(content: bytes) -> npt.NDArray[np.uint8] | None:
+    """The pixels (H, W) of a small grey PNG of the simplest form (header, pixels, end) that is whole; else None.
+
+    Archives hold millions of such pictures. For them, Pillow takes ten times as long, for the same pixels.
+    """
+    if not (len(content) <= SMALL_PNG_BYTES and content.startswith(PNG) and content.endswith(PNG_END)):
+        return None
+    end = len(content) - len(PNG_END)  # of the chunk before
+    try:
+        start = PNG_START.unpack_from(content, len(PNG))
+    except struct.error:
+        return None
+    length, kind, width, height, *form, header_sum, data_length, data_kind = start
+    if (length, kind, form, data_kind, data_length) != (13, b"IHDR", [8, 0, 0, 0, 0], b"IDAT", end - 45):
+        return None
+    if not (MIN_SIDE <= max(width, height) <= SMALL_PNG_SIDE and min(width, height) > 0):
+        return None
+    data = content[41 : end - 4]
+    if zlib.crc32(content[12:29]) != header_sum or zlib.crc32(b"IDAT" + data).to_bytes(4) != content[end - 4 : end]:
+        return None
+    decoder = zlib.decompressobj()
+    try:
+        rows = decoder.decompress(data, height * (width + 1) + 1)  # the number of its filter begins each row
+    except zlib.error:
+        return None
+    is_whole = decoder.eof and len(rows) == height * (width + 1) and max(rows[:: width + 1]) <= LAST_PNG_FILTER
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if is_whole else None  # type: ignore
 
 
 def _file_content(path: Path, name: str) -> bytes:

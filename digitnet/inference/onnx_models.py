@@ -42,6 +42,7 @@ class OnnxDigitNet:
     """DigitNet in ONNX. Threads may share it, and it can be pickled.
 
     Attributes:
+        content: of its .onnx file.
         metadata: facts about it, by name: the checksum of its weights, its calibration.
         risks: how often its answers are wrong (see `rejection.rejection_for`).
 
@@ -54,7 +55,7 @@ class OnnxDigitNet:
     """
 
     def __init__(self, content: bytes, name: str) -> None:
-        self._content, self._name = content, name
+        self.content, self._name = content, name
         try:
             # One picture is too little work to share. In bulk, whole batches go to different threads.
             self._session = session(content, threads=1, keep_memory=True)
@@ -73,7 +74,7 @@ class OnnxDigitNet:
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxDigitNet, (self._content, self._name)
+        return OnnxDigitNet, (self.content, self._name)
 
     def probabilities(self, images: npt.NDArray[np.float32]) -> Probabilities:
         """Probabilities (N, 11) of the ten digits and of "not a digit", for normalised `images` (N, 28, 28)."""

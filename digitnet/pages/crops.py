@@ -28,12 +28,19 @@ Shares = npt.NDArray[np.float64]  # (N,) in [0, 1]
 
 
 def crops(
-    grey: Array, detections: Sequence[Detection], is_cancelled: IsCancelled | None = None
+    grey: Array,
+    detections: Sequence[Detection],
+    is_cancelled: IsCancelled | None = None,
+    *,
+    threads: int | None = None,
 ) -> tuple[Array, Shares]:
     """The detections on a page (H, W) in [0, 1] as normalised images (N, 28, 28), and how free they stand (N,).
 
     An image is empty where its box holds no ink. A detection stands free, 1, where all of its ink lies in its box. It
     is 0.6, for example, where two fifths of the ink go on outside, into a neighbour or a printed line.
+
+    Args:
+        threads: how many may work on them; None for one on each core.
 
     Raises CancelledError where `is_cancelled` says True.
     """
@@ -44,7 +51,8 @@ def crops(
         for index in range(share.start, share.stop):
             images[index], free[index] = _crop(grey, detections[index])
 
-    share_out(make, len(detections), SHARE if len(detections) > FEW else FEW, is_cancelled)
+    share = SHARE if len(detections) > FEW else FEW
+    share_out(make, len(detections), share, is_cancelled, threads=threads)
     return images, free
 
 

@@ -49,6 +49,7 @@ class PageReader:
         fusion: how to weigh the two.
         rejection: which digits are answered.
         alone: for which probabilities DigitNet answers the one digit of a picture without the detector.
+        threads: how many may work on a page; None for one on each core.
     """
 
     session: onnxruntime.InferenceSession
@@ -56,17 +57,24 @@ class PageReader:
     fusion: Fusion
     rejection: Rejection
     alone: Rejection = NEVER_ALONE
+    threads: int | None = None
 
     @classmethod
     def from_onnx(
-        cls, content: bytes, name: str, probabilities: Classify, max_error: float | None, alone: Rejection
+        cls,
+        content: bytes,
+        name: str,
+        probabilities: Classify,
+        max_error: float | None,
+        alone: Rejection,
+        threads: int | None = None,
     ) -> "PageReader":
         """Reads with the detector in `content`; rejects as `rejection.rejection_for` says for `max_error`.
 
         Raises ModelError, which calls the detector `name`, where `content` is no detector of this version.
         """
         try:
-            session = onnx_models.session(content)
+            session = onnx_models.session(content, threads or 0)
             metadata = session.get_modelmeta().custom_metadata_map
             fusion = Fusion.from_json(metadata["digitnet.fusion"])
             risks = rejection.risks_from_json(metadata["digitnet.risks"])
@@ -80,7 +88,7 @@ class PageReader:
             raise ModelError(
                 f"{name}: made for another version of DigitNet; make it again with: digitnet export detector.pth"
             )
-        return cls(session, probabilities, fusion, rejection.rejection_for(risks, max_error), alone)
+        return cls(session, probabilities, fusion, rejection.rejection_for(risks, max_error), alone, threads)
 
     def examine(
         self,
@@ -140,7 +148,7 @@ class PageReader:
             box = whole.box
             known = [Detection(box.x, box.y, box.x + box.width, box.y + box.height, scores, alone=True)]
         detections = detect(self.session, grey, known, is_cancelled)
-        images, free = crops(grey, detections, is_cancelled)
+        images, free = crops(grey, detections, is_cancelled, threads=self.threads)
         detections = [
             replace(detection, free=share) for detection, share in zip(detections, free.tolist(), strict=True)
         ]
@@ -151,7 +159,7 @@ class PageReader:
         def classify(batch: slice) -> None:
             probabilities[batch] = self.probabilities(images[batch])
 
-        share_out(classify, len(images), BATCH, is_cancelled)
+        share_out(classify, len(images), BATCH, is_cancelled, threads=self.threads)
         return detections, images, probabilities
 
     def _vouched(self, candidate: Candidate, probabilities: Probabilities) -> Candidate:

@@ -27,13 +27,13 @@ class Interruption:
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Handles both signals while the block runs, and restores the handlers of before afterwards."""
-        with _handled_by(self._handle):
+        with handled_by(self._handle):
             yield
 
     @contextlib.contextmanager
     def fatal(self) -> Iterator[None]:
         """A signal ends the process at once while the block runs. This is for waits that Python cannot break off."""
-        with _handled_by(signal.SIG_DFL):
+        with handled_by(signal.SIG_DFL):
             yield
 
     @contextlib.contextmanager
@@ -51,7 +51,7 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def _handled_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+def handled_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
     """Sets the handler of both signals while the block runs, and restores those of before afterwards."""
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,0 +1,88 @@
+"""The same work on a Ray cluster: Ray Data hands the units to actors, and each actor has a worker process.
+
+Ray starts the actors, spreads the units, and repeats what a dead actor or machine has left. The worker process below
+the actor is what a picture may kill, as on one machine. Parts are written by the workers, not by `write_parquet`: so
+they appear whole, have the names that a later run looks for, and are the same as those of one machine.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+
+from digitnet.archives.sources import Unit
+from digitnet.archives.workers import Pool, Progress, Work
+from digitnet.errors import DigitNetError, UsageError
+
+MOST_BLOCKS = 10_000  # of units; Ray keeps a record of each
+
+
+@contextlib.contextmanager
+def cluster(address: str) -> Iterator[None]:
+    """Connects to a cluster while the block runs, unless the program is connected already.
+
+    Args:
+        address: such as "ray://HOST:10001"; "" for a cluster that runs on this machine, or else is started here.
+
+    Raises UsageError where nothing answers there.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(address or None, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+    except Exception as error:  # Ray raises plain exceptions, too
+        raise UsageError(f"--ray {address}: no cluster answers ({error}); check the address") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run(work: Work, jobs: list[tuple[str, Unit]], count: int | None) -> Iterator[Progress]:
+    """Works on units with up to `count` actors, by default one for each core of the cluster, and tells how it goes.
+
+    Raises:
+        DigitNetError: what stopped a worker, such as a full disk.
+    """
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    actors = min(count or int(ray.cluster_resources().get("CPU", 1)), len(jobs))  # type: ignore[no-untyped-call]
+    units = [{"name": name, "unit": unit} for name, unit in jobs]
+    told = ray.data.from_items(units, override_num_blocks=min(len(units), MOST_BLOCKS)).map_batches(
+        UnitReader,
+        fn_constructor_args=(work, os.getcwd()),
+        batch_size=1,
+        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
+    )
+    for row in told.iter_rows():
+        news = row["news"]
+        if isinstance(news, DigitNetError):
+            raise news
+        yield news
+
+
+class UnitReader:
+    """The actor: writes the parts of units, and gives a row of news for each."""
+
+    def __init__(self, work: Work, folder: str) -> None:
+        if os.path.isdir(folder):  # paths are relative to where the command was given
+            os.chdir(folder)
+        self._pool = Pool(work, 1)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        news = np.empty(len(batch["name"]), object)
+        for place, (name, unit) in enumerate(zip(batch["name"], batch["unit"], strict=True)):
+            try:
+                told = list(self._pool.run([(str(name), unit)]))
+                news[place] = Progress(sum(one.pictures for one in told), sum(one.errors for one in told), True)
+            except DigitNetError as error:
+                news[place] = error
+        return {"news": news}

@@ -1,0 +1,238 @@
+"""Worker processes on one machine: each reads whole units and writes their parts by itself.
+
+A process that dies costs the picture that killed it, and no other. Its unit is tried again in a new process, one
+picture at a time. The picture at which that process dies, too, gets a row with an error.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+
+from digitnet.archives.parts import Parts, Settings
+from digitnet.archives.rows import Task
+from digitnet.archives.sources import Item, Unit
+from digitnet.errors import DigitNetError, ImageError
+from digitnet.reader import Reader
+
+CHUNK = 256  # pictures that go to the reader together
+CHUNK_BYTES = 2**24  # of their files, at most
+KILLER = "reading this picture ends the process that reads it, so it was left out; look at it, or save it again"
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a process has to know.
+
+    Attributes:
+        settings: are written into each part.
+    """
+
+    reader: Reader
+    task: Task
+    parts: Parts
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Progress:
+    """News of a unit: more `pictures` are read, `errors` of them in vain. `is_written` where its part is there now."""
+
+    pictures: int
+    errors: int
+    is_written: bool = False
+
+
+@dataclass
+class Job:
+    """A unit on its way, and the pictures (places in the unit) that end processes."""
+
+    name: str
+    unit: Unit
+    is_suspect: bool = False
+    killers: set[int] = field(default_factory=set)
+
+
+class Pool:
+    """Worker processes. They live until the `with` block ends.
+
+    Args:
+        work: what all of them do.
+        count: how many there are.
+    """
+
+    def __init__(self, work: Work, count: int) -> None:
+        self._work = work
+        self._workers = [_Worker(work) for _ in range(count)]
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.end()
+
+    def run(
+        self, jobs: Iterable[tuple[str, Unit]], is_stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Progress]:
+        """Works on units, and tells how it goes.
+
+        Args:
+            jobs: the parts' names and the units.
+            is_stopped: asked before each unit. After a True, only the units under way are finished.
+
+        Raises:
+            DigitNetError: what stopped a worker, such as a full disk.
+        """
+        waiting = deque(Job(name, unit) for name, unit in jobs)
+        while True:
+            for worker in self._workers:
+                if worker.job is None and waiting and not is_stopped():
+                    worker.start(waiting.popleft())
+            busy = {worker.pipe: place for place, worker in enumerate(self._workers) if worker.job}
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
+                place = busy[pipe]  # type: ignore[index]
+                worker = self._workers[place]
+                try:
+                    yield worker.news()
+                except EOFError:
+                    yield worker.withdrawn()
+                    waiting.appendleft(worker.suspect())
+                    self._workers[place] = _Worker(self._work)
+
+
+class _Worker:
+    """The parent's side of a process."""
+
+    def __init__(self, work: Work) -> None:
+        context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads do not survive a fork
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        with _ignored(signal.SIGINT):  # a Ctrl-C on the terminal reaches the process before it can ignore it
+            self._process.start()
+        theirs.close()
+        self.job: Job | None = None
+        self._at: int | None = None
+        self._pictures = self._errors = 0
+
+    def start(self, job: Job) -> None:
+        self.job, self._at, self._pictures, self._errors = job, None, 0, 0
+        with contextlib.suppress(OSError):  # it died while it waited; `news` will say so
+            self.pipe.send(job)
+
+    def news(self) -> Progress:
+        """The next message. Raises EOFError where the process has died, and the error that stopped it."""
+        try:
+            message = self.pipe.recv()
+        except OSError as error:
+            raise EOFError from error
+        if isinstance(message, Exception):
+            raise message
+        if isinstance(message, int):
+            self._at = message
+            return Progress(0, 0)
+        self._pictures += message.pictures
+        self._errors += message.errors
+        if message.is_written:
+            self.job = None
+        return Progress(message.pictures, message.errors, message.is_written)
+
+    def withdrawn(self) -> Progress:
+        """Takes back what was told of a unit that has to be done again."""
+        return Progress(-self._pictures, -self._errors)
+
+    def suspect(self) -> Job:
+        """The job of a process that died, to be done again with more care."""
+        job, self.job = self.job, None
+        if job is None:
+            raise ValueError("this worker has no job")
+        if job.is_suspect and self._at is not None:
+            job.killers.add(self._at)
+        return replace(job, is_suspect=True)
+
+    def end(self) -> None:
+        self.pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+
+class _ignored:  # noqa: N801 (a context manager, used as a function)
+    """Ignores a signal for a moment, also in processes that start in it. Signals belong to the main thread."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self._number = number
+        self._is_main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> None:
+        if self._is_main:
+            self._before = signal.signal(self._number, signal.SIG_IGN)
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_main:
+            signal.signal(self._number, self._before)
+
+
+def _serve(pipe: Connection, work: Work) -> None:
+    """What a worker process runs, until its parent ends."""
+    import cv2
+    import pyarrow as pa
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)
+    pa.set_cpu_count(1)
+    try:
+        while True:
+            job = pipe.recv()
+            try:
+                _do(pipe, work, job)
+            except DigitNetError as error:
+                pipe.send(error)
+    except (EOFError, OSError):
+        return
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+    os._exit(1)
+
+
+def _do(pipe: Connection, work: Work, job: Job) -> None:
+    """Reads a unit and writes its part. A suspect unit is read one picture at a time, without its killers."""
+    import pyarrow as pa
+
+    tables = []
+    place = 0
+    for items in chunks(job.unit.items(), 1 if job.is_suspect or work.task.name == "read" else CHUNK):
+        if place in job.killers:
+            items = [items[0]._replace(content=ImageError(f"{items[0].member or items[0].file}: {KILLER}"))]
+        elif job.is_suspect:
+            pipe.send(place)
+        table = work.task.rows(work.reader, items)
+        tables.append(table)
+        place += len(items)
+        pipe.send(Progress(len(items), len(table) - table.column("error").null_count))
+    work.parts.write(job.name, pa.concat_tables(tables), work.settings)
+    pipe.send(Progress(0, 0, is_written=True))
+
+
+def chunks(items: Iterator[Item], most: int) -> Iterator[list[Item]]:
+    """The pictures in batches that fit into memory."""
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        batch.append(item)
+        total += len(item.content) if isinstance(item.content, bytes) else 0
+        if len(batch) == most or total > CHUNK_BYTES:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch

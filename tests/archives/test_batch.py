@@ -1,0 +1,202 @@
+"""Whole runs with worker processes: resumed, killed, interrupted, refused."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pandas
+import polars
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+from deadly_task import DEADLY, DeadlyTask
+from helpers import environment
+
+from digitnet.archives import batch as module
+from digitnet.archives.batch import batch
+from digitnet.archives.parts import Parts, part_name
+from digitnet.archives.sources import planned
+from digitnet.archives.workers import Pool, Work
+from digitnet.errors import BusyError, SaveError, UsageError
+from digitnet.files import locked
+from digitnet.reader import Reader
+
+SMALL_PARTS = "from digitnet.archives import batch; batch.MOST['predict'] = 5\n"
+COMMAND = SMALL_PARTS + "import sys; from digitnet import cli; sys.exit(cli.main(['batch', *sys.argv[1:]]))"
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setitem(module.MOST, "predict", 5)
+
+
+def rows(output):
+    return pyarrow.dataset.dataset(output, format="parquet").to_table().to_pylist()
+
+
+def state(output):
+    """The content and time of each part."""
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in output.glob("part-*")}
+
+
+def started(*arguments, command=COMMAND, **options):
+    process = [sys.executable, "-c", command, *map(str, arguments)]
+    return subprocess.Popen(process, env=environment(), stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_for_parts(process, output, count):
+    while len(state(output)) < count and process.poll() is None:
+        os.sched_yield()
+
+
+def assert_whole(output, expected=61):
+    found = rows(output)
+    assert len(found) == expected
+    assert len({(row["file"], row["index"]) for row in found}) == expected
+
+
+def test_archives_become_parquet_with_a_row_for_each_picture(shards, tmp_path, reader, pngs):
+    summary = batch(shards, tmp_path / "out", workers=1)
+    assert (summary.pictures, summary.errors, summary.is_complete) == (61, 1, True)
+    found = rows(tmp_path / "out")
+    assert [(row["member"], row["index"]) for row in found[:3]] == [("0/00.png", 0), ("0/01.png", 1), ("0/02.png", 2)]
+    assert [row["digit"] for row in found[:60]] == [digit.digit for digit in reader.predict_many(pngs)]
+    assert "notes.txt" in found[60]["error"]
+    metadata = pq.read_schema(next((tmp_path / "out").glob("part-*"))).metadata
+    assert json.loads(metadata[b"digitnet.model"]) == reader.checksums["model"]
+    assert "onnxruntime" in json.loads(metadata[b"digitnet.versions"])
+    # pandas, Polars and DuckDB see the same.
+    parts = str(tmp_path / "out" / "*.parquet")
+    assert len(pandas.read_parquet(tmp_path / "out")) == 61
+    assert polars.read_parquet(parts)["digit"].to_list() == [row["digit"] for row in found]
+    assert duckdb.sql(f"select count(*), count(error) from '{parts}'").fetchall() == [(61, 1)]
+
+
+def test_a_complete_run_has_nothing_to_do_again(shards, tmp_path):
+    batch(shards, tmp_path / "out", workers=1)
+    before = state(tmp_path / "out")
+    summary = batch(shards, tmp_path / "out", workers=1)
+    assert (summary.pictures, summary.errors) == (61, 1)
+    assert state(tmp_path / "out") == before
+
+
+def test_a_run_that_was_killed_goes_on_and_leaves_no_process(shards, tmp_path):
+    output = tmp_path / "out"
+    process = started(shards, "--output", output, "--workers", 2)
+    wait_for_parts(process, output, 2)
+    workers = children(process.pid)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    before = state(output)
+    assert len(before) >= 2
+    while any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers):
+        os.sched_yield()
+    batch(shards, output, workers=1)
+    assert before.items() <= state(output).items()
+    assert_whole(output)
+    assert not list(output.glob(".*.partial"))
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_ctrl_c_finishes_the_parts_under_way_and_the_same_command_goes_on(shards, tmp_path):
+    output = tmp_path / "out"
+    process = started(shards, "--output", output, "--workers", 1, start_new_session=True)
+    wait_for_parts(process, output, 1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    assert 1 <= len(state(output)) < 13
+    finished = started(shards, "--output", output, "--workers", 1)
+    _, said = finished.communicate()
+    assert finished.returncode == 1  # one picture could not be read
+    assert "61 pictures" in said
+    assert_whole(output)
+
+
+def test_a_picture_that_kills_its_worker_costs_only_itself(tmp_path, write_tar, pngs, reader):
+    members = {f"{place}.png": DEADLY if place in (3, 4) else pngs[place] for place in range(10)}
+    write_tar(tmp_path / "a.tar", members)
+    parts = Parts(str(tmp_path / "out"))
+    parts.begin({})
+    jobs = {part_name(number, unit): unit for number, unit in enumerate(planned(str(tmp_path / "a.tar"), 5))}
+    with Pool(Work(Reader(threads=1), DeadlyTask("predict", {}), parts, {}), 1) as pool:
+        news = list(pool.run(jobs.items()))
+    assert (sum(one.pictures for one in news), sum(one.errors for one in news)) == (10, 2)
+    found = rows(tmp_path / "out")
+    assert [row["index"] for row in found if row["error"]] == [3, 4]
+    assert "ends the process" in found[3]["error"]
+    assert found[2]["digit"] == reader.predict(pngs[2]).digit
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_small_result_may_be_one_file(tmp_path, write_tar, pngs, suffix):
+    write_tar(tmp_path / "a.tar", {f"{place}.png": pngs[place] for place in range(7)})
+    output = tmp_path / f"out.{suffix}"
+    batch(tmp_path / "a.tar", output, workers=1)
+    with open(output, newline="") as file:
+        found = list(csv.DictReader(file) if suffix == "csv" else map(json.loads, file))
+    assert [row["member"] for row in found] == [f"{place}.png" for place in range(7)]
+    box = found[0]["box"]
+    assert set(json.loads(box) if suffix == "csv" else box) == {"x", "y", "width", "height"}
+    assert not list(tmp_path.glob(".out*.parts"))
+    with pytest.raises(UsageError, match="exists already"):
+        batch(tmp_path / "a.tar", output, workers=1)
+
+
+def test_other_settings_are_refused_and_named(shards, tmp_path):
+    output = tmp_path / "out"
+    batch(shards, output, workers=1)
+    for options in ({"max_error": 0.01}, {"task": "read"}, {"model": "large"}):
+        with pytest.raises(UsageError, match=f"begun with {next(iter(options))} = "):
+            batch(shards, output, **options)
+
+
+def test_a_source_that_has_changed_is_refused(shards, tmp_path, write_tar, pngs):
+    batch(shards, tmp_path / "out", workers=1)
+    write_tar(tmp_path / "shard-1.tar", {"another.png": pngs[0]})
+    with pytest.raises(UsageError, match="changed"):
+        batch(shards, tmp_path / "out", workers=1)
+
+
+def test_an_output_that_holds_other_things_is_refused_and_untouched(shards, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    with pytest.raises(UsageError, match=r"thesis\.txt"):
+        batch(shards, tmp_path / "mine", workers=1)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    with pytest.raises(SaveError, match="cannot be"):
+        batch(shards, tmp_path / "mine" / "thesis.txt" / "out", workers=1)
+
+
+def test_two_runs_cannot_write_to_one_output(shards, tmp_path):
+    with locked(tmp_path / "out"), pytest.raises(BusyError):
+        batch(shards, tmp_path / "out", workers=1)
+
+
+def test_a_full_disk_is_an_error_that_says_so(shards, tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+    process = started(shards, "--output", tmp_path / "out", "--workers", 1, command=limit + COMMAND)
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert "cannot be saved" in said
+    assert "Traceback" not in said
+    assert state(tmp_path / "out") == {}
+
+
+def test_no_workers_and_missing_sources_are_refused(shards, tmp_path):
+    with pytest.raises(UsageError, match="0 workers"):
+        batch(shards, tmp_path / "out", workers=0)
+    with pytest.raises(UsageError, match="missing"):
+        batch(tmp_path / "missing", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
