@@ -28,7 +28,7 @@ from digitnet.inference import choice
 from digitnet.inference.rejection import NOT_A_DIGIT, score
 from digitnet.pages.digit_reader import DigitReader, is_sure
 from digitnet.synthesis.situations import in_situation
-from digitnet.synthesis.strokes import digits_of
+from digitnet.synthesis.strokes import digits_of, stroke_letters
 from digitnet.training.calibration import NEGATIVE_SHARE, minimise
 from digitnet.training.negatives import drawings, held_out_glyphs
 
@@ -83,7 +83,8 @@ def pictures(count: int, seed: int) -> Iterator[tuple[Images, int]]:
     batches = list(get_validation_loader(None))
     mnist, labels = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
     glyphs, glyph_labels = (tensor.numpy() for tensor in held_out_glyphs())
-    negatives = np.concatenate([glyphs[glyph_labels == NOT_A_DIGIT][:, 0], drawings(1000, 8)]) / np.float32(255)
+    letters = glyphs[glyph_labels == NOT_A_DIGIT][:, 0]
+    negatives = np.concatenate([letters, drawings(1000, 8), stroke_letters(1000, 1000 + seed)]) / np.float32(255)
     strokes = digits_of(1000 + seed, count // 3 + 1)
     for index in range(count):
         if index % 3 == 0:

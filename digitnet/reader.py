@@ -234,7 +234,8 @@ class Reader:
     def _pages(self) -> PageReader:
         """Made when the first page is read, since loading its network takes longer than reading a digit."""
         network = self._network
-        alone = rejection_for(network.risks, None if self._max_error is None else self._max_error * ALONE)
+        max_error = DEFAULT_MAX_ERROR if self._max_error is None else self._max_error
+        alone = rejection_for(network.risks, max_error * ALONE)
         content, name = self._detector_content or _content(self._detector), str(self._detector)
         return PageReader.from_onnx(content, name, network.probabilities, self._max_error, alone, self._threads)
 

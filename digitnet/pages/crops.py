@@ -20,6 +20,7 @@ AROUND = 0.5  # heights of a digit; so much of the page is looked at on each sid
 SPARE = 0.12  # heights; a detection's box may be wrong by so much
 STROKE = 0.4  # of the ink's full strength in the box; weaker pixels are paper
 OWN = 0.5  # a component belongs to the detection whose box holds this much of it
+FREE = 0.97  # of a digit's ink lies in its box; less is a piece of something larger
 SPECK = 0.004  # of the box; a smaller component is paper's grain
 FEW = 8  # so few crops are done before other threads have begun
 SHARE = 4  # crops that one thread makes at a time

@@ -16,7 +16,7 @@ from digitnet.imaging.readings import Reading, readings_near, readings_of_whole
 from digitnet.inference import choice, rejection
 from digitnet.inference.onnx_models import OnnxDigitNet, Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT, Rejection
-from digitnet.pages.crops import crops
+from digitnet.pages.crops import FREE, crops
 from digitnet.pages.detect import detect, distinct
 from digitnet.results import Box, Digit
 
@@ -25,7 +25,6 @@ SURE = math.exp(4)  # odds; where DigitNet sees a digit in the first reading wit
 SURE_IN_SMALL = math.exp(2)  # the same for small pictures, which have little around their digit
 DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
 MOST_DETECTIONS = 4  # the likeliest ones become readings
-FREE = 0.97  # of a digit's ink lies in its box; less is a piece of something larger
 GRAIN = 0.4  # certainty; what the detector finds in the grain of paper is below it
 NO_PROBABILITIES = (0.1,) * 10
 NOTHING = "not a digit"  # the usual reason where there is likely none

@@ -10,18 +10,20 @@ import onnxruntime
 from digitnet.errors import ModelError
 from digitnet.imaging.load import Picture
 from digitnet.imaging.normalise import SIDE, normalise
+from digitnet.imaging.readings import readings_near
 from digitnet.inference import onnx_models, rejection
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT, UNREACHABLE, Rejection
 from digitnet.pages import lattice
 from digitnet.pages.constraints import Constraint
-from digitnet.pages.crops import crops
+from digitnet.pages.crops import FREE, crops
 from digitnet.pages.detect import CONTRAST_VERSION, DEEPEST, Detection, Grey, detect, detect_at_one_scale
 from digitnet.pages.fusion import Fusion
 from digitnet.pages.lattice import LIKELIER_NOT, Candidate, ReadDigit
 from digitnet.pages.work import IsCancelled, raise_if, share_out
 from digitnet.results import Box, Digit, Line, Page
 
+SURELY_THERE = 0.9  # from this probability of a digit on, DigitNet may vouch for what stands free
 LEAST_LIKELY = 0.03  # detections that are less likely digits are dropped before lines are read
 BATCH = 128  # crops that DigitNet classifies at once; more need much memory and are no quicker
 
@@ -48,7 +50,7 @@ class PageReader:
         probabilities: DigitNet's eleven probabilities (N, 11) for normalised images (N, 28, 28).
         fusion: how to weigh the two.
         rejection: which digits are answered.
-        alone: for which probabilities DigitNet answers the one digit of a picture without the detector.
+        alone: for which probabilities DigitNet vouches for a digit that stands free, without the detector.
         threads: how many may work on a page; None for one on each core.
     """
 
@@ -127,12 +129,16 @@ class PageReader:
     def candidates(self, grey: Grey, is_cancelled: IsCancelled | None = None) -> list[Candidate]:
         """All that may be a digit in a picture (H, W) in [0, 1]."""
         detections, images, probabilities = self.classified(grey, is_cancelled)
-        candidates = self.fusion.candidates(detections, probabilities)
-        return [
-            replace(self._vouched(candidate, eleven), crop=image)
-            for candidate, image, eleven in zip(candidates, images, probabilities, strict=True)
+        fused = self.fusion.candidates(detections, probabilities)
+        candidates = [
+            self._vouched(replace(candidate, crop=image), eleven)
+            for candidate, image, eleven in zip(fused, images, probabilities, strict=True)
             if candidate.exists > LEAST_LIKELY
         ]
+        likely = [index for index, candidate in enumerate(candidates) if candidate.exists >= LIKELIER_NOT]
+        if len(likely) == 1 and not candidates[likely[0]].vouched:
+            candidates[likely[0]] = self._seen_again(candidates[likely[0]], grey)
+        return candidates
 
     def classified(
         self, grey: Grey, is_cancelled: IsCancelled | None = None
@@ -162,17 +168,38 @@ class PageReader:
         share_out(classify, len(images), BATCH, is_cancelled, threads=self.threads)
         return detections, images, probabilities
 
-    def _vouched(self, candidate: Candidate, probabilities: Probabilities) -> Candidate:
-        """The candidate; where it is alone in its picture and likely a digit, with DigitNet's own probabilities (11,).
+    def _vouched(self, candidate: Candidate, probabilities: Probabilities, least: float = SURELY_THERE) -> Candidate:
+        """The candidate; where it stands free and is likely a digit, with DigitNet's own probabilities (11,).
 
-        DigitNet was made for pictures of one digit, so its answer counts where it is sure.
+        DigitNet was made for pictures of one digit, so its answer counts where it is sure and sees a whole digit.
+
+        Args:
+            least: the probability of a digit from which on DigitNet may vouch for it.
         """
-        likely_alone = candidate.detection.alone and candidate.exists >= LIKELIER_NOT
-        if not likely_alone or not self.alone.accepts(probabilities[np.newaxis])[0]:
+        place = candidate.detection
+        is_whole = place.alone or place.free > FREE
+        is_there = candidate.exists >= (LIKELIER_NOT if place.alone else least)
+        if not (is_whole and is_there and self.alone.accepts(probabilities[np.newaxis])[0]):
             return candidate
         ten = probabilities[:NOT_A_DIGIT].astype(np.float64)
         exists = max(candidate.exists, 1 - float(probabilities[NOT_A_DIGIT]))
         return replace(candidate, exists=exists, probabilities=ten / ten.sum(), vouched=True)
+
+    def _seen_again(self, candidate: Candidate, grey: Grey) -> Candidate:
+        """The only likely digit of a picture (H, W), vouched for if another reading of its place shows it whole.
+
+        A frame or the edge of a sheet may run through the crop. `readings_near` leaves them out.
+        """
+        place = candidate.detection
+        height, width = grey.shape
+        box = Box.within((place.left, place.top, place.right, place.bottom), width, height)
+        own = [candidate.crop] if candidate.crop is not None and place.free > FREE else []
+        for image in own + [reading.digit.image for reading in readings_near(grey, box, place.score)]:
+            whole = replace(candidate, crop=image, detection=replace(place, free=1.0))
+            seen = self._vouched(whole, self.probabilities(image[np.newaxis])[0], LIKELIER_NOT)
+            if seen.vouched:
+                return replace(seen, detection=place)
+        return candidate
 
     def _line(
         self, group: Sequence[Candidate], constraint: Constraint | None, picture: Picture
