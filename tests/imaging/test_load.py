@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import encoded
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from digitnet.errors import ImageError, ImageTooLargeError
@@ -237,3 +240,27 @@ def test_what_is_no_picture_at_all_is_an_error_that_names_it(tmp_path):
     ):
         with pytest.raises(ImageError, match=words):
             load(source)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    pixels=arrays(np.uint8, st.tuples(st.integers(1, 66), st.integers(1, 66))),
+    level=st.integers(0, 9),
+    flipped=st.none() | st.integers(0, 10_000),
+)
+def test_a_small_png_gives_the_same_by_the_short_way_and_by_pillow(pixels, level, flipped):
+    content = bytearray(encoded(Image.fromarray(pixels), "PNG", compress_level=level))
+    if flipped is not None:
+        content[flipped % len(content)] ^= 4
+
+    def outcome():
+        try:
+            picture = load(bytes(content))
+        except ImageError as error:
+            return str(error)
+        return picture.grey.tobytes(), picture.width, picture.height
+
+    short = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("digitnet.imaging.load._small_png", lambda content: None)
+        assert outcome() == short
