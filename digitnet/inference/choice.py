@@ -29,7 +29,7 @@ WEIGHTS = {
     "inside ink": (0.25, 0.2),
     "inside opposite": (11, 0.14),
     "detected": (52, 0.49),
-    "detected piece": (20, 0.4),  # fitted: 1400 and 0.01, which takes pieces of large signs for digits
+    "detected piece": (1, 0.4),  # by hand; fitted: 240 and 0.03, which takes pieces of large signs for digits
     "near ink": (5.5, 0.73),
 }
 # For small pictures, which were cropped or drawn around their digit. There the first reading shows the digit, however
