@@ -20,6 +20,7 @@ FLOORS = [
     "evaluation",
     "__init__",
     "reader",
+    "teaching",
     "training",
     "model",
     "dataset",

@@ -51,9 +51,9 @@ def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data:
 def to_onnx(model_path: str | Path, data: str | Path | None = None, *, detectors: bool = True) -> bytes:
     """The ONNX form of a model.pth or detector.pth; with `detectors=False`, a detector.pth is refused at once.
 
-    DigitNet has the input "images" (N, 1, 28, 28) in [0, 1] and the outputs "logits" (N, 10) and "answers" (N, 11):
-    the calibrated probabilities of the ten digits and, last, of "not a digit". Its metadata holds the calibration and
-    the table of risks.
+    DigitNet has the input "images" (N, 1, 28, 28) in [0, 1] and the outputs "logits" (N, 10), "answers" (N, 11), the
+    calibrated probabilities of the ten digits and, last, of "not a digit", and "features" (N, F), which lessons need.
+    Its metadata holds the calibration and the table of risks.
 
     Detector has the input "pages" (N, 1, H, W), made by `detect.normalise_contrast`, and the output "detections"
     (N, 14, H/4, W/4), its detector maps. Its metadata also says how to weigh its scores with those of the package's
@@ -82,7 +82,7 @@ def _network_like(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
     return Detector() if DETECTOR_WEIGHT in weights else DigitNet.like(weights)
 
 
-def _digitnet_onnx(model: torch.nn.Module, identity: str, data: str | Path | None) -> tuple[bytes, float]:
+def _digitnet_onnx(model: DigitNet, identity: str, data: str | Path | None) -> tuple[bytes, float]:
     """The ONNX content, and the largest difference of its numbers from PyTorch's."""
     calibration = calibrate(model, data)
     metadata = {
@@ -96,7 +96,7 @@ def _digitnet_onnx(model: torch.nn.Module, identity: str, data: str | Path | Non
     }
     count = torch.export.Dim("count")
     calibrated = CalibratedDigitNet(model, calibration)
-    proto = _converted(calibrated, torch.zeros(2, 1, 28, 28), "images", ["logits", "answers"], {0: count})
+    proto = _converted(calibrated, torch.zeros(2, 1, 28, 28), "images", ["logits", "answers", "features"], {0: count})
     content = _with_metadata(proto, metadata)
     with resources.files("digitnet").joinpath("weights/digits.npz").open("rb") as file:
         digits = np.load(file)["images"]  # 200 of MNIST's test digits, (200, 28, 28) uint8
