@@ -138,6 +138,19 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("models", nargs=2, metavar="MODEL", help=f"two models; {MODEL_HELP}")
     _add_data_argument(compare)
 
+    teach = commands.add_parser("teach", help="teach a model your hand, from pictures that you have labelled")
+    teach.set_defaults(run=_teach)
+    teach.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="a folder with a labels.csv, such as `serve --corrections` writes it: columns file and label, or file and "
+        "text (pages)",
+    )
+    teach.add_argument("--output", type=Path, required=True, metavar="FILE", help="the taught model, .onnx")
+    _add_reader_arguments(teach)
+
     train = commands.add_parser("train", help="train on MNIST until interrupted (needs the extra 'train')")
     train.set_defaults(run=training.run)
     training.add_arguments(train)
@@ -170,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a model.pth as ONNX (needs the extra 'train')")
     export.set_defaults(run=_export)
-    export.add_argument("model", type=Path, help="the model.pth")
+    export.add_argument("model", type=Path, help="the model.pth, or a taught .onnx, whose lesson is then merged")
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
     export.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     return parser
@@ -462,6 +475,36 @@ def _compare(options: argparse.Namespace) -> int:
             compare(*(replace(of, name=name) for of, name in zip(of_models, options.models, strict=True))), flush=True
         )
     return _exit_code(of for of, _ in sets)
+
+
+def _teach(options: argparse.Namespace) -> int:
+    from digitnet.evaluation import summary
+    from digitnet.evaluation.labelled import digits_to_learn
+    from digitnet.files import write_atomically
+
+    if options.output.suffix != ".onnx":
+        raise UsageError(
+            f"--output {options.output}: name an .onnx file, such as {options.output.with_suffix('.onnx')}"
+        )
+    reader = _reader(options)
+    unread: list[str] = []
+
+    def told(message: str) -> None:
+        unread.append(message)
+        print(f"digitnet: {message}", file=sys.stderr)
+
+    digits = [digit for folder in options.folders for digit in digits_to_learn(reader, folder, told)]
+    if not digits:
+        raise UsageError(f"{options.folders[0]}: none of its pictures can be learnt from; see the messages above")
+    pictures, labels, names = zip(*digits, strict=True)
+    lesson = reader.teach(pictures, labels, names=names)
+    print(summary.describe_lesson(lesson))
+    if lesson.model is None:
+        print(f"digitnet: {options.output} was not written: {lesson.reason}", file=sys.stderr)
+        return DigitNetError.exit_code
+    write_atomically(options.output, lesson.model)
+    print(f"digitnet: the taught model is in {options.output}", file=sys.stderr)
+    return ImageError.exit_code if unread else 0
 
 
 def _expanded(name: str) -> list[str]:

@@ -45,10 +45,14 @@ class DigitNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 10) for `images` (N, 1, 28, 28), ink bright on dark, in [0, 1]."""
-        standardised = (images - MNIST_MEAN) / MNIST_STD
-        maps = self.features(standardised)  # (N, 4w, 7, 7)
-        logits: Tensor = self.head(maps.flatten(1))
+        logits: Tensor = self.head(self.last_features(images))
         return logits
+
+    def last_features(self, images: Tensor) -> Tensor:
+        """What the last layer sees, (N, 196w), for images as in `forward`."""
+        standardised = (images - MNIST_MEAN) / MNIST_STD
+        maps: Tensor = self.features(standardised)  # (N, 4w, 7, 7)
+        return maps.flatten(1)
 
 
 def with_not_a_digit(logits: Tensor) -> Tensor:

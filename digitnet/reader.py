@@ -1,5 +1,6 @@
 """`Reader`: pictures in, digits and pages out. ONNX Runtime runs the networks; PyTorch is not needed."""
 
+import copy
 import functools
 import os
 from collections.abc import Iterable, Iterator
@@ -16,16 +17,18 @@ from digitnet.imaging.encoding import jpeg
 from digitnet.imaging.load import Picture, Source, load
 from digitnet.imaging.normalise import SIDE, NormalisedDigit
 from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet
-from digitnet.inference.rejection import DEFAULT_MAX_ERROR, rejection_for
+from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT, rejection_for
 from digitnet.pages.constraints import constrained
 from digitnet.pages.digit_reader import BATCH, DigitReader, Examination
 from digitnet.pages.page_reader import PageExamination, PageReader
 from digitnet.pages.work import IsCancelled
-from digitnet.results import Box, Digit, Page
+from digitnet.results import Box, Digit, Lesson, Page
 from digitnet.version import __version__
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from digitnet.teaching.teacher import Teacher
 
 LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
@@ -33,6 +36,7 @@ PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
 # A page may well hold a letter or a drawing instead of a digit. So the one digit of a page is answered without the
 # detector only where DigitNet keeps to this fraction of `max_error`.
 ALONE = 1 / 3
+MADE_LATER = ("_digits", "_pages", "_teacher")  # when they are first needed; not pickled
 
 
 class Reader:
@@ -44,8 +48,8 @@ class Reader:
         about: facts about the model, by name: what it is called, the checksum of its weights, its calibration.
 
     Args:
-        model: an .onnx file from `digitnet export`, or a model.pth, which is exported first; this needs PyTorch. None
-            takes the model in the package, "large" the package's larger one.
+        model: an .onnx file from `digitnet export` or `digitnet teach`, or a model.pth, which is exported first; this
+            needs PyTorch. None takes the model in the package, "large" the package's larger one.
         max_error: the fraction of answers that may be wrong, in [0, 1]. The reader abstains where it expects more.
             None answers every picture that holds ink.
         detector: for `read`, another network that finds digits: an .onnx file from `digitnet export detector.pth`.
@@ -66,19 +70,21 @@ class Reader:
         threads: int | None = None,
     ) -> None:
         name, content = _model_bytes(model)
-        network = OnnxDigitNet(content, name)
-        self._network = network
-        self._rejection = rejection_for(network.risks, max_error)
         self._max_error = max_error
         self._threads = threads
         self._detector = Path(PACKAGED_DETECTOR if detector is None else detector)
         self._detector_content = None if detector is None else _content(self._detector)  # for processes elsewhere
+        self._set_network(OnnxDigitNet(content, name), name)
         if detector is not None:
             self._pages  # noqa: B018  a wrong file fails here, not at the first page
+
+    def _set_network(self, network: OnnxDigitNet, name: str) -> None:
+        self._network = network
+        self._rejection = rejection_for(network.risks, self._max_error)
         self.about = {"model": name, "version": __version__} | network.metadata
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_pages", "_digits")}
+        return {name: value for name, value in self.__dict__.items() if name not in MADE_LATER}
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -173,6 +179,54 @@ class Reader:
         examination = self.examine(picture, name=name)
         return draw(examination.picture, examination.normalised, examination.digit)
 
+    def teach(
+        self,
+        pictures: Iterable[Source],
+        labels: Iterable[int],
+        *,
+        names: Iterable[str] | None = None,
+        at_once: bool = False,
+    ) -> Lesson:
+        """What the model learns from pictures of one digit each; `taught` gives a reader that has learnt it.
+
+        The last layer is adapted to them. This needs no PyTorch and takes seconds. The lesson is kept only if it helps
+        beyond chance and does no harm that can be measured (see `Lesson`). This reader does not change.
+
+        Args:
+            pictures: as for `predict`; 20 are few, 200 are many.
+            labels: what each shows: 0 to 9, or 10 for no digit.
+            names: what the lesson calls the pictures; None takes their paths or their places.
+            at_once: keep the lesson without waiting for proof by cross-validation, for the first few corrections. It
+                must do no harm, and these pictures must be read better than before.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            UsageError: there is no picture, a label is no digit, or the numbers of pictures and labels differ.
+            ModelError: the model was exported by an earlier version, so it cannot be taught.
+        """
+        sources, wanted = list(pictures), list(labels)
+        if names is None:
+            called = [_name(source, place) or str(source) for place, source in enumerate(sources)]
+        else:
+            called = list(names)
+        if not sources or not len(sources) == len(wanted) == len(called):
+            raise UsageError(
+                f"{len(sources):,} pictures and {len(wanted):,} labels; give one label a picture, at least one"
+            )
+        for name, label in zip(called, wanted, strict=True):
+            if label not in range(NOT_A_DIGIT + 1):
+                raise UsageError(f"{name}: {label!r} is no label; give 0 to 9, or {NOT_A_DIGIT} for no digit")
+        sights = [self._digits.sight(load(source, name).grey) for source, name in zip(sources, called, strict=True)]
+        return self._teacher.lesson(sights, wanted, called, at_once=at_once)
+
+    def taught(self, lesson: Lesson) -> "Reader":
+        """A reader that has learnt a lesson; this reader itself where the lesson was not kept."""
+        if lesson.model is None:
+            return self
+        other, name = copy.copy(self), self.about["model"]
+        other._set_network(OnnxDigitNet(lesson.model, name), name)
+        return other
+
     def read(
         self,
         picture: Source,
@@ -229,6 +283,12 @@ class Reader:
     @functools.cached_property
     def _digits(self) -> DigitReader:
         return DigitReader(self._network, self._rejection, lambda: self._pages.session)
+
+    @functools.cached_property
+    def _teacher(self) -> "Teacher":
+        from digitnet.teaching.teacher import Teacher  # imported here, since reading needs none
+
+        return Teacher(self._digits)
 
     @functools.cached_property
     def _pages(self) -> PageReader:

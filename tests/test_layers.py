@@ -21,6 +21,7 @@ FLOORS = [
     "__init__",
     "archives",
     "reader",
+    "teaching",
     "training",
     "model",
     "dataset",

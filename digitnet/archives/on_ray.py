@@ -53,7 +53,7 @@ def run(work: Work, jobs: list[tuple[str, Unit]], count: int | None) -> Iterator
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    actors = min(count or int(ray.cluster_resources().get("CPU", 1)), len(jobs))  # type: ignore[no-untyped-call]
+    actors = min(count or int(ray.cluster_resources().get("CPU", 1)), len(jobs))
     units = [{"name": name, "unit": unit} for name, unit in jobs]
     told = ray.data.from_items(units, override_num_blocks=min(len(units), MOST_BLOCKS)).map_batches(
         UnitReader,

@@ -7,7 +7,7 @@ blanks and line breaks as on the page. For a page without digits it is empty or 
 """
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from digitnet.errors import ImageError, MissingExtraError, UsageError
-from digitnet.evaluation.metrics import LabelledPredictions
+from digitnet.evaluation.metrics import Image, LabelledPredictions
 from digitnet.evaluation.page_metrics import LabelledPages, best_guess_text
+from digitnet.imaging.load import load
 from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.reader import Reader
 
@@ -81,6 +82,39 @@ def folder(
     written, one, other, files = map(list, zip(*read, strict=True)) if read else ([], [], [], [])
     kind = LabelledPages if are_pages else LabelledPredictions
     return kind(path.name, written, one, other, files, len(rows) - len(read))
+
+
+def digits_to_learn(
+    reader: Reader, path: Path, on_error: Callable[[str], None]
+) -> Iterator[tuple[Path | Image, int, str]]:
+    """The single digits of a folder that its labels.csv names: for each a picture, its label, and what to call it.
+
+    A page gives what DigitNet sees of each digit, if the reader finds as many digits in each line as its text has.
+
+    Args:
+        on_error: called with a message for each picture that cannot be read or used.
+
+    Raises UsageError: there is no such table, or it is wrong (see `labels`).
+    """
+    for file, label in tqdm(labels(path), desc=path.name, unit=" pictures", disable=None, leave=False):
+        try:
+            if isinstance(label, int):
+                load(path / file)
+                yield path / file, label, file
+                continue
+            seen = reader.examine_page(path / file)
+        except ImageError as error:
+            on_error(str(error))
+            continue
+        written, found = ("".join(line.split()) for line in label.splitlines()), best_guess_text(seen.page)
+        expected = [line for line in written if line]
+        if list(map(len, expected)) != [len("".join(line.split())) for line in found.splitlines()]:
+            on_error(
+                f"{path / file}: left out, because its lines have other numbers of digits than its text; crop them"
+            )
+            continue
+        for number, (digit, crop) in enumerate(zip("".join(expected), seen.crops, strict=True), 1):
+            yield crop, int(digit), f"{file}, digit {number}"
 
 
 def labels(path: Path) -> list[tuple[str, int | str]]:

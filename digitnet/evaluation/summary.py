@@ -1,8 +1,9 @@
 """Metrics in words for a terminal: of one set, and of two models on the same set."""
 
 from digitnet.evaluation.comparison import Labelled, compared
-from digitnet.evaluation.metrics import LabelledPredictions, Share, compute_metrics
+from digitnet.evaluation.metrics import LabelledPredictions, Share, compute_metrics, share
 from digitnet.evaluation.page_metrics import LabelledPages, compute_page_metrics
+from digitnet.results import Lesson, Tally
 
 
 def describe(labelled: Labelled) -> str:
@@ -31,6 +32,25 @@ def compare(a: Labelled, b: Labelled) -> str:
         f"p = {found.p:.3g} (McNemar's exact paired test, two-sided)",
     ]
     return "\n".join(lines)
+
+
+def describe_lesson(lesson: Lesson) -> str:
+    """A lesson in some lines for a terminal: what it changes for this hand and for others."""
+    lines = [f"{lesson.pictures:,} pictures to learn from, each read by a model that has not learnt from it:"]
+    lines += [f"  {name:7}{_of_tally(tally)}" for name, tally in (("before", lesson.before), ("after", lesson.after))]
+    lines += [f"{lesson.guard_before.total:,} pictures of other hands, letters and signs (the guard set):"]
+    guards = ("before", lesson.guard_before), ("after", lesson.guard_after)
+    lines += [f"  {name:7}{_of_tally(tally)}" for name, tally in guards]
+    lines += [
+        f"{kind}: {', '.join(names)}" for kind, names in (("better", lesson.better), ("worse", lesson.worse)) if names
+    ]
+    lines += [f"label in doubt: {contradiction}" for contradiction in lesson.contradictions]
+    return "\n".join(lines)
+
+
+def _of_tally(tally: Tally) -> str:
+    right, answered = share(tally.right, tally.total), share(tally.answered, tally.total)
+    return f"{_share(right, 'right')}, {answered.fraction:.2%} answered, {tally.wrong_answers:,} of the answers wrong"
 
 
 def _of_digits(predictions: LabelledPredictions) -> list[str]:

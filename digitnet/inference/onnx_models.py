@@ -10,7 +10,8 @@ import onnxruntime
 from digitnet.errors import ModelError
 from digitnet.imaging.normalise import SIDE
 from digitnet.imaging.normalise import VERSION as NORMALISATION_VERSION
-from digitnet.inference import rejection
+from digitnet.inference import adaptation, rejection
+from digitnet.inference.adaptation import KEY as LESSON_KEY
 from digitnet.inference.rejection import NOT_A_DIGIT
 
 PACKAGED = Path(__file__).parents[1] / "weights"
@@ -18,7 +19,10 @@ PACKAGED_MODEL = PACKAGED / "digitnet.onnx"
 LARGE_MODEL = PACKAGED / "large.onnx"
 PACKAGED_DETECTOR = PACKAGED / "detector.onnx"
 PROBABILITIES_OUTPUT = "answers"  # the file format's name for the eleven probabilities
+FEATURES_OUTPUT = "features"  # of the last layer; files of earlier versions lack it
+NOT_SHOWN = ("digitnet.risks", LESSON_KEY)  # entries of the metadata that are tables, not facts
 
+Numbers = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]  # (11,) or (N, 11): of the ten digits and of "not a digit"
 
 
@@ -42,12 +46,14 @@ class OnnxDigitNet:
     """DigitNet in ONNX. Threads may share it, and it can be pickled.
 
     Attributes:
-        content: of its .onnx file.
-        metadata: facts about it, by name: the checksum of its weights, its calibration.
+        content: its ONNX file.
+        base: the ONNX file of the model before any lesson; `content` where there was none.
+        metadata: facts about it, by name: the checksum of its weights, its calibration, the pictures that taught it.
         risks: how often its answers are wrong (see `rejection.rejection_for`).
+        adaptation: what it was taught; None where it was not.
 
     Args:
-        content: of an .onnx file from `digitnet export`.
+        content: of an .onnx file from `digitnet export` or `digitnet teach`.
         name: what errors call it.
 
     Raises:
@@ -60,9 +66,14 @@ class OnnxDigitNet:
             # One picture is too little work to share. In bulk, whole batches go to different threads.
             self._session = session(content, threads=1, keep_memory=True)
             metadata = self._session.get_modelmeta().custom_metadata_map
+            self.base, self.adaptation = adaptation.split(content, metadata.get(LESSON_KEY), name)
             self.risks = rejection.risks_from_json(metadata["digitnet.risks"])
+            scales = ("temperature", "slope", "offset")
+            self._scales = tuple(float(metadata[f"digitnet.{scale}"]) for scale in scales)
             of_this_version = metadata["digitnet.normalisation"] == str(NORMALISATION_VERSION)
             shape = self.probabilities(np.zeros((1, SIDE, SIDE), np.float32)).shape
+        except ModelError:  # of a lesson
+            raise
         except Exception as error:  # ONNX Runtime has no exception class of its own
             raise ModelError(
                 f"{name}: not a DigitNet in ONNX ({type(error).__name__}); make one with: digitnet export model.pth"
@@ -70,14 +81,46 @@ class OnnxDigitNet:
         if not of_this_version or shape != (1, NOT_A_DIGIT + 1):
             raise ModelError(f"{name}: made for another version of DigitNet; make it anew: digitnet export model.pth")
         self.metadata = {
-            key.removeprefix("digitnet."): value for key, value in metadata.items() if key != "digitnet.risks"
+            key.removeprefix("digitnet."): value for key, value in metadata.items() if key not in NOT_SHOWN
         }
+        if self.adaptation:
+            self.metadata["taught"] = f"{self.adaptation.pictures:,} pictures"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OnnxDigitNet, (self.content, self._name)
 
     def probabilities(self, images: npt.NDArray[np.float32]) -> Probabilities:
         """Probabilities (N, 11) of the ten digits and of "not a digit", for normalised `images` (N, 28, 28)."""
+        if self.adaptation:
+            return self.calibrated(self.logits_and_features(images)[0])
         (found,) = self._session.run([PROBABILITIES_OUTPUT], {"images": images[:, np.newaxis]})
         probabilities: Probabilities = found
         return probabilities
+
+    def logits_and_features(self, images: npt.NDArray[np.float32]) -> tuple[Numbers, Numbers]:
+        """Logits (N, 10), and what the last layer sees of `images` (N, 28, 28): features (N, F).
+
+        Raises ModelError where the file is of an earlier version, which kept no features.
+        """
+        if FEATURES_OUTPUT not in {output.name for output in self._session.get_outputs()}:
+            raise ModelError(
+                f"{self._name}: cannot be taught, because an earlier version of DigitNet exported it; export it anew "
+                "from its weights: digitnet export model.pth"
+            )
+        logits, features = self._session.run(["logits", FEATURES_OUTPUT], {"images": images[:, np.newaxis]})
+        return (self.adaptation.logits(logits, features) if self.adaptation else logits), features
+
+    def calibrated(self, logits: Numbers) -> Probabilities:
+        """Probabilities (N, 11) from logits (N, 10), as the graph makes them (see `training.calibration.eleven`)."""
+        temperature, slope, offset = self._scales
+        log_odds = slope * _log_sum_exp(logits) + offset  # (N, 1), that a digit is there
+        ten = logits / temperature
+        eleven = np.concatenate([ten - _log_sum_exp(ten) + log_odds, np.zeros_like(log_odds)], 1)
+        return np.asarray(np.exp(eleven - _log_sum_exp(eleven)), np.float32)
+
+
+def _log_sum_exp(logits: Numbers) -> Numbers:
+    """(N, 1)."""
+    largest = logits.max(1, keepdims=True)
+    found: Numbers = largest + np.log(np.exp(logits - largest).sum(1, keepdims=True))
+    return found

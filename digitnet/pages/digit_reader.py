@@ -11,7 +11,7 @@ import onnxruntime
 
 from digitnet.imaging.ink import ALIKE, Array, is_small
 from digitnet.imaging.load import Picture
-from digitnet.imaging.normalise import NormalisedDigit, normalise_stack, side_by_side
+from digitnet.imaging.normalise import NormalisedDigit, normalise, normalise_stack, side_by_side
 from digitnet.imaging.readings import Reading, readings_near, readings_of_whole
 from digitnet.inference import choice, rejection
 from digitnet.inference.onnx_models import OnnxDigitNet, Probabilities
@@ -22,6 +22,7 @@ from digitnet.results import Box, Digit
 
 BATCH = 128  # pictures that go through the network at once
 SURE = math.exp(4)  # odds; where DigitNet sees a digit in the first reading with these, no other reading is made
+VERY_SURE = math.exp(8)  # odds; a lesson will hardly bring them below `SURE`
 SURE_IN_SMALL = math.exp(2)  # the same for small pictures, which have little around their digit
 DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
 MOST_DETECTIONS = 4  # the likeliest ones become readings
@@ -38,6 +39,25 @@ class Examination:
     picture: Picture
     normalised: NormalisedDigit | None
     digit: Digit
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The readings of a picture of `shape` (H, W), before DigitNet judges them.
+
+    Attributes:
+        readings: the ink finder's own first, if it found any ink.
+        is_complete: whether all readings were made; otherwise there is the ink finder's alone.
+    """
+
+    shape: tuple[int, ...]
+    readings: tuple[Reading, ...]
+    is_complete: bool
+
+    @property
+    def first(self) -> NormalisedDigit | None:
+        """What the ink finder found."""
+        return self.readings[0].digit if self.readings and self.readings[0].kind == "ink" else None
 
 
 class DigitReader:
@@ -67,6 +87,25 @@ class DigitReader:
                 yield from self._examined(batch, shape)
                 batch.clear()
 
+    def sight(self, grey: Array) -> Sight:
+        """The readings of a picture (H, W) in [0, 1].
+
+        They are complete unless DigitNet is so sure of the first that a lesson will hardly make it unsure.
+        """
+        first = normalise(grey)
+        if first and not first.several and (is_small(grey.shape) or is_inside(first.box, grey.shape)):
+            odds = choice.odds(self.network.probabilities(first.image[np.newaxis]))
+            if odds[0] > VERY_SURE:
+                return Sight(grey.shape, (Reading("ink", first),), is_complete=False)
+        return Sight(grey.shape, tuple(self.readings(grey, first)), is_complete=True)
+
+    def chosen(self, sight: Sight, probabilities: Probabilities) -> tuple[NormalisedDigit | None, Probabilities]:
+        """The digit in a picture, and its probabilities (11,), from those of its readings (N, 11)."""
+        first = sight.first
+        if first and (not sight.is_complete or is_sure(first, float(choice.odds(probabilities[:1])[0]), sight.shape)):
+            return first, probabilities[0]
+        return _chosen(sight, probabilities)
+
     def digits(self, found: Sequence[NormalisedDigit]) -> list[Digit]:
         """One answer for each normalised digit, which is taken as it is."""
         return self._answers(found, self._probabilities(found), [NOTHING] * len(found))
@@ -79,7 +118,9 @@ class DigitReader:
         nothing = [NOTHING if first else "no digit found" for first in found]
         for index, (picture, first) in enumerate(zip(pictures, found, strict=True)):
             if first is None or not is_sure(first, odds[index], shape):
-                found[index], probabilities[index] = self._chosen(picture.grey, first)
+                sight = Sight(shape, tuple(self.readings(picture.grey, first)), is_complete=True)
+                of_readings = self._probabilities([reading.digit for reading in sight.readings])
+                found[index], probabilities[index] = _chosen(sight, of_readings)
             if (digit := found[index]) and picture.scale != 1:
                 box = digit.box
                 box = picture.box_as_given(box.x, box.y, box.x + box.width, box.y + box.height)
@@ -95,25 +136,6 @@ class DigitReader:
             batch = list(images)[start : start + BATCH]
             probabilities[batch] = self.network.probabilities(np.stack([images[index] for index in batch]))
         return probabilities
-
-    def _chosen(self, grey: Array, first: NormalisedDigit | None) -> tuple[NormalisedDigit | None, Probabilities]:
-        """The likeliest of all readings of a picture (H, W), and its probabilities (11,) as one among them.
-
-        It has `several` where another reading, of another place, is also a digit and about as large.
-        """
-        readings = self.readings(grey, first)
-        if not readings:
-            return None, np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[NOT_A_DIGIT]
-        probabilities = self._probabilities([reading.digit for reading in readings])
-        best, eleven = choice.chosen(readings, probabilities, small=is_small(grey.shape))
-        digit = readings[best].digit
-        are_digits = probabilities[:, NOT_A_DIGIT] < 0.5
-        several = first is not None and first.several and is_small(grey.shape)
-        several |= any(
-            is_digit and reading.kind.startswith("detected") and _is_rival(reading.digit.box, digit.box)
-            for reading, is_digit in zip(readings, are_digits.tolist(), strict=True)
-        )
-        return replace(digit, several=several), eleven
 
     def readings(self, grey: Array, first: NormalisedDigit | None) -> list[Reading]:
         """All readings of a picture (H, W) in [0, 1] whose `first` one was made already; none of a blank picture."""
@@ -171,6 +193,25 @@ class DigitReader:
         return nothing if reason == NOTHING else reason
 
 
+def _chosen(sight: Sight, probabilities: Probabilities) -> tuple[NormalisedDigit | None, Probabilities]:
+    """The likeliest of all readings of a picture, and its probabilities (11,) as one among them, from all (N, 11).
+
+    It has `several` where another reading, of another place, is also a digit and about as large.
+    """
+    if not sight.readings:
+        return None, np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[NOT_A_DIGIT]
+    small, first = is_small(sight.shape), sight.first
+    best, eleven = choice.chosen(sight.readings, probabilities, small=small)
+    digit = sight.readings[best].digit
+    are_digits = probabilities[:, NOT_A_DIGIT] < 0.5
+    several = first is not None and first.several and small
+    several |= any(
+        is_digit and reading.kind.startswith("detected") and _is_rival(reading.digit.box, digit.box)
+        for reading, is_digit in zip(sight.readings, are_digits.tolist(), strict=True)
+    )
+    return replace(digit, several=several), eleven
+
+
 def is_sure(first: NormalisedDigit, odds: float, shape: tuple[int, ...]) -> bool:
     """Whether the first reading of a picture of `shape` (H, W), with these odds of a digit, needs no other beside it.
 
@@ -179,9 +220,13 @@ def is_sure(first: NormalisedDigit, odds: float, shape: tuple[int, ...]) -> bool
     """
     if is_small(shape):
         return odds > SURE_IN_SMALL and not first.several
-    (height, width), box = shape, first.box
-    is_inside = min(box.x, box.y, width - box.x - box.width, height - box.y - box.height) > 0
-    return is_inside and odds > SURE and not first.several
+    return is_inside(first.box, shape) and odds > SURE and not first.several
+
+
+def is_inside(box: Box, shape: tuple[int, ...]) -> bool:
+    """Whether a box does not touch the border of a picture of `shape` (H, W)."""
+    height, width = shape
+    return min(box.x, box.y, width - box.x - box.width, height - box.y - box.height) > 0
 
 
 def _is_rival(box: Box, other: Box) -> bool:

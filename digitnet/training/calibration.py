@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from digitnet.dataset import get_validation_loader
 from digitnet.inference.rejection import NOT_A_DIGIT, Risk, score
+from digitnet.model import DigitNet
 from digitnet.synthesis.strokes import stroke_digits, stroke_letters
 from digitnet.training.augment import augment
 from digitnet.training.negatives import drawings, held_out_glyphs, spoil
@@ -52,17 +53,21 @@ class Calibration:
 
 
 class CalibratedDigitNet(nn.Module):
-    """A network that gives logits (N, 10) and probabilities (N, 11); the last probability is of "not a digit"."""
+    """A network that gives logits (N, 10), probabilities (N, 11) and features (N, F).
 
-    def __init__(self, model: nn.Module, calibration: Calibration) -> None:
+    The last probability is of "not a digit". The features are what the last layer sees; lessons change that layer only.
+    """
+
+    def __init__(self, model: DigitNet, calibration: Calibration) -> None:
         super().__init__()
         self.model = model
         self.scales = (calibration.temperature, calibration.slope, calibration.offset)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and probabilities for `images` (N, 1, 28, 28) in [0, 1], ink bright on dark."""
-        logits = self.model(images)
-        return logits, eleven(logits, *self.scales).softmax(1)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, probabilities and features for `images` (N, 1, 28, 28) in [0, 1], ink bright on dark."""
+        features = self.model.last_features(images)
+        logits = self.model.head(features)
+        return logits, eleven(logits, *self.scales).softmax(1), features
 
 
 def eleven(logits: Tensor, temperature: Tensor | float, slope: Tensor | float, offset: Tensor | float) -> Tensor:

@@ -1,0 +1,85 @@
+"""The shift of a last layer that a lesson finds: MAP adaptation, fitted with numpy.
+
+The last layer is a multinomial logistic regression on the network's features, with "not a digit" as an eleventh class
+whose logit is 0. The old layer is the mean of a Gaussian prior (MAP adaptation: Chelba and Acero, 2006). The prior is
+narrow in the directions that pictures of other hands use, because there a shift would change their logits; elsewhere it
+is wide. So the shift uses what is special in the new hand. The loss is convex. It is minimised with a bound of its
+curvature (Böhning, 1992), so no step can be too long.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from digitnet.inference.adaptation import Matrix
+from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.teaching.evidence import Evidence
+
+RANK = 384  # directions of the features in which the layer may change
+PRIOR = 0.001  # precision of the prior in all directions, relative to one picture
+REPLAY_PRIOR = 0.1  # the same, for each replay picture, in its own direction
+STEPS = 60
+ENOUGH = 1e-4  # a step this much smaller than the shift ends the fit
+
+
+class LastLayer:
+    """Finds shifts of a last layer.
+
+    Args:
+        digits: N images of digits, as the network sees them before the lesson.
+        labels: (N,), 0 to 9 or `NOT_A_DIGIT`.
+        replay: images of other hands, whose logits should hardly change.
+    """
+
+    def __init__(self, digits: Evidence, labels: npt.NDArray[np.int64], replay: Evidence) -> None:
+        rows = _with_ones(np.concatenate([digits.features, replay.features]))
+        self._directions = _main_directions(rows)  # (F + 1, R)
+        self._scale = np.sqrt(np.square(replay.features).sum(1).mean(), dtype=np.float32)
+        rows = rows @ self._directions / self._scale  # (N and the replay, R)
+        self._rows, of_replay = rows[: len(labels)], rows[len(labels) :]
+        self._logits = digits.logits
+        self._targets = np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[labels]
+        flat = PRIOR * np.eye(rows.shape[1], dtype=np.float32)
+        self._precision = flat + REPLAY_PRIOR * of_replay.T @ of_replay
+
+    def shift(self, weights: Matrix) -> Matrix:
+        """The shift (F + 1, 10) for images that count as much as `weights` (N,); the last row is for the bias."""
+        used = weights > 0
+        rows, logits, targets = self._rows[used], self._logits[used], self._targets[used]
+        counts = weights[used, np.newaxis]
+        curvature = (rows * counts / 2).T @ rows + self._precision
+        inverse = np.linalg.inv(curvature.astype(np.float64)).astype(np.float32)
+        shift = ahead = np.zeros((len(curvature), NOT_A_DIGIT), np.float32)
+        momentum = 1.0
+        for _ in range(STEPS):  # accelerated gradient steps (Nesterov, 1983; restarts: O'Donoghue and Candès, 2015)
+            surplus = (_softmax(logits + rows @ ahead) - targets)[:, :NOT_A_DIGIT]
+            before, shift = shift, ahead - inverse @ (rows.T @ (surplus * counts) + self._precision @ ahead)
+            step = shift - before
+            if np.abs(step).max() <= ENOUGH * np.abs(shift).max():
+                break
+            following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+            overshot = float(((ahead - shift) * step).sum()) > 0
+            ahead = shift if overshot else shift + np.float32((momentum - 1) / following) * step
+            momentum = 1.0 if overshot else following
+        found: Matrix = self._directions @ shift / self._scale
+        return found
+
+
+def _with_ones(features: Matrix) -> Matrix:
+    """Features (N, F + 1); the last one is 1, for the bias."""
+    return np.concatenate([features, np.ones((len(features), 1), np.float32)], 1)
+
+
+def _main_directions(rows: Matrix) -> Matrix:
+    """At most `RANK` orthonormal directions (F, R) that hold most of `rows` (N, F) (Halko et al., 2011)."""
+    rank = min(RANK, *rows.shape)
+    random = np.random.default_rng(0).standard_normal((rows.shape[1], rank)).astype(np.float32)
+    directions, _ = np.linalg.qr(rows.T @ (rows @ random))
+    return np.asarray(directions, np.float32)
+
+
+def _softmax(logits: Matrix) -> Matrix:
+    """Probabilities (N, 11) from logits (N, 10); the eleventh logit is 0 (see `model.with_not_a_digit`)."""
+    eleven = np.column_stack([logits, np.zeros(len(logits), np.float32)])
+    powers = np.exp(eleven - eleven.max(1, keepdims=True))
+    found: Matrix = powers / powers.sum(1, keepdims=True)
+    return found

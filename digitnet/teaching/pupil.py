@@ -1,0 +1,120 @@
+"""The pictures of one lesson, and how a shifted last layer reads them, the whole way from readings to an answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from digitnet.imaging.normalise import SIDE, NormalisedDigit
+from digitnet.inference.adaptation import Matrix
+from digitnet.inference.onnx_models import Probabilities
+from digitnet.inference.rejection import NOT_A_DIGIT, Rejection
+from digitnet.pages.digit_reader import DigitReader, Sight
+from digitnet.teaching.augmentation import Images, augmented
+from digitnet.teaching.evidence import Evidence
+from digitnet.teaching.last_layer import LastLayer
+
+FOLDS = 5  # of the cross-validation
+ROWS = 2000  # digits and copies that a lesson is fitted on, if there are fewer pictures
+MOST_COPIES = 15  # of each digit
+
+# How well a picture is read, from worst to best.
+WRONG, UNSURE_AND_WRONG, UNSURE, RIGHT = range(4)
+
+Labels = npt.NDArray[np.int64]  # (N,), 0 to 9 or `NOT_A_DIGIT`
+Levels = npt.NDArray[np.int64]  # (N,), how well each picture is read
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Of N pictures: probabilities (N, 11), and whether there seem to be several digits (N,)."""
+
+    probabilities: Probabilities
+    several: npt.NDArray[np.bool_]
+
+    def levels(self, labels: Labels, rejection: Rejection) -> Levels:
+        """How well each picture is read, for its label (N,)."""
+        answered = np.array(rejection.accepts(self.probabilities), bool) & (~self.several | rejection.never)
+        right = self.probabilities[:, :NOT_A_DIGIT].argmax(1) == labels
+        of_digits = np.where(answered, np.where(right, RIGHT, WRONG), np.where(right, UNSURE, UNSURE_AND_WRONG))
+        return np.where(labels == NOT_A_DIGIT, np.where(answered, WRONG, RIGHT), of_digits)
+
+
+class Pupil:
+    """Pictures with labels, from which a last layer learns.
+
+    Attributes:
+        labels: (N,), of the pictures.
+        rows, row_labels: evidence of the digits and of their augmented copies, and their labels.
+
+    Args:
+        reader: with the model that lessons start from.
+        sights: what the reader sees in each picture.
+        labels: 0 to 9, or `NOT_A_DIGIT`.
+    """
+
+    def __init__(self, reader: DigitReader, sights: Sequence[Sight], labels: Sequence[int]) -> None:
+        self._reader, self._sights, self.labels = reader, sights, np.array(labels, np.int64)
+        self._ends = np.cumsum([len(sight.readings) for sight in sights])
+        self._evidence = Evidence.of(
+            reader.network, _stack([reading.digit.image for sight in sights for reading in sight.readings])
+        )
+        digits = [self._shown(index) for index in range(len(sights))]
+        shown = [index for index, digit in enumerate(digits) if digit]  # the others are blank and teach nothing
+        self._copies = 1 + min(MOST_COPIES, max(0, ROWS // max(1, len(shown)) - 1))
+        self._owners = np.repeat(np.array(shown, np.int64), self._copies)
+        images = _stack([digit.image for digit in digits if digit])
+        self.rows = Evidence.of(reader.network, augmented(images, self._copies - 1))
+        self.row_labels = self.labels[self._owners]
+
+    def _shown(self, index: int) -> NormalisedDigit | None:
+        """The reading of a picture that shows its label: the usual choice or, where that shows another, a likelier one.
+
+        Otherwise the layer would learn to call a piece of a neighbour by this label.
+        """
+        digit, probabilities = self._read(index, None)
+        label, readings = self.labels[index], self._sights[index].readings
+        if digit and probabilities.argmax() != label and label != NOT_A_DIGIT:
+            of_label = self._evidence.probabilities(self._reader.network, None, self._rows(index))[:, label]
+            if of_label.max() > 0.5:
+                return readings[int(of_label.argmax())].digit
+        return digit
+
+    def _rows(self, index: int) -> slice:
+        """Where the evidence of a picture's readings is."""
+        return slice(self._ends[index] - len(self._sights[index].readings), self._ends[index])
+
+    def weights(self, counts: Matrix) -> Matrix:
+        """The weight of each row, where each picture counts as `counts` (N,) says, together with all of its copies."""
+        weights: Matrix = (counts[self._owners] / self._copies).astype(np.float32)
+        return weights
+
+    def predictions(self, shift: Matrix | None) -> Predictions:
+        """How a shifted layer reads the pictures."""
+        return self._predictions([shift] * len(self._sights))
+
+    def cross_validated(self, layer: LastLayer, counts: Matrix) -> Predictions:
+        """How each picture is read by a layer that has not learnt from it. It has learnt from the others."""
+        order = np.lexsort((np.random.default_rng(0).random(len(counts)), self.labels))  # each fold has each label
+        folds = np.empty(len(counts), np.int64)
+        folds[order] = np.arange(len(counts)) % FOLDS
+        shifts = [
+            layer.shift(self.weights(np.where(folds == fold, np.float32(0), counts))) if fold in folds else None
+            for fold in range(FOLDS)
+        ]
+        return self._predictions([shifts[fold] for fold in folds])
+
+    def _predictions(self, shifts: Sequence[Matrix | None]) -> Predictions:
+        """How the pictures are read, each after a shift of its own."""
+        read = [self._read(index, shift) for index, shift in enumerate(shifts)]
+        several = np.array([digit is not None and digit.several for digit, _ in read], bool)
+        return Predictions(np.stack([probabilities for _, probabilities in read]), several)
+
+    def _read(self, index: int, shift: Matrix | None) -> tuple[NormalisedDigit | None, Probabilities]:
+        probabilities = self._evidence.probabilities(self._reader.network, shift, self._rows(index))
+        return self._reader.chosen(self._sights[index], probabilities)
+
+
+def _stack(images: Sequence[Images]) -> Images:
+    return np.array(images, np.float32).reshape(-1, SIDE, SIDE)
