@@ -276,6 +276,16 @@ def page_rows() -> list[Row]:
             "pages",
         ),
     ]
+    rows += [
+        (
+            f"synthesised numbers, {'clean' if name == 'clean' else f'one difficulty: {name}'}",
+            f"all digits right {figures['exact_percent']:.0f} %; every digit answered in "
+            f"{figures['answered_whole_percent']:.0f} %, wrong of those {figures['wrong_of_answered_percent']:.1f} %; "
+            f"n = {figures['n']}",
+            "pages",
+        )
+        for name, figures in sets["difficulties"].items()
+    ]
     return rows
 
 

@@ -26,8 +26,8 @@ from digitnet.synthesis.pages import PageMaker
 from digitnet.synthesis.photos import EVERY
 
 PICTURE = record.ROOT / "docs" / "page-risk.png"
-MAX_ERRORS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-NUMBERS = 150  # made for each curve
+MAX_ERRORS = (0.001, 0.003, 0.01, 0.03, 0.1)
+NUMBERS = 80  # made for each curve
 LONGEST = 8  # digits
 STROKES = 0.4  # of the made numbers are written stroke by stroke
 
