@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a model.pth as ONNX (needs the extra 'train')")
     export.set_defaults(run=_export)
-    export.add_argument("model", type=Path, help="the model.pth")
+    export.add_argument("model", type=Path, help="the model.pth, or a taught .onnx, whose lesson is then merged")
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
     export.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     return parser

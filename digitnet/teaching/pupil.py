@@ -59,13 +59,30 @@ class Pupil:
         self._evidence = Evidence.of(
             reader.network, _stack([reading.digit.image for sight in sights for reading in sight.readings])
         )
-        digits = [self._read(index, None)[0] for index in range(len(sights))]
+        digits = [self._shown(index) for index in range(len(sights))]
         shown = [index for index, digit in enumerate(digits) if digit]  # the others are blank and teach nothing
         self._copies = 1 + min(MOST_COPIES, max(0, ROWS // max(1, len(shown)) - 1))
         self._owners = np.repeat(np.array(shown, np.int64), self._copies)
         images = _stack([digit.image for digit in digits if digit])
         self.rows = Evidence.of(reader.network, augmented(images, self._copies - 1))
         self.row_labels = self.labels[self._owners]
+
+    def _shown(self, index: int) -> NormalisedDigit | None:
+        """The reading that shows a picture's label: the chosen one or, where that shows something else, a likelier one.
+
+        Otherwise the layer would learn to call a piece of a neighbour by this label.
+        """
+        digit, probabilities = self._read(index, None)
+        label, readings = self.labels[index], self._sights[index].readings
+        if digit and probabilities.argmax() != label and label != NOT_A_DIGIT:
+            of_label = self._evidence.probabilities(self._reader.network, None, self._rows(index))[:, label]
+            if of_label.max() > 0.5:
+                return readings[int(of_label.argmax())].digit
+        return digit
+
+    def _rows(self, index: int) -> slice:
+        """Where the evidence of a picture's readings is."""
+        return slice(self._ends[index] - len(self._sights[index].readings), self._ends[index])
 
     def weights(self, counts: Matrix) -> Matrix:
         """The weight of each row, where each picture counts as `counts` (N,) says, together with all of its copies."""
@@ -94,9 +111,8 @@ class Pupil:
         return Predictions(np.stack([probabilities for _, probabilities in read]), several)
 
     def _read(self, index: int, shift: Matrix | None) -> tuple[NormalisedDigit | None, Probabilities]:
-        sight = self._sights[index]
-        rows = slice(self._ends[index] - len(sight.readings), self._ends[index])
-        return self._reader.chosen(sight, self._evidence.probabilities(self._reader.network, shift, rows))
+        probabilities = self._evidence.probabilities(self._reader.network, shift, self._rows(index))
+        return self._reader.chosen(self._sights[index], probabilities)
 
 
 def _stack(images: Sequence[Images]) -> Images:

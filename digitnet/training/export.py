@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
 
-from digitnet.errors import ModelError
+from digitnet.errors import ModelError, UsageError
 from digitnet.files import checksum, write_atomically
 from digitnet.imaging.normalise import VERSION as NORMALISATION_VERSION
 from digitnet.inference.onnx_models import PACKAGED_MODEL, OnnxDigitNet, session
@@ -34,6 +35,8 @@ DETECTOR_WEIGHT = "side_32.weight"  # a name in the weights of each Detector and
 def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data: str | Path | None = None) -> Path:
     """Writes the ONNX form of a model.pth or detector.pth and returns its path.
 
+    An .onnx file from `digitnet teach` gets the weights that it was taught into its last layer, for other programs.
+
     Args:
         onnx_path: where to write it; None writes it beside the weights.
         data: the folder of MNIST, whose held-out images calibrate the confidence; None looks in the usual places.
@@ -43,9 +46,42 @@ def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data:
         DataError: MNIST was not found and could not be downloaded.
         SaveError: the file cannot be written.
     """
+    if Path(model_path).suffix == ".onnx":
+        if onnx_path is None:
+            raise UsageError(f"{model_path}: say where to write it, with --output FILE")
+        write_atomically(Path(onnx_path), merged(Path(model_path)))
+        return Path(onnx_path)
     target = Path(onnx_path) if onnx_path is not None else Path(model_path).with_suffix(".onnx")
     write_atomically(target, to_onnx(model_path, data))
     return target
+
+
+def merged(taught_path: Path) -> bytes:
+    """A taught model whose graph alone gives its answers: its lesson is added to the weights of the last layer.
+
+    Raises ModelError where the file was not taught, or the two forms do not agree.
+    """
+    try:
+        taught = OnnxDigitNet(taught_path.read_bytes(), str(taught_path))
+    except OSError as error:
+        raise ModelError(f"{taught_path}: cannot be read ({error.strerror}); check the path") from error
+    if taught.adaptation is None:
+        raise ModelError(f"{taught_path}: was not taught, so there is nothing to merge; it can be used as it is")
+    proto = onnx.load_from_string(taught.base)
+    (head,) = (node for node in proto.graph.node if "logits" in node.output)  # Gemm: features, weights, bias
+    shifts = dict(zip(head.input[1:], (taught.adaptation.shift[:-1].T, taught.adaptation.shift[-1]), strict=True))
+    for tensor in proto.graph.initializer:
+        if tensor.name in shifts:
+            changed = onnx.numpy_helper.to_array(tensor) + shifts[tensor.name]
+            tensor.CopyFrom(onnx.numpy_helper.from_array(changed.astype(np.float32), tensor.name))
+    content = _with_metadata(proto, {"taught": taught.metadata["taught"]})
+    images = _digits()
+    difference = np.abs(OnnxDigitNet(content, "merged").probabilities(images) - taught.probabilities(images)).max()
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"{taught_path}: its merged form gives answers that differ by up to {difference:.2g}; report this"
+        )
+    return content
 
 
 def to_onnx(model_path: str | Path, data: str | Path | None = None, *, detectors: bool = True) -> bytes:
@@ -98,9 +134,13 @@ def _digitnet_onnx(model: DigitNet, identity: str, data: str | Path | None) -> t
     calibrated = CalibratedDigitNet(model, calibration)
     proto = _converted(calibrated, torch.zeros(2, 1, 28, 28), "images", ["logits", "answers", "features"], {0: count})
     content = _with_metadata(proto, metadata)
+    return content, _difference(model, session(content), _digits()[:, np.newaxis])
+
+
+def _digits() -> npt.NDArray[np.float32]:
+    """200 of MNIST's test digits, (200, 28, 28) in [0, 1]."""
     with resources.files("digitnet").joinpath("weights/digits.npz").open("rb") as file:
-        digits = np.load(file)["images"]  # 200 of MNIST's test digits, (200, 28, 28) uint8
-    return content, _difference(model, session(content), digits[:, np.newaxis].astype(np.float32) / np.float32(255))
+        return np.asarray(np.load(file)["images"], np.float32) / np.float32(255)
 
 
 def _detector_onnx(model: torch.nn.Module, identity: str, data: str | Path | None) -> tuple[bytes, float]:
