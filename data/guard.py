@@ -22,7 +22,7 @@ from digitnet.training.negatives import drawings, held_out_glyphs, spoil
 
 SEED = 11  # training and calibration have others
 MNIST_DIGITS, STROKE_DIGITS, FONT_DIGITS = 800, 450, 200
-FONT_LETTERS, STROKE_LETTERS, DRAWINGS, SPOILED = 400, 200, 120, 100
+FONT_LETTERS, STROKE_LETTERS, DRAWINGS, SPOILED = 390, 200, 120, 100
 
 
 def main() -> None:
@@ -50,8 +50,9 @@ def main() -> None:
     images = np.concatenate([*(images for images, _ in digits), *negatives])
     none = np.full(sum(map(len, negatives)), NOT_A_DIGIT)
     labels = np.concatenate([*(labels for _, labels in digits), none]).astype(np.uint8)
+    mixed = np.random.default_rng(SEED).permutation(len(labels))  # so that both halves hold all of them
     file = io.BytesIO()
-    np.savez_compressed(file, images=images, labels=labels)
+    np.savez_compressed(file, images=images[mixed], labels=labels[mixed])
     write_atomically(GUARD, file.getvalue())
     print(f"{GUARD}: {len(labels):,} pictures, {len(file.getvalue()) / 1024:.0f} KiB")
 

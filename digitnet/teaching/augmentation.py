@@ -24,7 +24,8 @@ Images = npt.NDArray[np.float32]  # (N, 28, 28) in [0, 1]
 def augmented(images: Images, copies: int, seed: int = 0) -> Images:
     """`images` (N, 28, 28), each followed by its copies: (N * (1 + copies), 28, 28). The same at every call."""
     rng = np.random.default_rng(seed)
-    return np.stack([digit for image in images for digit in (image, *(_copy(image, rng) for _ in range(copies)))])
+    found = [digit for image in images for digit in (image, *(_copy(image, rng) for _ in range(copies)))]
+    return np.array(found, np.float32).reshape(-1, SIDE, SIDE)
 
 
 def _copy(image: Images, rng: np.random.Generator) -> Images:

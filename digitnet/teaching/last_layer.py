@@ -15,8 +15,9 @@ from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.teaching.evidence import Evidence
 
 RANK = 384  # directions of the features in which the layer may change
+SUMMARY = 512  # rows that sum up the features of the replay pictures
 PRIOR = 0.001  # precision of the prior in all directions, relative to one picture
-REPLAY_PRIOR = 0.1  # the same, for each replay picture, in its own direction
+REPLAY_PRIOR = 34.0  # the same for all replay pictures together, in the directions of their features
 STEPS = 60
 ENOUGH = 1e-4  # a step this much smaller than the shift ends the fit
 
@@ -27,13 +28,13 @@ class LastLayer:
     Args:
         digits: N images of digits, as the network sees them before the lesson.
         labels: (N,), 0 to 9 or `NOT_A_DIGIT`.
-        replay: images of other hands, whose logits should hardly change.
+        replay: pictures of other hands, whose logits should hardly change: their features, summed up by `summary`.
     """
 
-    def __init__(self, digits: Evidence, labels: npt.NDArray[np.int64], replay: Evidence) -> None:
-        rows = _with_ones(np.concatenate([digits.features, replay.features]))
-        self._directions = _main_directions(rows)  # (F + 1, R)
-        self._scale = np.sqrt(np.square(replay.features).sum(1).mean(), dtype=np.float32)
+    def __init__(self, digits: Evidence, labels: npt.NDArray[np.int64], replay: Matrix) -> None:
+        rows = np.concatenate([_with_ones(digits.features), replay])
+        self._directions = _main_directions(rows, RANK).T  # (F + 1, R)
+        self._scale = np.sqrt(np.square(replay).sum(), dtype=np.float32)  # the usual length of a picture's features
         rows = rows @ self._directions / self._scale  # (N and the replay, R)
         self._rows, of_replay = rows[: len(labels)], rows[len(labels) :]
         self._logits = digits.logits
@@ -64,17 +65,23 @@ class LastLayer:
         return found
 
 
+def summary(features: Matrix) -> Matrix:
+    """A few rows (K, F + 1) with the mean outer product of `features` (N, F) and a 1: all that the prior depends on."""
+    rows = _with_ones(features)
+    found: Matrix = _main_directions(rows.T, SUMMARY) @ rows / np.sqrt(np.float32(len(rows)))
+    return found
+
+
 def _with_ones(features: Matrix) -> Matrix:
     """Features (N, F + 1); the last one is 1, for the bias."""
     return np.concatenate([features, np.ones((len(features), 1), np.float32)], 1)
 
 
-def _main_directions(rows: Matrix) -> Matrix:
-    """At most `RANK` orthonormal directions (F, R) that hold most of `rows` (N, F) (Halko et al., 2011)."""
-    rank = min(RANK, *rows.shape)
-    random = np.random.default_rng(0).standard_normal((rows.shape[1], rank)).astype(np.float32)
+def _main_directions(rows: Matrix, most: int) -> Matrix:
+    """At most so many orthonormal directions (R, F) that hold most of `rows` (N, F) (Halko et al., 2011)."""
+    random = np.random.default_rng(0).standard_normal((rows.shape[1], min(most, *rows.shape))).astype(np.float32)
     directions, _ = np.linalg.qr(rows.T @ (rows @ random))
-    return np.asarray(directions, np.float32)
+    return np.asarray(directions.T, np.float32)
 
 
 def _softmax(logits: Matrix) -> Matrix:

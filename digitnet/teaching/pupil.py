@@ -69,7 +69,7 @@ class Pupil:
         self.row_labels = self.labels[self._owners]
 
     def _shown(self, index: int) -> NormalisedDigit | None:
-        """The reading of a picture that shows its label: the usual choice or, where that shows another, a likelier one.
+        """The reading that shows a picture's label: the chosen one or, where that shows something else, a likelier one.
 
         Otherwise the layer would learn to call a piece of a neighbour by this label.
         """

@@ -16,11 +16,13 @@ from digitnet.inference.adaptation import Adaptation, Matrix
 from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.pages.digit_reader import DigitReader, Sight
 from digitnet.results import Contradiction, Lesson, Tally
+from digitnet.teaching.augmentation import augmented
 from digitnet.teaching.evidence import Evidence
 from digitnet.teaching.guard import replay_and_guard
-from digitnet.teaching.last_layer import LastLayer
+from digitnet.teaching.last_layer import LastLayer, summary
 from digitnet.teaching.pupil import RIGHT, UNSURE, WRONG, Labels, Levels, Predictions, Pupil
 
+REPLAY_COPIES = 2  # of each replay picture; without them, copies of the new digits would use what copies have in common
 CHANCE = 0.05  # a gain that chance gives more often than this is none; the same for a loss
 CONTRADICTED = 0.9  # probability of another answer; a label against that is likely wrong
 WITNESSES = 4  # other pictures with the same label; fewer cannot contradict it
@@ -42,7 +44,8 @@ class Teacher:
     def __init__(self, reader: DigitReader) -> None:
         self._reader = reader
         replay, self._guard = replay_and_guard()
-        self._replay_evidence = Evidence.of(reader.network, replay.images)
+        copies = Evidence.of(reader.network, augmented(replay.images, REPLAY_COPIES))
+        self._replay = summary(copies.features)
         self._guard_evidence = Evidence.of(reader.network, self._guard.images)
         self._guard_before = self._guard_levels(None)
 
@@ -59,16 +62,22 @@ class Teacher:
         pupil = Pupil(self._reader, sights, labels)
         rejection = self._reader.rejection
         before = pupil.predictions(None).levels(pupil.labels, rejection)
+        if why := _nothing_to_learn(before):
+            tallies = (_tally(before),) * 2 + (_tally(self._guard_before),) * 2
+            return Lesson(None, why, len(labels), *tallies)
         counts = np.ones(len(labels), np.float32)
-        layer = LastLayer(pupil.rows, pupil.row_labels, self._replay_evidence)
-        predictions = pupil.cross_validated(layer, counts)
-        contradicted = _contradicted(predictions, pupil.labels)
-        if len(contradicted) and not at_once:  # at once, the user's word counts
+        layer = LastLayer(pupil.rows, pupil.row_labels, self._replay)
+        contradicted = np.array([], np.int64)
+        if not at_once:  # at once, the user's word counts
+            predictions = pupil.cross_validated(layer, counts)
+            contradicted = _contradicted(predictions, pupil.labels)
+        if len(contradicted):
             counts[contradicted] = LITTLE
             predictions = pupil.cross_validated(layer, counts)
         shift = layer.shift(pupil.weights(counts))
-        judged = pupil.predictions(shift) if at_once else predictions
-        after = judged.levels(pupil.labels, rejection)
+        if at_once:
+            predictions = pupil.predictions(shift)
+        after = predictions.levels(pupil.labels, rejection)
         guard_after = self._guard_levels(shift)
         trusted = counts == 1  # a wrong label says nothing about a reading
         why = (
@@ -116,7 +125,8 @@ def _contradicted(predictions: Predictions, labels: Labels) -> Indices:
     return np.flatnonzero(doubtful & (witnesses >= WITNESSES))
 
 
-def _nothing_to_learn(before: Levels, contradicted: Indices) -> str | None:
+def _nothing_to_learn(before: Levels, contradicted: Sequence[int] | Indices = ()) -> str | None:
+    """Why there is nothing to learn from pictures that are read at these levels; None if there is something."""
     if not len(before):
         return "every label is contradicted by the others and by the model; check the labels"
     if (before == RIGHT).all():

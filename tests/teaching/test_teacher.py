@@ -1,0 +1,130 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from digitnet import Reader
+from digitnet.errors import UsageError
+from digitnet.teaching.teacher import sign_test
+
+
+def right(reader, pictures, labels):
+    digits = reader.predict_many(pictures)
+    return sum(digit.best_guess == label for digit, label in zip(digits, labels, strict=True))
+
+
+def test_a_hand_that_is_misread_is_read_better_after_a_lesson(lesson, reader, taught, odd_hand):
+    assert lesson.is_kept
+    assert lesson.reason is None
+    assert lesson.after.right >= lesson.before.right + 5
+    assert right(taught, *odd_hand) > right(reader, *odd_hand)
+
+
+def test_a_lesson_does_not_change_the_reader_that_gave_it_but_the_one_that_has_learnt_it(lesson, reader, odd_hand):
+    before = reader.predict_many(odd_hand[0])
+    learnt = reader.taught(lesson)
+    assert reader.predict_many(odd_hand[0]) == before
+    assert right(learnt, *odd_hand) > right(reader, *odd_hand)
+    assert learnt.about["taught"] == "36 pictures"
+    assert "taught" not in reader.about
+
+
+def test_a_taught_reader_reads_mnist_as_before(taught, reader, mnist_digits):
+    before, after = (model.predict_normalised(mnist_digits[0]) for model in (reader, taught))
+    right_before, right_after = (
+        sum(digit.best_guess == label for digit, label in zip(digits, mnist_digits[1], strict=True))
+        for digits in (before, after)
+    )
+    assert right_after >= right_before
+
+
+def test_a_taught_reader_can_be_pickled(taught, odd_hand):
+    copy = pickle.loads(pickle.dumps(taught))
+    assert copy.predict_many(odd_hand[0]) == taught.predict_many(odd_hand[0])
+
+
+def test_what_is_taught_changes_pages_too(taught, reader, odd_hand):
+    page = np.full((60, 60), 255, np.uint8)
+    page[16:44, 16:44] = np.asarray(odd_hand[0][1])
+    before, after = (model.examine_page(page) for model in (reader, taught))
+    assert before.page.digits != after.page.digits
+
+
+def test_a_hand_that_is_read_without_error_has_nothing_to_teach(reader, mnist_digits, picture):
+    images, labels = mnist_digits
+    zeros = [picture(image) for image in images[labels == 0][:10]]
+    lesson = reader.teach(zeros, [0] * 10)
+    assert not lesson.is_kept
+    assert lesson.reason == "nothing to learn: all 10 are read right"
+    assert reader.taught(lesson) is reader
+
+
+def test_few_corrections_prove_nothing_and_the_reason_says_what_would_help(reader, odd_hand):
+    lesson = reader.teach(odd_hand[0][:3], odd_hand[1][:3])
+    assert not lesson.is_kept
+    assert "no gain beyond chance" in lesson.reason
+    assert lesson.reason.endswith("5 more 2s")
+
+
+def test_one_correction_works_at_once(reader, odd_hand):
+    lesson = reader.teach(odd_hand[0][:1], [2], at_once=True)
+    assert lesson.is_kept
+    assert reader.predict(odd_hand[0][0]).best_guess != 2
+    assert reader.taught(lesson).predict(odd_hand[0][0]).best_guess == 2
+
+
+def test_a_second_lesson_builds_on_the_first(lesson, taught, odd_hand):
+    second = taught.teach(odd_hand[0][:3], odd_hand[1][:3], at_once=True)
+    learnt = taught.taught(second)
+    if second.is_kept:
+        assert learnt.about["taught"] == "39 pictures"
+    assert right(learnt, *odd_hand) >= right(taught, *odd_hand)
+
+
+def test_a_wrong_label_is_named_and_counts_for_little(reader, mnist_digits, picture):
+    images, labels = mnist_digits
+    chosen = np.flatnonzero(np.isin(labels, (0, 1)))[:24]
+    given = labels[chosen].astype(int).tolist()
+    given[5] = 1 - given[5]
+    names = [f"{index}.png" for index in range(24)]
+    lesson = reader.teach([picture(images[index]) for index in chosen], given, names=names)
+    assert [str(doubt) for doubt in lesson.contradictions] == [
+        f"5.png: labelled {given[5]}, looks like {labels[chosen[5]]}"
+    ]
+    assert not lesson.is_kept
+
+
+def test_wrong_labels_alone_teach_nothing(reader, mnist_digits, picture):
+    images, labels = mnist_digits
+    chosen = np.flatnonzero(np.isin(labels, (0, 1, 4)))[:30]
+    lesson = reader.teach([picture(images[index]) for index in chosen], ((labels[chosen] + 3) % 10).tolist())
+    assert not lesson.is_kept
+    assert lesson.contradictions or "read worse" in lesson.reason
+
+
+def test_a_blank_picture_teaches_nothing(reader):
+    lesson = reader.teach([np.full((40, 40), 255, np.uint8)], [3], at_once=True)
+    assert not lesson.is_kept
+
+
+@pytest.mark.parametrize(("pictures", "labels"), [([], []), ([np.zeros((28, 28))], []), ([np.zeros((28, 28))], [11])])
+def test_wrong_labels_and_counts_are_refused(reader, pictures, labels):
+    with pytest.raises(UsageError):
+        reader.teach(pictures, labels)
+
+
+def test_a_lesson_is_json_without_the_model(lesson):
+    found = json.loads(json.dumps(lesson.to_dict()))
+    assert found["is_kept"] is True
+    assert found["pictures"] == 36
+    assert "model" not in found
+
+
+def test_the_packaged_model_is_untouched_by_lessons(lesson, odd_hand):
+    assert "taught" not in Reader().about
+
+
+@pytest.mark.parametrize(("heads", "tails", "probability"), [(0, 0, 1), (5, 0, 1 / 32), (0, 5, 1), (3, 1, 5 / 16)])
+def test_the_sign_test_is_that_of_a_fair_coin(heads, tails, probability):
+    assert sign_test(heads, tails) == pytest.approx(probability)
