@@ -36,7 +36,8 @@ def compare(a: Labelled, b: Labelled) -> str:
 
 def describe_lesson(lesson: Lesson) -> str:
     """A lesson in some lines for a terminal: what it changes for this hand and for others."""
-    lines = [f"{lesson.pictures:,} pictures to learn from, each read by a model that has not learnt from it:"]
+    noun = "picture" if lesson.pictures == 1 else "pictures"
+    lines = [f"{lesson.pictures:,} {noun} to learn from, each read by a model that has not learnt from it:"]
     lines += [f"  {name:7}{_of_tally(tally)}" for name, tally in (("before", lesson.before), ("after", lesson.after))]
     lines += [f"{lesson.guard_before.total:,} pictures of other hands, letters and signs (the guard set):"]
     guards = ("before", lesson.guard_before), ("after", lesson.guard_after)

@@ -8,7 +8,9 @@ import torch
 from helpers import ROOT, page_of, run_python
 
 from digitnet import Reader, cli
-from digitnet.errors import ModelError
+from digitnet.errors import ModelError, UsageError
+from digitnet.inference.adaptation import Adaptation
+from digitnet.inference.onnx_models import OnnxDigitNet
 from digitnet.model import DigitNet
 from digitnet.pages.fusion import Fusion
 from digitnet.training import export as exporting
@@ -46,6 +48,33 @@ def test_a_model_whose_logits_disagree_is_refused_and_not_written(weights_path, 
     with pytest.raises(ModelError, match=r"differ by up to 0\.01"):
         export(weights_path, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_features_are_what_the_last_layer_turns_into_logits(exported, weights_path, mnist_digits):
+    model = DigitNet().eval()
+    model.load_state_dict(load_weights(weights_path))
+    session = onnxruntime.InferenceSession(exported)
+    logits, features = session.run(["logits", "features"], {"images": mnist_digits[0][:5, np.newaxis]})
+    with torch.inference_mode():
+        assert np.allclose(model.head(torch.from_numpy(features)).numpy(), logits, atol=1e-4)
+
+
+def test_a_taught_model_is_merged_into_a_graph_that_gives_its_answers(exported, mnist_digits, tmp_path):
+    shift = np.random.default_rng(0).normal(0, 1e-2, (3137, 10)).astype(np.float32)
+    taught, plain = tmp_path / "mine.onnx", tmp_path / "plain.onnx"
+    taught.write_bytes(Adaptation(shift, 5).adapted(exported))
+    export(taught, plain)
+    found = onnxruntime.InferenceSession(plain).run(["answers"], {"images": mnist_digits[0][:, np.newaxis]})[0]
+    assert np.abs(found - OnnxDigitNet(taught.read_bytes(), "m").probabilities(mnist_digits[0])).max() < 1e-4
+    assert OnnxDigitNet(plain.read_bytes(), "m").metadata["taught"] == "5 pictures"
+
+
+def test_a_model_that_was_not_taught_has_nothing_to_merge(exported, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(exported)
+    with pytest.raises(ModelError, match="was not taught"):
+        export(tmp_path / "model.onnx", tmp_path / "plain.onnx")
+    with pytest.raises(UsageError, match="--output"):
+        export(tmp_path / "model.onnx")
 
 
 def test_the_file_is_small_and_names_its_versions_and_weights_but_nothing_of_the_machine(exported):

@@ -1,0 +1,104 @@
+"""The command `digitnet teach`."""
+
+import numpy as np
+import pytest
+from helpers import page_of, run_python
+from PIL import Image
+
+from digitnet import Reader, cli
+
+BARE = (
+    "import sys; sys.modules.update(dict.fromkeys(['torch', 'torchvision', 'platformdirs', 'onnx', 'onnxscript']))\n"
+    "from digitnet import cli; sys.exit(cli.main(sys.argv[1:]))"
+)
+
+
+def written(folder, pictures, rows):
+    folder.mkdir()
+    for name, image in pictures.items():
+        image.save(folder / name)
+    (folder / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    return folder
+
+
+@pytest.fixture
+def odd_folder(tmp_path, mnist_digits):
+    """Mirrored 2s and 5s, 16 of each."""
+    images, labels = mnist_digits
+    pictures, rows = {}, []
+    for label in (2, 5):
+        for number, image in enumerate(images[labels == label][:16]):
+            name = f"{label}-{number}.png"
+            pictures[name] = Image.fromarray((255 - 255 * image[:, ::-1]).astype(np.uint8))
+            rows.append(f"{name},{label}")
+    return written(tmp_path / "mine", pictures, rows)
+
+
+def test_teach_writes_a_model_that_reads_the_hand_better_without_pytorch(odd_folder, tmp_path):
+    output = tmp_path / "mine.onnx"
+    finished = run_python("-c", BARE, "teach", odd_folder, "--output", output)
+    assert finished.returncode == 0, finished.stderr
+    assert "32 pictures to learn from" in finished.stdout
+    assert "better: " in finished.stdout
+    picture = odd_folder / "5-0.png"
+    assert Reader().predict(picture).best_guess != 5
+    assert Reader(output).predict(picture).best_guess == 5
+
+
+def test_a_hand_that_is_read_right_writes_no_file_and_says_so(tmp_path, seven, capsys):
+    folder = written(tmp_path / "mine", {"a.png": seven}, ["a.png,7"])
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 1
+    assert "was not written: nothing to learn: all 1 are read right" in capsys.readouterr().err
+    assert not (tmp_path / "mine.onnx").exists()
+
+
+def test_a_model_that_is_there_stays_when_a_lesson_is_not_kept(tmp_path, seven):
+    folder = written(tmp_path / "mine", {"a.png": seven}, ["a.png,7"])
+    (tmp_path / "mine.onnx").write_bytes(b"before")
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 1
+    assert (tmp_path / "mine.onnx").read_bytes() == b"before"
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_learnt_from(tmp_path, seven, capsys):
+    folder = written(tmp_path / "mine", {"a.png": seven}, ["a.png,7", "b.png,3"])
+    (folder / "b.png").write_bytes(b"no picture")
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 1
+    found = capsys.readouterr()
+    assert "b.png" in found.err
+    assert "1 picture to learn from" in found.out
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"), [(["a.png,12"], "label '12'"), (["a.png"], "give a file, its label"), ([], "or no rows")]
+)
+def test_a_wrong_table_is_wrong_usage(tmp_path, seven, capsys, rows, message):
+    folder = written(tmp_path / "mine", {"a.png": seven}, rows)
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_a_table_and_an_output_of_another_kind_are_wrong_usage(tmp_path, capsys):
+    assert cli.main(["teach", str(tmp_path), "--output", str(tmp_path / "mine.onnx")]) == 2
+    assert "labels.csv" in capsys.readouterr().err
+    assert cli.main(["teach", str(tmp_path), "--output", str(tmp_path / "mine.pth")]) == 2
+    assert "mine.onnx" in capsys.readouterr().err
+
+
+def test_the_digits_of_pages_are_learnt_from(tmp_path, mnist_digits, capsys):
+    page, _ = page_of(mnist_digits, ["314", "15"])
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    Image.fromarray((255 * page).astype(np.uint8)).save(folder / "page.png")
+    (folder / "labels.csv").write_text('file,text\npage.png,"314\n15"\n')
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 1
+    assert "5 pictures to learn from" in capsys.readouterr().out
+
+
+def test_a_page_with_another_number_of_digits_is_left_out(tmp_path, mnist_digits, capsys):
+    page, _ = page_of(mnist_digits, ["314"])
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    Image.fromarray((255 * page).astype(np.uint8)).save(folder / "page.png")
+    (folder / "labels.csv").write_text("file,text\npage.png,3141\n")
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 2
+    assert "left out" in capsys.readouterr().err
