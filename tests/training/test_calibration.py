@@ -71,9 +71,10 @@ def test_a_pictures_probabilities_do_not_depend_on_the_others_in_the_batch():
     torch.manual_seed(0)
     network = CalibratedDigitNet(DigitNet().eval(), Calibration(1.5, 0.8, 0.5, ()))
     images = torch.rand(6, 1, 28, 28)
-    logits, together = network(images)
+    logits, together, features = network(images)
     assert logits.shape == (6, 10)
     assert together.shape == (6, 11)
+    assert features.shape[0] == 6
     assert torch.allclose(together[2:3], network(images[2:3])[1], atol=1e-6)
 
 
