@@ -199,6 +199,7 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8000, help="0 takes a free port (default: %(default)s)")
     add("--open", action="store_true", help="open the web page in a browser")
     add("--corrections", type=Path, metavar="DIR", help="folder for corrections (default: keep none)")
+    add("--learn", action="store_true", help="learn from each correction at once (needs --corrections)")
     add("--allowed-host", action="append", default=[], metavar="NAME", help="another name of this server; repeatable")
     add("--max-megabytes", type=float, default=32, metavar="N", help="size of one request (default: %(default)s)")
     add("--max-megapixels", type=float, default=64, metavar="N", help="one picture (default and maximum: %(default)s)")
@@ -392,6 +393,8 @@ def _serve(options: argparse.Namespace) -> int:
         raise UsageError("a limit of less than one byte or one pixel would refuse everything; give more")
     if not 0 <= options.port <= 65535:
         raise UsageError(f"--port {options.port}: there is no such port; choose one from 0 to 65535")
+    if options.learn and options.corrections is None:
+        raise UsageError("--learn learns from corrections; name a folder for them with --corrections DIR")
     address = server.Address(options.host, options.port, options.allowed_host)
     given = os.environ.get("DIGITNET_TOKEN", "").strip()
     if not given.isascii():
@@ -408,6 +411,7 @@ def _serve(options: argparse.Namespace) -> int:
             requests=options.max_requests,
         ),
         corrections=options.corrections and Corrections(options.corrections),
+        learn=options.learn,
         token=token,
         browse=options.open,
     )

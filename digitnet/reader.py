@@ -225,6 +225,8 @@ class Reader:
             return self
         other, name = copy.copy(self), self.about["model"]
         other._set_network(OnnxDigitNet(lesson.model, name), name)
+        if "_pages" in self.__dict__:  # the detector is shared; a lesson leaves it and the table of risks as they are
+            other._pages = replace(self._pages, probabilities=other._network.probabilities)
         return other
 
     def read(

@@ -1,11 +1,13 @@
 """The API, `/v1/...`: each handler takes the pictures, lets the workers read them, and writes the answer."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
+import anyio.to_thread
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from digitnet.errors import ImageError
@@ -14,11 +16,11 @@ from digitnet.imaging.normalise import SIDE
 from digitnet.pages.digit_reader import Examination
 from digitnet.pages.page_reader import PageExamination
 from digitnet.pages.work import IsCancelled
-from digitnet.reader import Reader
 from digitnet.results import Box
 from digitnet.serving import openapi
 from digitnet.serving.corrections import Corrections, crop
 from digitnet.serving.guard import Limits
+from digitnet.serving.learner import NOT_LEARNING, Learner
 from digitnet.serving.openapi import problems
 from digitnet.serving.problem import Problem
 from digitnet.serving.upload import PICTURE, Upload, received
@@ -32,6 +34,7 @@ Lines = Annotated[int | None, Query(ge=1, le=1000, description="how many lines t
 Pattern = Annotated[str | None, Query(max_length=200, description=r"the form of each line, for example \d{3}-\d{4}")]
 Check = Annotated[Literal["luhn", "ean", "isbn", "mod97"] | None, Query(description="the check digit of each line")]
 Label = Annotated[int, Query(ge=0, le=9, description="the digit that the picture shows")]
+File = Annotated[str, Path(max_length=255, description="the name of a correction's picture")]
 Part = Annotated[
     str | None,
     Query(
@@ -41,11 +44,14 @@ Part = Annotated[
 ]
 
 
-def router(reader: Reader, workers: Workers, limits: Limits, corrections: Corrections | None, token: bool) -> APIRouter:
+def router(
+    workers: Workers, limits: Limits, corrections: Corrections | None, learner: Learner | None, token: bool
+) -> APIRouter:
     """`/v1/...`.
 
     Args:
         corrections: where corrections are kept; None refuses them.
+        learner: learns from them; None does not.
         token: whether the API asks for a token.
     """
     router = APIRouter(
@@ -57,7 +63,7 @@ def router(reader: Reader, workers: Workers, limits: Limits, corrections: Correc
     @router.get("/about", summary="What this server is", responses={200: {"model": openapi.About}})
     async def about() -> Response:
         keeps = corrections is not None
-        return JSONResponse(openapi.about(reader.about["model"], corrections=keeps, token=token, limits=limits))
+        return JSONResponse(openapi.about(workers.reader.about["model"], corrections=keeps, token=token, limits=limits))
 
     @router.post(
         "/predict",
@@ -91,7 +97,7 @@ def router(reader: Reader, workers: Workers, limits: Limits, corrections: Correc
         known: Json = {"length": length, "lines": lines, "pattern": pattern, "check": check}
 
         def read(picture: Upload, is_cancelled: IsCancelled) -> Json:
-            page = reader.examine_page(picture.content, name=picture.name, **known, is_cancelled=is_cancelled)
+            page = workers.reader.examine_page(picture.content, name=picture.name, **known, is_cancelled=is_cancelled)
             return _page_answer(picture.name, page, seen)
 
         pictures, is_form = await received(request, name=name, files=limits.files)
@@ -102,21 +108,73 @@ def router(reader: Reader, workers: Workers, limits: Limits, corrections: Correc
         "/corrections",
         summary="Keeps a picture with its right digit",
         status_code=201,
-        responses={201: {"model": openapi.Kept}, **refusals},
+        responses={201: {"model": openapi.Changed}, **refusals},
         openapi_extra=body,
     )
     async def correct(request: Request, label: Label, box: Part = None) -> Response:
-        if corrections is None:
-            raise Problem(403, "corrections are not kept; start the server with --corrections DIR")
+        folder = kept()
 
-        def keep(picture: Upload, is_cancelled: IsCancelled) -> Json:
-            kept = crop(picture.content, Box(*map(int, box.split(","))) if box else None, picture.name)
-            normalised = reader.examine(kept, name=picture.name).normalised
+        def keep(picture: Upload, is_cancelled: IsCancelled) -> str:
+            part = crop(picture.content, Box(*map(int, box.split(","))) if box else None, picture.name)
+            normalised = workers.reader.examine(part, name=picture.name).normalised
             image = np.zeros((SIDE, SIDE), np.float32) if normalised is None else normalised.image
-            return {"file": corrections.keep(kept, image, label)}
+            return folder.keep(part, image, label)
 
         pictures, _ = await received(request, files=1)
-        return _response(await workers.run(pictures, keep), 201)
+        (file,) = await workers.run(pictures, keep)
+        if isinstance(file, ImageError):
+            raise file
+        return await changed(file, 201)
+
+    @router.get(
+        "/corrections",
+        summary="The corrections, the last one last",
+        responses={200: {"model": list[openapi.Correction]}, **problems(403)},
+    )
+    async def corrections_kept() -> Response:
+        found = await anyio.to_thread.run_sync(kept().all)
+        return JSONResponse([{**asdict(one), "picture": f"/v1/corrections/{quote(one.file)}"} for one in found])
+
+    @router.get(
+        "/corrections/{file}",
+        summary="The picture of a correction",
+        response_class=Response,
+        responses={200: openapi.PICTURE, **problems(403, 404)},
+    )
+    async def correction_picture(file: File) -> Response:
+        path = await anyio.to_thread.run_sync(kept().path, file)
+        try:
+            return Response(await anyio.to_thread.run_sync(path.read_bytes), media_type="image/png")
+        except OSError as error:
+            raise Problem(404, f"{file}: cannot be read ({error.strerror}); delete this correction") from error
+
+    @router.patch(
+        "/corrections/{file}",
+        summary="Gives a correction another label",
+        responses={200: {"model": openapi.Changed}, **problems(403, 404, 503)},
+    )
+    async def relabel(file: File, label: Label) -> Response:
+        await anyio.to_thread.run_sync(kept().relabel, file, label)
+        return await changed(file)
+
+    @router.delete(
+        "/corrections/{file}",
+        summary="Deletes a correction",
+        responses={200: {"model": openapi.Changed}, **problems(403, 404, 503)},
+    )
+    async def delete(file: File) -> Response:
+        await anyio.to_thread.run_sync(kept().delete, file)
+        return await changed(file)
+
+    def kept() -> Corrections:
+        if corrections is None:
+            raise Problem(403, "corrections are not kept; start the server with --corrections DIR")
+        return corrections
+
+    async def changed(file: str, status: int = 200) -> Response:
+        """The answer to a change of the corrections, after it was learnt."""
+        learned = NOT_LEARNING if learner is None else await learner.learn()
+        return JSONResponse({"file": file, **asdict(learned)}, status)
 
     return router
 
@@ -157,8 +215,8 @@ def _form_response(pictures: Sequence[Upload], answers: Sequence[Json | ImageErr
     )
 
 
-def _response(answers: Sequence[Json | ImageError], status: int = 200) -> Response:
+def _response(answers: Sequence[Json | ImageError]) -> Response:
     """The answer to the one picture."""
     if isinstance(answers[0], ImageError):
         raise answers[0]
-    return JSONResponse(answers[0], status)
+    return JSONResponse(answers[0])

@@ -21,6 +21,7 @@ from digitnet.reader import Reader
 from digitnet.serving import api, openapi
 from digitnet.serving.corrections import Corrections
 from digitnet.serving.guard import LOOPBACK, Guard, Limits
+from digitnet.serving.learner import Learner
 from digitnet.serving.problem import Problem
 from digitnet.serving.workers import Workers
 
@@ -40,6 +41,7 @@ def application(
     *,
     limits: Limits | None = None,
     corrections: Corrections | None = None,
+    learn: bool = False,
     token: str | None = None,
     hosts: Collection[str] = LOOPBACK,
     any_address: bool = False,
@@ -48,11 +50,13 @@ def application(
 
     Args:
         corrections: where corrections are kept; None refuses them.
+        learn: whether the reader learns from them, from those that are there at once.
         token: the token that the API asks for; None asks for none.
         hosts, any_address: the names that the server answers to, see `Guard`.
     """
     limits = limits or Limits()
     workers = Workers(reader, limits)
+    learner = Learner(workers, corrections) if corrections and learn else None
     app = FastAPI(
         title="DigitNet",
         version=__version__,
@@ -63,7 +67,7 @@ def application(
     )
     for kind in (Problem, DigitNetError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(kind, _refused)
-    app.include_router(api.router(reader, workers, limits, corrections, token is not None))
+    app.include_router(api.router(workers, limits, corrections, learner, token is not None))
     _add_page(app)
     seconds = _add_monitoring(app, workers)
     openapi.complete(app, token is not None)

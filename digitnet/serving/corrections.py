@@ -4,6 +4,8 @@ import csv
 import io
 import secrets
 import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,22 +18,46 @@ from digitnet.errors import SaveError, UsageError
 from digitnet.imaging.encoding import png
 from digitnet.imaging.load import FORMATS, decoding, is_deep, load
 from digitnet.results import Box
+from digitnet.serving.problem import Problem
 
 TABLE = "labels.csv"
 SEEN = "seen"  # the folder with the normalised 28x28 pictures
 MARGIN = 0.25  # of the longer side of a box; the picture keeps this much around the box
+DIGITS = frozenset("0123456789")
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A picture with its right digit.
+
+    Attributes:
+        file: the name of the picture in the folder.
+        label: the digit that it shows, 0 to 9.
+        time: when it was kept, as in ISO 8601; None if the table does not say.
+    """
+
+    file: str
+    label: int
+    time: str | None
 
 
 class Corrections:
     """A folder of corrections; may be shared between threads.
 
-    Each correction is a picture, its normalised 28x28 picture in the folder `seen`, its label and the time.
+    Each correction is a picture, its normalised 28x28 picture in the folder `seen`, its label and the time. The table
+    decides what is there: a picture without a row is no correction, and no other file can be reached. Rows that a user
+    added count if they name a picture in this folder and its digit; other rows stay and are left alone.
+
+    Attributes:
+        folder: where they are.
 
     Raises UsageError if the folder cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._lock = threading.Lock()
         try:
             (folder / SEEN).mkdir(parents=True, exist_ok=True)
@@ -54,38 +80,95 @@ class Corrections:
         # The name is made here and never from the request, so it cannot lead out of the folder.
         name = f"{now:%Y%m%dT%H%M%S}-{label}-{secrets.token_hex(4)}.png"
         row = {"file": name, "label": str(label), "seen": f"{SEEN}/{name}", "time": now.isoformat(timespec="seconds")}
-        table = self._folder / TABLE
-        with self._lock, files.locked(table):
+        with self._lock, files.locked(self._table):
             try:
-                files.write_atomically(self._folder / name, picture)
-                files.write_atomically(self._folder / SEEN / name, png(normalised))
-                files.write_atomically(table, _with_row(table, row))
+                files.write_atomically(self.folder / name, picture)
+                files.write_atomically(self.folder / SEEN / name, png(normalised))
+                files.write_atomically(self._table, _with_row(self._table, row))
             except SaveError:
-                for folder in (self._folder, self._folder / SEEN):
-                    (folder / name).unlink(missing_ok=True)
+                self._remove_pictures(name)
                 raise
         return name
 
+    def all(self) -> list[Correction]:
+        """The corrections in the order of the table, the last kept last. Raises SaveError if it cannot be read."""
+        _, rows = _read(self._table)
+        return [
+            Correction(row["file"], int(row["label"]), row.get("time") or None) for row in rows if _is_correction(row)
+        ]
 
-def _with_row(table: Path, row: dict[str, str]) -> bytes:
+    def path(self, name: str) -> Path:
+        """Where the picture of a correction is. Raises Problem if there is no such correction."""
+        if all(name != correction.file for correction in self.all()):
+            raise _unknown(name)
+        return self.folder / name
+
+    def relabel(self, name: str, label: int) -> None:
+        """Gives a correction another label. Errors are those of `keep` and `path`."""
+        self._change(name, lambda row: [{**row, "label": str(label)}])
+
+    def delete(self, name: str) -> None:
+        """Deletes a correction with its pictures. Errors are those of `keep` and `path`."""
+        self._change(name, lambda row: [])
+        self._remove_pictures(name)  # a crash before this leaves pictures without a row, which do no harm
+
+    @property
+    def _table(self) -> Path:
+        return self.folder / TABLE
+
+    def _change(self, name: str, changed: Callable[[Row], list[Row]]) -> None:
+        """Replaces the row of a correction."""
+        with self._lock, files.locked(self._table):
+            columns, rows = _read(self._table)
+            found = [_is_correction(row) and row["file"] == name for row in rows]
+            if not any(found):
+                raise _unknown(name)
+            kept = [one for row, is_it in zip(rows, found, strict=True) for one in (changed(row) if is_it else [row])]
+            files.write_atomically(self._table, _written(columns, kept))
+
+    def _remove_pictures(self, name: str) -> None:
+        for folder in (self.folder, self.folder / SEEN):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _is_correction(row: Row) -> bool:
+    """Whether a row of the table names a picture in the folder itself, and its digit."""
+    file = row["file"] or ""
+    return row["label"] in DIGITS and file not in ("", "..") and Path(file).name == file
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(404, f"{name[:80]!r} is no correction; GET /v1/corrections lists them")
+
+
+def _read(table: Path) -> tuple[list[str], list[Row]]:
+    """The columns of the table and its rows; none where there is no table yet."""
+    if not table.exists():
+        return [], []
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SaveError(f"{table}: cannot be read ({error}); move it away") from error
+    columns = list(reader.fieldnames or ())
+    if not {"file", "label"} <= set(columns) or any(None in row for row in rows):
+        raise SaveError(f"{table}: needs the columns file and label, separated by commas; move it away")
+    return columns, rows
+
+
+def _with_row(table: Path, row: Row) -> bytes:
     """The content of the table with one more row; columns that a user added stay."""
-    rows: list[dict[str, str]] = []
-    columns = list(row)
-    if table.exists():
-        try:
-            with open(table, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-                reader = csv.DictReader(file)
-                rows = list(reader)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise SaveError(f"{table}: cannot be read ({error}); move it away") from error
-        there = list(reader.fieldnames or ())
-        if not {"file", "label"} <= set(there) or any(None in row for row in rows):
-            raise SaveError(f"{table}: needs the columns file and label, separated by commas; move it away")
-        columns = [*there, *(name for name in row if name not in there)]
+    columns, rows = _read(table)
+    return _written([*columns, *(name for name in row if name not in columns)], [*rows, row])
+
+
+def _written(columns: Iterable[str], rows: Iterable[Row]) -> bytes:
+    """The content of a table."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, list(columns), restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows([*rows, row])
+    writer.writerows(rows)
     return text.getvalue().encode()
 
 

@@ -17,7 +17,9 @@ from fastapi import FastAPI
 from pydantic import Field, create_model
 
 from digitnet import __version__, results
+from digitnet.serving.corrections import Correction as Kept
 from digitnet.serving.guard import Limits, needs_token
+from digitnet.serving.learner import Learned
 from digitnet.serving.problem import MEDIA_TYPE, Problem
 from digitnet.serving.upload import FORM
 
@@ -29,6 +31,8 @@ NUMBER_SEVEN = results.Digit(
 )
 LINE = results.Line((NUMBER_SEVEN,), 0.9991, results.Box(120, 80, 30, 44))
 PAGE = results.Page(640, 480, (LINE,))
+KEPT = Kept("20260102T030405-7-0123abcd.png", 7, "2026-01-02T03:04:05+00:00")
+LEARNED = Learned(12, None)
 UNREAD = {"file": "b.png", "error": "b.png: not a picture of a known format; use one of JPEG, PNG, WEBP, ..."}
 
 DIGIT_TYPE = Annotated[int | None, Field(ge=0, le=9)]
@@ -71,7 +75,9 @@ Prediction = create_model(
 Line = _model("Line", results.Line, LINE.to_dict(), text=TEXT, box=BOX, digits=_list_of(Digit))
 Page = _model("Page", results.Page, PAGE.to_dict(), file=str, lines=_list_of(Line))
 Unread = create_model("Unread", __doc__="A picture of a form that cannot be read.", file=str, error=str)
-Kept = create_model("Kept", __doc__="A correction that was kept.", file=str)
+Correction = _model("Correction", Kept, asdict(KEPT), picture=Annotated[str, Field(description="its address")])
+Changed = _model("Changed", Learned, asdict(LEARNED), file=str)
+PICTURE: Json = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 Status = create_model("Status", __doc__="Whether the server works.", status=str)
 ProblemDetails = create_model(
     "ProblemDetails", __doc__="Why there is no result (RFC 9457).", type=str, title=str, status=int, detail=str
@@ -99,11 +105,15 @@ def about(model: str, *, corrections: bool, token: bool, limits: Limits) -> Json
 
 
 PREDICTED = {"file": "7.png", **NUMBER_SEVEN.to_dict()}
+CHANGED = {"file": KEPT.file, **asdict(LEARNED)}
 READ = {"file": "note.jpg", **PAGE.to_dict()}
 EXAMPLES: dict[tuple[str, str, str], Json] = {
     ("/v1/predict", "post", "200"): {"one picture": PREDICTED, "a form": [PREDICTED, UNREAD]},
     ("/v1/read", "post", "200"): {"one picture": READ, "a form": [READ, UNREAD]},
-    ("/v1/corrections", "post", "201"): {"a correction": {"file": "20260102T030405-7-0123abcd.png"}},
+    ("/v1/corrections", "get", "200"): {"corrections": [{**asdict(KEPT), "picture": f"/v1/corrections/{KEPT.file}"}]},
+    ("/v1/corrections", "post", "201"): {"a correction": CHANGED},
+    ("/v1/corrections/{file}", "patch", "200"): {"another label": CHANGED},
+    ("/v1/corrections/{file}", "delete", "200"): {"this request": CHANGED},
     ("/v1/about", "get", "200"): {
         "this request": about("the package's model", corrections=False, token=False, limits=Limits())
     },

@@ -63,28 +63,32 @@ def run(
     *,
     limits: Limits,
     corrections: Corrections | None = None,
+    learn: bool = False,
     token: str | None = None,
     browse: bool = False,
 ) -> None:
     """Serves until it is interrupted or terminated; prints the server's address when it is ready.
 
     Args:
+        learn: whether the reader learns from the corrections.
         browse: opens the web page in a browser.
 
     Raises:
         BusyError: the port is in use.
         UsageError: there is no such host, or the process may not use it.
+        ModelError: the reader cannot learn, because its model was exported by an earlier version.
     """
     with _listening(address) as listener:
         _return_memory_at_once()
         logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the sender of a damaged form is told
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs without a handler
-        _warm_up(reader)
+        _warm_up(reader, learn)
         app = application(
             reader,
             limits=limits,
             corrections=corrections,
+            learn=learn,
             token=token,
             hosts=address.hosts,
             any_address=not address.is_loopback,
@@ -174,9 +178,11 @@ def _return_memory_at_once() -> None:
             library.mallopt(M_ARENA_MAX, 1)
 
 
-def _warm_up(reader: Reader) -> None:
+def _warm_up(reader: Reader, learn: bool) -> None:
     """Loads everything that the first request would have to wait for."""
     stroke = np.ones((64, 64), np.float32)
     stroke[12:52, 28:36] = 0
     reader.predict(png(stroke))
     reader.examine_page(stroke)
+    if learn:
+        reader.teach([stroke], [1], at_once=True)

@@ -34,11 +34,12 @@ class Workers:
     """Reads the pictures of requests on a few threads, and limits how many requests there are.
 
     Attributes:
+        reader: reads the pictures; another one may take its place at any time.
         in_flight: requests that are being worked on or wait for a thread.
     """
 
     def __init__(self, reader: Reader, limits: Limits) -> None:
-        self._reader = reader
+        self.reader = reader
         self._limits = limits
         self._batches = Batches(self._examine_small, MAX_BATCH)
         self._slow = Lane(max(1, limits.requests // 2))
@@ -53,7 +54,7 @@ class Workers:
         async with self._request():
             examinations = await self._batches.run(pictures)
             return [
-                await self._run_slow(picture, lambda picture: self._reader.examine(picture.content, name=picture.name))
+                await self._run_slow(picture, lambda picture: self.reader.examine(picture.content, name=picture.name))
                 if examination is None
                 else examination
                 for picture, examination in zip(pictures, examinations, strict=True)
@@ -102,7 +103,7 @@ class Workers:
         """The digit of each picture that is quick to read; None for a large picture."""
         looked_at = [self._if_quick(picture) for picture in pictures]
         quick = [one for one in looked_at if isinstance(one, Upload)]
-        examined = iter(self._reader.examine_many([one.content for one in quick], [one.name for one in quick]))
+        examined = iter(self.reader.examine_many([one.content for one in quick], [one.name for one in quick]))
         return [next(examined) if isinstance(one, Upload) else one for one in looked_at]
 
     def _if_quick(self, picture: Upload) -> Upload | ImageError | None:

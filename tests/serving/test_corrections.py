@@ -13,6 +13,7 @@ from digitnet.evaluation.labelled import labels
 from digitnet.files import locked
 from digitnet.results import Box
 from digitnet.serving.corrections import Corrections, crop
+from digitnet.serving.problem import Problem
 
 NORMALISED = np.zeros((28, 28), np.float32)
 
@@ -116,3 +117,45 @@ def test_a_box_outside_of_the_picture_is_refused(box):
 def test_what_is_no_picture_is_named():
     with pytest.raises(ImageError, match=r"x\.png: not a picture"):
         crop(b"?", None, "x.png")
+
+
+def test_corrections_are_listed_relabelled_and_deleted(tmp_path, seven):
+    corrections = Corrections(tmp_path)
+    assert corrections.all() == []
+    one, two = (corrections.keep(encoded(seven, "PNG"), NORMALISED, label) for label in (1, 7))
+    assert [(correction.file, correction.label) for correction in corrections.all()] == [(one, 1), (two, 7)]
+    corrections.relabel(one, 7)
+    assert labels(tmp_path) == [(one, 7), (two, 7)]
+    corrections.delete(one)
+    assert labels(tmp_path) == [(two, 7)]
+    assert {path.name for path in tmp_path.rglob("*.png")} == {two}
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "secret.png", "..", "", "labels.csv", "sub/secret.png", "none.png"])
+def test_only_what_the_table_names_in_this_folder_can_be_reached(tmp_path, name):
+    folder = tmp_path / "folder"
+    corrections = Corrections(folder)
+    rows = "../secret.png,3\n..,4\n,5\nsub/secret.png,6\nnone.png,none\nmine.png,7\n"
+    (folder / "labels.csv").write_text("file,label\n" + rows)
+    (tmp_path / "secret.png").write_text("secret")
+    assert [correction.file for correction in corrections.all()] == ["mine.png"]
+    for reach in (corrections.path, corrections.delete, lambda name: corrections.relabel(name, 1)):
+        with pytest.raises(Problem, match="no correction"):
+            reach(name)
+    corrections.relabel("mine.png", 8)
+    assert (folder / "labels.csv").read_text() == "file,label\n" + rows.replace("mine.png,7", "mine.png,8")
+    assert (tmp_path / "secret.png").exists()
+
+
+def test_a_correction_that_cannot_be_taken_out_of_the_table_keeps_its_pictures(tmp_path, seven, monkeypatch):
+    corrections = Corrections(tmp_path)
+    name = corrections.keep(encoded(seven, "PNG"), NORMALISED, 7)
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(SaveError, match="No space left"):
+        corrections.delete(name)
+    assert labels(tmp_path) == [(name, 7)]
+    assert len(list(tmp_path.rglob("*.png"))) == 2

@@ -21,7 +21,7 @@ import pytest
 from helpers import ROOT, encoded, page_of, run_python
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from server_process import answer_on, form, served
 
 from digitnet import cli
@@ -61,6 +61,15 @@ def guarded():
 @pytest.fixture(scope="module")
 def png(seven):
     return encoded(seven, "PNG")
+
+
+@pytest.fixture(scope="module")
+def odd_seven():
+    """A 7 with a loop at its top that DigitNet could take for a 9."""
+    image = Image.new("L", (120, 120), 255)
+    loop = [(40, 40), (60, 30), (75, 40), (72, 55), (50, 55), (75, 45), (70, 95)]
+    ImageDraw.Draw(image).line(loop, fill=0, width=8, joint="curve")
+    return encoded(image, "PNG")
 
 
 @pytest.fixture(scope="module")
@@ -584,7 +593,7 @@ def test_the_api_is_as_its_openapi_says(server, guarded, tmp_path):
     for process in running:
         told, _ = process.communicate(timeout=120)
         assert process.returncode == 0, told
-        assert "Tested: 7" in told
+        assert "Tested: 11" in told
 
 
 # Corrections
@@ -624,8 +633,52 @@ def test_corrections_sent_at_once_all_land(server, kept, png):
     assert sorted(labels(kept)[before:]) == sorted((answer.json["file"], n) for n, answer in enumerate(answers))
 
 
+def test_corrections_are_listed_shown_relabelled_and_deleted(server, kept, png):
+    file = server.post("/v1/corrections?label=7", png).json["file"]
+    entry = server.ask("GET", "/v1/corrections").json[-1]
+    assert (entry["file"], entry["label"]) == (file, 7)
+    assert server.ask("GET", entry["picture"]).content == (kept / file).read_bytes()
+    answer = server.ask("PATCH", f"/v1/corrections/{file}?label=1")
+    assert answer.json == {"file": file, "learned_from": None, "reason": None}
+    assert labels(kept)[-1] == (file, 1)
+    assert is_problem(server.ask("PATCH", f"/v1/corrections/{file}?label=12"), 400, "label")
+    assert server.ask("DELETE", f"/v1/corrections/{file}").status == 200
+    assert file not in dict(labels(kept))
+    for method in ("GET", "PATCH", "DELETE"):
+        query = "?label=1" if method == "PATCH" else ""
+        for name in (file, "labels.csv", "..%2Flabels.csv", "..%2F..%2Fetc%2Fpasswd"):
+            assert is_problem(server.ask(method, f"/v1/corrections/{name}{query}"), 404)
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_page_of_another_site_cannot_change_corrections(server, kept, png, method):
+    file = server.post("/v1/corrections?label=7", png).json["file"]
+    answer = server.ask(method, f"/v1/corrections/{file}?label=1", Origin="http://evil.example")
+    assert is_problem(answer, 403, "another site")
+    assert labels(kept)[-1] == (file, 7)
+
+
 def test_corrections_are_off_unless_asked_for(strict, png):
     assert is_problem(strict.post("/v1/corrections?label=7", png), 403, "--corrections DIR")
+    assert is_problem(strict.ask("GET", "/v1/corrections"), 403, "--corrections DIR")
+
+
+def test_a_correction_changes_the_next_reading_and_outlives_a_kill(tmp_path, odd_seven):
+    with served("--corrections", tmp_path, "--learn", OMP_NUM_THREADS="1") as server:
+        assert server.post("/v1/predict", odd_seven).json["digit"] != 7
+        answer = server.post("/v1/corrections?label=7", odd_seven).json
+        assert (answer["learned_from"], answer["reason"]) == (1, None)
+        assert server.post("/v1/predict", odd_seven).json["digit"] == 7
+        server.stop(signal.SIGKILL)
+    with served("--corrections", tmp_path, "--learn", OMP_NUM_THREADS="1") as server:
+        assert server.post("/v1/predict", odd_seven).json["digit"] == 7
+        server.ask("DELETE", f"/v1/corrections/{answer['file']}")
+        assert server.post("/v1/predict", odd_seven).json["digit"] != 7
+
+
+def test_learning_without_a_folder_for_corrections_is_wrong_usage(capsys):
+    assert cli.main(["serve", "--learn"]) == 2
+    assert "--corrections DIR" in capsys.readouterr().err
 
 
 # Its start and end

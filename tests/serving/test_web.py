@@ -11,13 +11,16 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers import ROOT, environment
+from helpers import ROOT, encoded, environment
+
+from digitnet.serving.corrections import Corrections
 
 SCREENSHOTS = os.environ.get("DIGITNET_SCREENSHOTS")  # a folder for the README's pictures of the page
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = ROOT / "sample_pages"
-TABS = ("draw", "picture", "batch")
+TABS = ("draw", "picture", "batch", "corrections")
 TOKEN = "a token of the tests"
 
 # Where its stroke goes, in parts of the sheet's width.
@@ -277,6 +280,67 @@ def test_of_a_drawn_number_the_corrected_digit_is_kept_alone(visitor, address, c
     assert kept.box.height == pytest.approx(0.45 * 140, rel=0.1)  # the 7's part of a sheet 140 pixels wide
 
 
+@pytest.fixture
+def learning(tmp_path, seven):
+    """A server that learns, and its folder, which holds a 1, a 2 and a 3."""
+    corrections = Corrections(tmp_path)
+    for label in (1, 2, 3):
+        corrections.keep(encoded(seven, "PNG"), np.zeros((28, 28), np.float32), label)
+    with serving("--corrections", tmp_path, "--learn", OMP_NUM_THREADS="1") as address:
+        yield address, corrections
+
+
+def kept_labels(page):
+    return page.locator("#corrections-list button")
+
+
+def test_corrections_are_relabelled_deleted_and_restored_with_keys(visitor, learning):
+    address, corrections = learning
+    page = visitor.open(address)
+    page.locator("#tab-draw").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(kept_labels(page)).to_have_text(["3", "2", "1"])
+    picture = page.locator("#corrections-list img").first
+    expect(picture).to_have_js_property("naturalWidth", 120)
+    page.keyboard.press("Tab")  # "Undo last"
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("8")
+    expect(kept_labels(page)).to_have_text(["3", "8", "1"])
+    expect(page.locator("#corrections-told")).to_contain_text("Changed to a 8")
+    expect(kept_labels(page).nth(1)).to_be_focused()
+    page.keyboard.press("Delete")
+    expect(kept_labels(page)).to_have_text(["3", "1"])
+    expect(kept_labels(page).nth(1)).to_be_focused()
+    assert [correction.label for correction in corrections.all()] == [1, 3]
+    page.locator("#corrections-restore").press("Enter")
+    expect(kept_labels(page)).to_have_text(["8", "3", "1"])
+    expect(page.locator("#corrections-restore")).to_be_hidden()
+    page.locator("#corrections-undo").press("Enter")
+    expect(kept_labels(page)).to_have_text(["3", "1"])
+    assert_no_barrier(page)
+
+
+def test_a_correction_says_what_was_learnt_and_a_phone_can_take_it_back(visit, learning):
+    address, corrections = learning
+    visitor = visit(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True, device_scale_factor=2)
+    page = visitor.open(address)
+    visitor.stroke(SEVEN)
+    expect(value(page)).to_have_text("7")
+    page.locator("#draw-answer").get_by_role("button", name="It is a 7").tap()
+    told = page.locator("#draw-answer .told")
+    expect(told).to_have_text(re.compile("^(Learned from 4 corrections|Kept; not learnt yet: .+)$"))
+    page.locator("#tab-corrections").tap()
+    expect(kept_labels(page)).to_have_text(["7", "3", "2", "1"])
+    kept_labels(page).nth(2).tap()
+    page.locator("#corrections-digits").get_by_role("button", name="It is a 7").tap()
+    expect(kept_labels(page)).to_have_text(["7", "3", "7", "1"])
+    page.locator("#corrections-delete").tap()
+    expect(kept_labels(page)).to_have_text(["7", "3", "1"])
+    assert [correction.label for correction in corrections.all()] == [1, 3, 7]
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 def test_without_a_folder_for_corrections_the_page_says_that_nothing_is_kept(visit):
     with serving() as address:
         visitor = visit()
@@ -290,6 +354,7 @@ def test_without_a_folder_for_corrections_the_page_says_that_nothing_is_kept(vis
         expect(value(page)).to_have_text("1")
         expect(page.locator("#draw-answer .told")).to_contain_text("--corrections DIR")
         assert not any("/v1/corrections" in url for url in visitor.requests)
+        expect(page.locator("#tab-corrections")).to_be_hidden()
 
 
 def test_the_token_leaves_the_address_bar_and_is_asked_for_where_it_is_missing(visit):
@@ -453,6 +518,9 @@ def test_no_serious_barrier_in_any_tab(visit, address, scheme):
     page.locator("#tab-batch").click()
     page.locator("#batch-files").set_input_files([PAGES / "phone.jpg"])
     expect(page.locator("#batch-count")).to_contain_text("1 of 1 done")
+    assert_no_barrier(page)
+    page.locator("#tab-corrections").click()
+    expect(page.locator("#corrections-count")).not_to_be_empty()
     assert_no_barrier(page)
 
 

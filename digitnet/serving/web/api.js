@@ -23,16 +23,24 @@ export const readText = (picture, options) => post("/v1/read", { name: named(opt
 /** Keeps `picture`, or the `box` [x, y, w, h] in it, as a `label`. */
 export const correct = (picture, label, box) => post("/v1/corrections", { label, box: box?.join(",") }, picture);
 
+export const corrections = () => request("/v1/corrections", { method: "GET" });
+
+/** The picture of a correction, as a Blob: an image element could not send the token. */
+export const pictureOf = (correction) => request(correction.picture, { method: "GET" }, { as: "blob" });
+
+export const relabel = (correction, label) => request(`${correction.picture}?label=${label}`, { method: "PATCH" });
+export const remove = (correction) => request(correction.picture, { method: "DELETE" });
+
 const named = (options) => options?.name?.slice(-LONGEST_NAME);
 
 function post(path, parameters, picture, { signal, patience } = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value != null));
   const headers = { "Content-Type": picture.type || "application/octet-stream" };
-  return request(`${path}?${query}`, { method: "POST", headers, body: picture, signal }, patience);
+  return request(`${path}?${query}`, { method: "POST", headers, body: picture, signal }, { patience });
 }
 
-/** The JSON of an answer. After a 503 it tries again, `patience` times; after a 401 it asks the user for the token. */
-async function request(path, options, patience = 3) {
+/** The answer, as JSON. After a 503 it tries again, `patience` times; after a 401 it asks the user for the token. */
+async function request(path, options, { patience = 3, as = "json" } = {}) {
   for (let tried = 0; ; ) {
     const sent = token();
     const headers = { ...options.headers, ...(sent && { Authorization: `Bearer ${sent}` }) };
@@ -43,7 +51,7 @@ async function request(path, options, patience = 3) {
       if (error.name === "AbortError") throw error;
       throw new Problem(0, "DigitNet does not answer. Check that digitnet serve is still running.");
     }
-    if (response.ok) return response.json();
+    if (response.ok) return response[as]();
     if (response.status === 401 && (await askToken(sent))) continue;
     if (response.status === 503 && tried++ < patience) {
       await wait(Number(response.headers.get("Retry-After")) || 1, options.signal);

@@ -4,13 +4,14 @@ import { about } from "/web/api.js";
 import { readAll } from "/web/batch.js";
 import { offerCamera } from "/web/camera.js";
 import { keepCorrections } from "/web/correction.js";
+import { showCorrections } from "/web/corrections.js";
 import "/web/draw.js";
 import { find } from "/web/element.js";
 import { chosenFiles, droppedFiles } from "/web/folder.js";
 import { showPicture } from "/web/picture.js";
 import { takeToken } from "/web/token.js";
 
-const TABS = ["draw", "picture", "batch"];
+const TABS = ["draw", "picture", "batch"]; // and "corrections", if the server keeps them
 
 let limits = { bytes: Infinity };
 
@@ -21,6 +22,7 @@ function open(name) {
     button.tabIndex = tab === name ? 0 : -1;
     find(tab).hidden = tab !== name;
   }
+  if (name === "corrections") showCorrections();
 }
 
 function openPicture(file) {
@@ -33,17 +35,18 @@ function openBatch(files) {
   return readAll(files, limits.bytes, openPicture);
 }
 
-TABS.forEach((name, index) => {
+function addTab(name) {
   const button = find(`tab-${name}`);
   button.addEventListener("click", () => open(name));
   button.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const next = TABS.at((index + step) % TABS.length);
+    const next = TABS.at((TABS.indexOf(name) + step) % TABS.length);
     open(next);
     find(`tab-${next}`).focus();
   });
-});
+}
+TABS.forEach(addTab);
 
 for (const input of document.querySelectorAll("#picture input[type=file]")) {
   input.addEventListener("change", () => {
@@ -102,6 +105,11 @@ async function start() {
     const told = await about();
     limits = told.limits;
     keepCorrections(told.corrections);
+    if (told.corrections) {
+      TABS.push("corrections");
+      addTab("corrections");
+      find("tab-corrections").hidden = false;
+    }
     showPrivacy(told.corrections);
     find("about").textContent = `DigitNet ${told.version}`;
   } catch (problem) {

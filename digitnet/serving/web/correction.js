@@ -2,10 +2,10 @@
 
 import { correct } from "/web/api.js";
 
-let kept = false;
+let isKeeping = false;
 
 export const keepCorrections = (on) => {
-  kept = on;
+  isKeeping = on;
 };
 
 /**
@@ -15,9 +15,15 @@ export const keepCorrections = (on) => {
 export async function correctTo(digit, label, picture, box) {
   if (digit.corrected === label) return null;
   digit.corrected = label;
-  if (!kept) {
+  if (!isKeeping) {
     return "Changed on this page only. To keep corrections, start digitnet serve with --corrections DIR.";
   }
-  const { file } = await correct(picture, label, box);
-  return `Kept as a ${label} in ${file}`;
+  const kept = await correct(picture, label, box);
+  return learnt(kept, "Kept") ?? `Kept as a ${label} in ${kept.file}`;
+}
+
+/** What the server learnt after a change that was `done`; null if it does not learn. */
+export function learnt({ learned_from: count, reason }, done) {
+  if (reason) return `${done}; not learnt yet: ${reason}`;
+  return count === null ? null : `Learned from ${count} correction${count === 1 ? "" : "s"}`;
 }

@@ -1,0 +1,126 @@
+"""The learner, with a reader of the test's own; what a real one learns is tested in tests/teaching."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+from helpers import encoded
+
+from digitnet.errors import ImageError
+from digitnet.results import Lesson, Tally
+from digitnet.serving import learner as module
+from digitnet.serving.corrections import Corrections
+from digitnet.serving.guard import Limits
+from digitnet.serving.learner import Learned, Learner
+from digitnet.serving.workers import Workers
+
+SEEN = np.zeros((28, 28), np.float32)
+NONE = Tally(0, 0, 0, 0)
+
+
+class Pupil:
+    """Stands in for a reader: a taught one is the sorted labels that it learnt from."""
+
+    def __init__(self, reason=None):
+        self.reason, self.lessons = reason, 0
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.may_end.set()
+
+    def teach(self, pictures, labels, *, at_once):
+        assert at_once
+        assert all(picture.exists() for picture in pictures)
+        self.lessons += 1
+        self.begun.set()
+        assert self.may_end.wait(10)
+        if isinstance(self.reason, ImageError):
+            raise self.reason
+        model = None if self.reason else bytes(sorted(labels))
+        return Lesson(model, self.reason, len(labels), NONE, NONE, NONE, NONE)
+
+    def taught(self, lesson):
+        return self if lesson.model is None else list(lesson.model)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Corrections(tmp_path)
+
+
+@pytest.fixture
+def keep(folder, seven):
+    return lambda label: folder.keep(encoded(seven, "PNG"), SEEN, label)
+
+
+def test_what_is_in_the_folder_at_the_start_is_learnt(folder, keep):
+    keep(7)
+    workers = Workers(Pupil(), Limits())
+    Learner(workers, folder)
+    assert workers.reader == [7]
+
+
+def test_each_change_starts_from_the_first_model_and_from_what_is_left(folder, keep):
+    async def scenario():
+        workers = Workers(first := Pupil(), Limits())
+        learner = Learner(workers, folder)
+        assert workers.reader is first
+        one, two = keep(1), keep(2)
+        assert (await learner.learn(), workers.reader) == (Learned(2, None), [1, 2])
+        folder.relabel(two, 3)
+        assert (await learner.learn(), workers.reader) == (Learned(2, None), [1, 3])
+        folder.delete(one)
+        assert (await learner.learn(), workers.reader) == (Learned(1, None), [3])
+        folder.delete(two)
+        assert (await learner.learn(), workers.reader) == (Learned(0, None), first)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("reason", ["it would do harm", ImageError("mine.png: not a picture")])
+def test_a_lesson_that_is_not_kept_leaves_the_first_model_and_says_why(folder, keep, reason):
+    async def scenario():
+        workers = Workers(first := Pupil(reason), Limits())
+        learner = Learner(workers, folder)
+        keep(1)
+        assert await learner.learn() == Learned(None, str(reason))
+        assert workers.reader is first
+
+    asyncio.run(scenario())
+
+
+def test_changes_during_a_lesson_share_the_next_one(folder, keep):
+    async def scenario():
+        workers = Workers(first := Pupil(), Limits())
+        learner = Learner(workers, folder)
+        first.may_end.clear()
+        keep(0)
+        early = asyncio.create_task(learner.learn())
+        await asyncio.to_thread(first.begun.wait, 10)
+        for label in range(1, 6):
+            keep(label)
+        late = [asyncio.create_task(learner.learn()) for _ in range(5)]
+        first.may_end.set()
+        assert await early == Learned(1, None)
+        assert await asyncio.gather(*late) == [Learned(6, None)] * 5
+        assert (first.lessons, workers.reader) == (2, [0, 1, 2, 3, 4, 5])
+
+    asyncio.run(scenario())
+
+
+def test_a_lesson_that_takes_long_is_not_waited_for_but_still_learnt(folder, keep, monkeypatch):
+    async def scenario():
+        workers = Workers(first := Pupil(), Limits())
+        learner = Learner(workers, folder)
+        first.may_end.clear()
+        keep(4)
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+        learned = await learner.learn()
+        assert learned.learned_from is None
+        assert "still being learnt" in learned.reason
+        assert workers.reader is first
+        first.may_end.set()
+        monkeypatch.undo()
+        await learner.learn()
+        assert workers.reader == [4]
+
+    asyncio.run(scenario())
