@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from digitnet import __version__
 from digitnet.errors import DigitNetError
@@ -67,7 +68,8 @@ def application(
     )
     for kind in (Problem, DigitNetError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(kind, _refused)
-    app.include_router(api.router(workers, limits, corrections, learner, token is not None))
+    app.state.api = api.router(workers, limits, corrections, learner, token is not None)
+    app.include_router(app.state.api)
     _add_page(app)
     seconds = _add_monitoring(app, workers)
     openapi.complete(app, token is not None)
@@ -92,10 +94,20 @@ async def _refused(request: Request, error: Exception) -> Response:
         case HTTPException():
             texts = {404: "there is nothing at this address", 405: f"this address does not accept {request.method}"}
             detail = f"{texts.get(error.status_code, error.detail)}; see /docs"
-            return Problem(error.status_code, detail, error.headers).response()
+            headers = {**(error.headers or {}), **_allowed(request)} if error.status_code == 405 else error.headers
+            return Problem(error.status_code, detail, headers).response()
         case ClientDisconnect():
             return Problem(400, "the connection was cut before the body was whole").response()
     return Problem(500, "this is a bug in DigitNet; the server's log has the details").response()
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """The header with all methods that an address accepts. Starlette names those of its first route only."""
+    methods: set[str] = set()
+    for route in (*request.app.routes, *request.app.state.api.routes):
+        if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE:
+            methods |= route.methods or set()
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
 
 
 def _add_page(app: FastAPI) -> None:
