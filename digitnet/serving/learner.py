@@ -9,7 +9,7 @@ from digitnet.errors import DigitNetError
 from digitnet.serving.corrections import Corrections
 from digitnet.serving.workers import Workers
 
-PATIENCE_SECONDS = 2.0  # an answer waits no longer for a lesson
+PATIENCE_SECONDS = 10.0  # an answer waits no longer for a lesson
 STILL_LEARNING = "the lesson is still being learnt; this takes longer with many corrections"
 
 
