@@ -19,7 +19,7 @@ from digitnet.imaging.normalise import SIDE, NormalisedDigit
 from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT, rejection_for
 from digitnet.pages.constraints import constrained
-from digitnet.pages.digit_reader import BATCH, DigitReader, Examination
+from digitnet.pages.digit_reader import BATCH, DigitReader, Examination, Sight
 from digitnet.pages.page_reader import PageExamination, PageReader
 from digitnet.pages.work import IsCancelled
 from digitnet.results import Box, Digit, Lesson, Page
@@ -181,7 +181,7 @@ class Reader:
 
     def teach(
         self,
-        pictures: Iterable[Source],
+        pictures: Iterable[Source | Sight],
         labels: Iterable[int],
         *,
         names: Iterable[str] | None = None,
@@ -193,7 +193,7 @@ class Reader:
         beyond chance and does no harm that can be measured (see `Lesson`). This reader does not change.
 
         Args:
-            pictures: as for `predict`; 20 are few, 200 are many.
+            pictures: as for `predict`, or what `sight` gives; 20 are few, 200 are many.
             labels: what each shows: 0 to 9, or 10 for no digit.
             names: what the lesson calls the pictures; None takes their paths or their places.
             at_once: keep the lesson without waiting for proof by cross-validation, for the first few corrections. It
@@ -216,8 +216,18 @@ class Reader:
         for name, label in zip(called, wanted, strict=True):
             if label not in range(NOT_A_DIGIT + 1):
                 raise UsageError(f"{name}: {label!r} is no label; give 0 to 9, or {NOT_A_DIGIT} for no digit")
-        sights = [self._digits.sight(load(source, name).grey) for source, name in zip(sources, called, strict=True)]
+        sights = [
+            source if isinstance(source, Sight) else self.sight(source, name=name)
+            for source, name in zip(sources, called, strict=True)
+        ]
         return self._teacher.lesson(sights, wanted, called, at_once=at_once)
+
+    def sight(self, picture: Source, *, name: str | None = None) -> Sight:
+        """What DigitNet sees in `picture` before it judges; repeated lessons need not look again if they get it.
+
+        Arguments and errors are those of `predict`.
+        """
+        return self._digits.sight(load(picture, name).grey)
 
     def taught(self, lesson: Lesson) -> "Reader":
         """A reader that has learnt a lesson; this reader itself where the lesson was not kept."""
@@ -309,7 +319,7 @@ def _loaded(source: Source, name: str) -> Picture | ImageError:
         return error
 
 
-def _name(source: Source, place: int) -> str | None:
+def _name(source: Source | Sight, place: int) -> str | None:
     return None if isinstance(source, (str, os.PathLike)) else f"picture {place}"
 
 

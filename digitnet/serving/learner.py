@@ -1,6 +1,7 @@
 """`Learner`: the server's reader learns from the corrections while the server runs."""
 
 import asyncio
+import functools
 from dataclasses import dataclass
 
 import anyio.to_thread
@@ -9,7 +10,8 @@ from digitnet.errors import DigitNetError
 from digitnet.serving.corrections import Corrections
 from digitnet.serving.workers import Workers
 
-PATIENCE_SECONDS = 2.0  # an answer waits no longer for a lesson
+PATIENCE_SECONDS = 10.0  # an answer waits no longer for a lesson
+REMEMBERED = 1000  # pictures that need not be looked at again for the next lesson
 STILL_LEARNING = "the lesson is still being learnt; this takes longer with many corrections"
 
 
@@ -40,6 +42,7 @@ class Learner:
 
     def __init__(self, workers: Workers, corrections: Corrections) -> None:
         self._base = workers.reader
+        self._sight = functools.lru_cache(REMEMBERED)(self._base.sight)
         self._workers = workers
         self._corrections = corrections
         self._turn = asyncio.Lock()
@@ -64,9 +67,9 @@ class Learner:
         reader, learned = self._base, Learned(len(corrections), None)
         if corrections:
             try:
-                pictures = [self._corrections.folder / correction.file for correction in corrections]
+                sights = [self._sight(self._corrections.folder / correction.file) for correction in corrections]
                 labels = [correction.label for correction in corrections]
-                lesson = self._base.teach(pictures, labels, at_once=True)
+                lesson = self._base.teach(sights, labels, at_once=True)
             except DigitNetError as error:  # a picture that a user put there, for example
                 learned = Learned(None, str(error))
             else:

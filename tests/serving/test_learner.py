@@ -23,13 +23,18 @@ class Pupil:
     """Stands in for a reader: a taught one is the sorted labels that it learnt from."""
 
     def __init__(self, reason=None):
-        self.reason, self.lessons = reason, 0
+        self.reason, self.lessons, self.looked_at = reason, 0, []
         self.begun, self.may_end = threading.Event(), threading.Event()
         self.may_end.set()
 
-    def teach(self, pictures, labels, *, at_once):
+    def sight(self, picture):
+        assert picture.exists()
+        self.looked_at.append(picture.name)
+        return picture
+
+    def teach(self, sights, labels, *, at_once):
         assert at_once
-        assert all(picture.exists() for picture in pictures)
+        assert len(sights) == len(labels)
         self.lessons += 1
         self.begun.set()
         assert self.may_end.wait(10)
@@ -72,6 +77,7 @@ def test_each_change_starts_from_the_first_model_and_from_what_is_left(folder, k
         assert (await learner.learn(), workers.reader) == (Learned(1, None), [3])
         folder.delete(two)
         assert (await learner.learn(), workers.reader) == (Learned(0, None), first)
+        assert first.looked_at == [one, two]  # once each
 
     asyncio.run(scenario())
 

@@ -663,17 +663,17 @@ def test_corrections_are_off_unless_asked_for(strict, png):
     assert is_problem(strict.ask("GET", "/v1/corrections"), 403, "--corrections DIR")
 
 
-def test_a_correction_changes_the_next_reading_and_outlives_a_kill(tmp_path, odd_seven):
+def test_a_correction_changes_the_next_reading_until_it_is_deleted_and_outlives_a_kill(tmp_path, odd_seven):
     with served("--corrections", tmp_path, "--learn", OMP_NUM_THREADS="1") as server:
-        assert server.post("/v1/predict", odd_seven).json["digit"] != 7
-        answer = server.post("/v1/corrections?label=7", odd_seven).json
-        assert (answer["learned_from"], answer["reason"]) == (1, None)
-        assert server.post("/v1/predict", odd_seven).json["digit"] == 7
+        before = server.post("/v1/predict", odd_seven).json
+        kept = server.post("/v1/corrections?label=7", odd_seven).json
+        assert (kept["learned_from"], kept["reason"]) == (1, None)
+        assert before["digit"] != server.post("/v1/predict", odd_seven).json["digit"] == 7
+        assert server.ask("DELETE", f"/v1/corrections/{kept['file']}").json["learned_from"] == 0
+        assert server.post("/v1/predict", odd_seven).json == before
+        kept = server.post("/v1/corrections?label=7", odd_seven).json
         server.stop(signal.SIGKILL)
-    with served("--corrections", tmp_path, "--learn", OMP_NUM_THREADS="1") as server:
-        assert server.post("/v1/predict", odd_seven).json["digit"] == 7
-        server.ask("DELETE", f"/v1/corrections/{answer['file']}")
-        assert server.post("/v1/predict", odd_seven).json["digit"] != 7
+    assert labels(tmp_path) == [(kept["file"], 7)]
 
 
 def test_learning_without_a_folder_for_corrections_is_wrong_usage(capsys):
