@@ -753,7 +753,7 @@ def test_what_cannot_be_served_is_wrong_usage(option, capsys):
 def test_serving_never_loads_torch():
     script = (
         "import sys\nfrom digitnet.serving import server\nfrom digitnet.reader import Reader\n"
-        "reader = Reader()\nserver._warm_up(reader)\nserver.application(reader)\n"
+        "reader = Reader()\nserver._warm_up(reader, learn=True)\nserver.application(reader)\n"
         "assert not {'torch', 'torchvision', 'onnx'} & set(sys.modules)"
     )
     finished = run_python("-c", script)
