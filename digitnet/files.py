@@ -15,17 +15,25 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces the file at `path`. Other processes see the old file or the new one, never a part.
+    """Replaces the file at `path` by `content`; see `replaced`."""
+    with replaced(path) as file:
+        file.write(content)
 
-    The content is written beside the target, flushed to the disk, then moved over the target in one step. A crash at
-    any moment leaves the old file whole, and perhaps a `.partial` file (see `remove_leftovers`).
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of `path` when the block ends.
+
+    Other processes see the old file or the new one, never a part. The content is written beside the target, flushed to
+    the disk, then moved over the target in one step. A crash at any moment leaves the old file whole, and perhaps a
+    `.partial` file (see `remove_leftovers`).
 
     Raises SaveError where the disk is full or the folder cannot be written. The old file is then untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

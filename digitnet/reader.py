@@ -143,10 +143,7 @@ class Reader:
         Args:
             names: what the errors call the pictures.
         """
-        loaded = [_loaded(source, name) for source, name in zip(sources, names, strict=True)]
-        pictures = [picture for picture in loaded if isinstance(picture, Picture)]
-        examinations = self._digits.examine(pictures)
-        return [next(examinations) if isinstance(picture, Picture) else picture for picture in loaded]
+        return list(self._examined(sources, names))
 
     def predict_each(self, sources: Iterable[Source], names: Iterable[str]) -> list[Digit | ImageError]:
         """One digit a picture, in order, in this thread. A picture that cannot be read has its error in its place.
@@ -156,8 +153,12 @@ class Reader:
         Args:
             names: what the errors call the pictures.
         """
-        answers: list[Digit | ImageError] = []
-        errors: list[tuple[int, ImageError]] = []
+        examined = self._examined(sources, names)
+        return [one if isinstance(one, ImageError) else one.digit for one in examined]
+
+    def _examined(self, sources: Iterable[Source], names: Iterable[str]) -> Iterator[Examination | ImageError]:
+        """What each picture shows, in order, or why it cannot be read."""
+        errors: dict[int, ImageError] = {}  # by their place; pictures are loaded some places ahead
 
         def pictures() -> Iterator[Picture]:
             for place, (source, name) in enumerate(zip(sources, names, strict=True)):
@@ -165,12 +166,16 @@ class Reader:
                 if isinstance(picture, Picture):
                     yield picture
                 else:
-                    errors.append((place, picture))
+                    errors[place] = picture
 
-        answers.extend(examination.digit for examination in self._digits.examine(pictures()))
-        for place, error in errors:
-            answers.insert(place, error)
-        return answers
+        place = 0
+        for examination in self._digits.examine(pictures()):
+            while place in errors:
+                yield errors.pop(place)
+                place += 1
+            yield examination
+            place += 1
+        yield from errors.values()
 
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
         """A drawing of what the reader saw: the picture with a box, the 28x28, the probabilities as bars."""

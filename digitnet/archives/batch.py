@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -173,7 +172,7 @@ def _stopping() -> Iterator[Callable[[], bool]]:
         asked = True
         print("\ndigitnet: finishing the parts under way; once more ends at once", file=sys.stderr, flush=True)
 
-    with handled_by(ask) if threading.current_thread() is threading.main_thread() else contextlib.nullcontext():
+    with handled_by(ask):
         yield lambda: asked
 
 
@@ -214,17 +213,15 @@ class _Display:
         print(f"digitnet: {line.strip()}", file=sys.stderr, flush=True)
 
 
-def _locked(folder: str) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
     """The lock of a folder on this machine, without the half-written parts of killed runs."""
     if is_url(folder):
-        return contextlib.nullcontext()
-    return _locked_here(Path(os.path.abspath(folder)))
-
-
-@contextlib.contextmanager
-def _locked_here(folder: Path) -> Iterator[None]:
-    with locked(folder):
-        remove_half_parts(folder)
+        yield
+        return
+    here = Path(os.path.abspath(folder))
+    with locked(here):
+        remove_half_parts(here)
         yield
 
 

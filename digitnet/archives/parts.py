@@ -7,7 +7,6 @@ holds the settings that all parts were made with; readers of Parquet skip files 
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 
 from digitnet.archives.sources import Unit, is_url
 from digitnet.errors import SaveError, UsageError
-from digitnet.files import write_atomically
+from digitnet.files import replaced, write_atomically
 
 SETTINGS = "_digitnet.json"
 TABLE_SUFFIXES = (".csv", ".jsonl")
@@ -122,24 +121,17 @@ def write_small_table(path: Path, tables: Iterable[pa.Table]) -> None:
 
     Raises SaveError where the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for number, table in enumerate(tables):
-                if path.suffix == ".csv" and number == 0:
-                    writer.writerow(table.column_names)
-                for row in table.to_pylist():
-                    if path.suffix == ".csv":
-                        nested = (
-                            json.dumps(value) if isinstance(value, list | dict) else value for value in row.values()
-                        )
-                        writer.writerow(nested)
-                    else:
-                        file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SaveError(f"{path}: cannot be saved ({error.strerror or error}); free some space, then go on") from error
+    with replaced(path) as binary:
+        file = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        writer = csv.writer(file, lineterminator="\n")
+        for number, table in enumerate(tables):
+            if path.suffix == ".csv" and number == 0:
+                writer.writerow(table.column_names)
+            for row in table.to_pylist():
+                if path.suffix == ".csv":
+                    writer.writerow(
+                        json.dumps(value) if isinstance(value, list | dict) else value for value in row.values()
+                    )
+                else:
+                    file.write(json.dumps(row) + "\n")
+        file.detach()  # all of it is in the binary file now, which is not closed yet

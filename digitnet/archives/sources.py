@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import fsspec
 import pyarrow as pa
@@ -30,6 +30,8 @@ LIST_SUFFIXES = (".txt", ".csv")
 ARCHIVE_SUFFIXES = (".tar", ".zip", ".parquet")
 PATH_COLUMNS = ("file", "path", "url", "uri", "filename", "image")
 BYTES_COLUMNS = ("image", "bytes", "content", "picture")
+Thing = TypeVar("Thing")  # a path, or a member of an archive
+
 COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -183,8 +185,7 @@ def planned(source: str, most: int, column: str | None = None) -> list[Unit]:
         else:
             units = _of_paths(source, _found(source), most)
     except (OSError, ImportError, ValueError) as error:  # ValueError: an unknown protocol
-        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-        raise UsageError(f"{source}: cannot be opened ({reason}); check the path and your rights") from error
+        raise UsageError(_cannot_be_opened(source, error)) from error
     if not units:
         raise UsageError(f"{source}: no pictures in it; give a source with {', '.join(sorted(PICTURE_SUFFIXES))}")
     return units
@@ -221,23 +222,18 @@ def _content(path: str) -> bytes | ImageError:
         with open_source(path) as file:
             content = file.read(MAX_BYTES + 1)
     except Exception as error:  # each file system of fsspec raises errors of its own
-        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-        return ImageError(f"{path}: cannot be opened ({reason}); check the path and your rights")
+        return ImageError(_cannot_be_opened(path, error))
     return content
+
+
+def _cannot_be_opened(path: str, error: Exception) -> str:
+    reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return f"{path}: cannot be opened ({reason}); check the path and your rights"
 
 
 def _of_paths(source: str, found: Iterable[tuple[str, int]], most: int) -> list[Unit]:
     """Units of files, from paths with their sizes in bytes."""
-    units: list[Unit] = []
-    paths: list[str] = []
-    start = total = 0
-    for path, size in found:
-        if len(paths) == most or (paths and total + size > MOST_BYTES):
-            units.append(Files.of(source, start, paths))
-            start, paths, total = start + len(paths), [], 0
-        paths.append(path)
-        total += size
-    return [*units, Files.of(source, start, paths)] if paths else units
+    return [Files.of(source, start, paths) for start, paths, _ in _slices(found, most)]
 
 
 def _found(source: str) -> Iterator[tuple[str, int]]:
@@ -364,21 +360,25 @@ def _of_zip(source: str, most: int) -> Iterator[Unit]:
         except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
             yield Unreadable(source, 0, 1, f"{source}: no zip, or cut off ({error}); get the archive again")
             return
-    for start, stop, size in _slices((member.compress_size for member in members), most):
-        yield ZipMembers(source, start, stop, size)
+    for start, slice_, size in _slices(((member, member.compress_size) for member in members), most):
+        yield ZipMembers(source, start, start + len(slice_), size)
 
 
-def _slices(sizes: Iterable[int], most: int) -> Iterator[tuple[int, int, int]]:
-    """Start, stop and bytes of slices of members with these sizes."""
-    start = stop = total = 0
-    for size in sizes:
-        if stop - start == most or (stop > start and total + size > MOST_BYTES):
-            yield start, stop, total
-            start, total = stop, 0
-        stop += 1
+def _slices(found: Iterable[tuple[Thing, int]], most: int) -> Iterator[tuple[int, list[Thing], int]]:
+    """Slices of things whose sizes in bytes are given: the number of the first, the things, and their bytes together.
+
+    A slice has at most `most` things and, unless it is a single one, at most `MOST_BYTES`.
+    """
+    things: list[Thing] = []
+    start = total = 0
+    for thing, size in found:
+        if len(things) == most or (things and total + size > MOST_BYTES):
+            yield start, things, total
+            start, things, total = start + len(things), [], 0
+        things.append(thing)
         total += size
-    if stop > start:
-        yield start, stop, total
+    if things:
+        yield start, things, total
 
 
 def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> bytes | ImageError:
@@ -394,17 +394,9 @@ def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str)
 
 def _of_tar(source: str, most: int) -> Iterator[Unit]:
     with open_source(source) as file:
-        first = total = start = stop = 0
-        for member in tar_members(file, source):
-            if stop - start == most or (stop > start and total + member.size > MOST_BYTES):
-                yield TarMembers(source, start, stop, first, total)
-                start, total = stop, 0
-            if start == stop:
-                first = member.header
-            stop += 1
-            total += member.size
-        if stop > start:
-            yield TarMembers(source, start, stop, first, total)
+        members = ((member, member.size) for member in tar_members(file, source))
+        for start, slice_, size in _slices(members, most):
+            yield TarMembers(source, start, start + len(slice_), slice_[0].header, size)
 
 
 def name_of(item: Item) -> str:

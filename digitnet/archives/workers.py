@@ -112,10 +112,13 @@ class _Worker:
     """The parent's side of a process."""
 
     def __init__(self, work: Work) -> None:
+        from digitnet.training.interruption import handled_by  # only signals live there, no torch
+
         context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads do not survive a fork
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        with _ignored(signal.SIGINT):  # a Ctrl-C on the terminal reaches the process before it can ignore it
+        # A Ctrl-C on the terminal reaches the process before it can ignore it.
+        with handled_by(signal.SIG_IGN, [signal.SIGINT]):
             self._process.start()
         theirs.close()
         self.job: Job | None = None
@@ -161,22 +164,6 @@ class _Worker:
         self.pipe.close()
         self._process.terminate()
         self._process.join()
-
-
-class _ignored:  # noqa: N801 (a context manager, used as a function)
-    """Ignores a signal for a moment, also in processes that start in it. Signals belong to the main thread."""
-
-    def __init__(self, number: signal.Signals) -> None:
-        self._number = number
-        self._is_main = threading.current_thread() is threading.main_thread()
-
-    def __enter__(self) -> None:
-        if self._is_main:
-            self._before = signal.signal(self._number, signal.SIG_IGN)
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_main:
-            signal.signal(self._number, self._before)
 
 
 def _serve(pipe: Connection, work: Work) -> None:

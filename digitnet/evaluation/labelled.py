@@ -17,8 +17,8 @@ from tqdm import tqdm
 from digitnet.errors import ImageError, MissingExtraError, UsageError
 from digitnet.evaluation.metrics import Image, LabelledPredictions
 from digitnet.evaluation.page_metrics import LabelledPages, best_guess_text
-from digitnet.imaging.load import load
 from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.pages.digit_reader import Sight
 from digitnet.reader import Reader
 
 TABLE = "labels.csv"
@@ -86,8 +86,8 @@ def folder(
 
 def digits_to_learn(
     reader: Reader, path: Path, on_error: Callable[[str], None]
-) -> Iterator[tuple[Path | Image, int, str]]:
-    """The single digits of a folder that its labels.csv names: for each a picture, its label, and what to call it.
+) -> Iterator[tuple[Sight | Image, int, str]]:
+    """The single digits of a folder that its labels.csv names: what DigitNet sees of each, its label, what to call it.
 
     A page gives what DigitNet sees of each digit, if the reader finds as many digits in each line as its text has.
 
@@ -99,8 +99,7 @@ def digits_to_learn(
     for file, label in tqdm(labels(path), desc=path.name, unit=" pictures", disable=None, leave=False):
         try:
             if isinstance(label, int):
-                load(path / file)
-                yield path / file, label, file
+                yield reader.sight(path / file), label, file
                 continue
             seen = reader.examine_page(path / file)
         except ImageError as error:

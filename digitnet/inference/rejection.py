@@ -32,7 +32,17 @@ def score(probabilities: "npt.NDArray[np.float32]") -> Any:
         probabilities: (..., 11) of the ten digits and of "not a digit". The score is (...), in [0, 1].
     """
     digits, none = probabilities[..., :NOT_A_DIGIT], probabilities[..., NOT_A_DIGIT]
-    return digits.max(-1) / (digits.sum(-1) + NON_DIGIT_FACTOR * none)
+    return with_more_non_digits(digits.max(-1), digits.sum(-1), none, NON_DIGIT_FACTOR)
+
+
+def with_more_non_digits(confidence: Any, digit: Any, none: Any, factor: float) -> Any:
+    """Confidence recomputed as if non-digits were `factor` times as common (Bayes' rule), in [0, 1].
+
+    Args:
+        confidence: the probability of the likeliest digit.
+        digit, none: the probabilities of any digit and of none.
+    """
+    return confidence / (digit + factor * none)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from digitnet.inference.rejection import with_more_non_digits
 from digitnet.pages.boxes import Boxes, edges, middles, overlapping_pairs, partners
 from digitnet.pages.constraints import ANY_NUMBER, Constraint
 from digitnet.pages.detect import Detection, same_ink_pairs
@@ -73,8 +74,8 @@ class ReadDigit:
 
         Like `rejection.score`. Among digits a non-digit is rarer than where something stands alone.
         """
-        factor = IN_COMPANY if self.in_company else LONE
-        return self.confidence / (self.exists + factor * max(0.0, 1 - self.exists))
+        none = max(0.0, 1 - self.exists)
+        return float(with_more_non_digits(self.confidence, self.exists, none, IN_COMPANY if self.in_company else LONE))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The guard set: digits by other hands, and negatives, that say whether a lesson has harmed a model.
 
-`data/guard.py` made it of pictures that training holds out. Half of them is replay: a
-lesson keeps their logits almost as they are. The other half judges the lesson.
+`data/guard.py` made it of pictures that training holds out. Half of them is replay: a lesson keeps their logits almost
+as they are. The other half judges the lesson.
 """
 
 from dataclasses import dataclass

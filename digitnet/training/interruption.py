@@ -2,7 +2,8 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 
 
@@ -51,9 +52,16 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def handled_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
-    """Sets the handler of both signals while the block runs, and restores those of before afterwards."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+def handled_by(
+    handler: Callable[[int, FrameType | None], None] | signal.Handlers,
+    numbers: Collection[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
+) -> Iterator[None]:
+    """Sets the handler of some signals while the block runs, and restores those of before afterwards.
+
+    Signals belong to the main thread; in another one, nothing is changed.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, handler) for number in numbers if is_main}
     try:
         yield
     finally:

@@ -84,21 +84,22 @@ def test_a_folder_without_a_table_and_an_output_of_another_kind_are_wrong_usage(
     assert "mine.onnx" in capsys.readouterr().err
 
 
-def test_the_digits_of_pages_are_learnt_from(tmp_path, mnist_digits, capsys):
-    page, _ = page_of(mnist_digits, ["314", "15"])
+@pytest.mark.parametrize(
+    ("written_there", "text", "code", "told"),
+    [
+        (["314", "15"], '"314\n15"', 1, "5 pictures to learn from"),
+        (["314"], "3141", 2, "left out"),
+    ],
+    ids=["as many as were found", "more than were found"],
+)
+def test_the_digits_of_a_page_are_learnt_from_if_all_of_them_are_found(
+    tmp_path, mnist_digits, capsys, written_there, text, code, told
+):
+    page, _ = page_of(mnist_digits, written_there)
     folder = tmp_path / "pages"
     folder.mkdir()
     Image.fromarray((255 * page).astype(np.uint8)).save(folder / "page.png")
-    (folder / "labels.csv").write_text('file,text\npage.png,"314\n15"\n')
-    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 1
-    assert "5 pictures to learn from" in capsys.readouterr().out
-
-
-def test_a_page_with_another_number_of_digits_is_left_out(tmp_path, mnist_digits, capsys):
-    page, _ = page_of(mnist_digits, ["314"])
-    folder = tmp_path / "pages"
-    folder.mkdir()
-    Image.fromarray((255 * page).astype(np.uint8)).save(folder / "page.png")
-    (folder / "labels.csv").write_text("file,text\npage.png,3141\n")
-    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 2
-    assert "left out" in capsys.readouterr().err
+    (folder / "labels.csv").write_text(f"file,text\npage.png,{text}\n")
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == code
+    found = capsys.readouterr()
+    assert told in (found.out if code == 1 else found.err)

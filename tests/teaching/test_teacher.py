@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from digitnet import Reader
-from digitnet.errors import UsageError
+from digitnet.errors import ModelError, UsageError
 from digitnet.teaching.teacher import sign_test
 
 
@@ -42,6 +42,13 @@ def test_a_taught_reader_reads_mnist_as_before(taught, reader, mnist_digits):
 def test_a_taught_reader_can_be_pickled(taught, odd_hand):
     copy = pickle.loads(pickle.dumps(taught))
     assert copy.predict_many(odd_hand[0]) == taught.predict_many(odd_hand[0])
+
+
+def test_a_taught_file_that_is_cut_off_is_refused_by_name(lesson, tmp_path):
+    file = tmp_path / "mine.onnx"
+    file.write_bytes(lesson.model[:-100])
+    with pytest.raises(ModelError, match=r"mine\.onnx"):
+        Reader(file)
 
 
 def test_what_is_taught_changes_pages_too(taught, reader, odd_hand):
