@@ -21,7 +21,7 @@ PAGES = ("README.md", "docs/index.md", "docs/getting-started.md", "docs/training
 ENDLESS = {"python main.py": 30}  # seconds before Ctrl-C
 ELSEWHERE = {"make test", "make docs"}  # .ci/run runs them anyway
 LIMIT = 600  # seconds for a command
-MADE = ("pages", "report", "digits")  # folders that the examples make anew
+MADE = ("pages", "report", "digits", "answers")  # folders that the examples make anew
 MADE_FILES = ("pages.jsonl", "digits.csv")
 STAND_IN = ROOT / "samples" / "chalk-7.jpg"
 
