@@ -17,6 +17,7 @@ from digitnet.synthesis.writers import Writer, printed
 
 SMALLEST = 9.0  # pixels; height of a digit
 LETTERS = 0.4  # of the pages with a few digits show letters in their place
+TALL_FIRST, SMALLER_LATER = 0.2, 0.4  # of the amounts; how often the first digit is tall, and the later ones smaller
 TOUCHING = 0.12  # of the crowded numbers are written with each digit touching the next
 
 
@@ -150,12 +151,17 @@ def amount(sheet: Sheet, writer: Writer, difficulties: Difficulties, rng: Genera
     separated = rng.random() < 0.4
     groups = [3] * ((length - 1) // 3) if separated else []
     groups.insert(0, length - sum(groups))
+    if groups[0] > 1 and rng.random() < TALL_FIRST:
+        groups[:1] = [1, groups[0] - 1]
+    smaller = rng.uniform(0.5, 0.95) if rng.random() < SMALLER_LATER else 1.0
     touching = "touching" in difficulties
     for place, size in enumerate(groups):
-        if place:
+        own = _at_height(writer, max(SMALLEST, height * smaller)) if place else writer
+        if place and separated:
             x = sheet.draw_mark(writer.hand, x, y + writer.hand.slope * x, rng, low=True) + x
         lift = rng.uniform(-0.3, 0.3) * height if uneven else 0.0
-        x = number(sheet, writer, x, y + lift, 0, size, rng, marks=0, touching=touching)
+        lift += (height - own.hand.height) * rng.uniform(0.3, 1.0)
+        x = number(sheet, own, x, y + lift, 0, size, rng, marks=0, touching=touching)
     kind = rng.random()
     if kind < 0.1:  # cents
         small = _at_height(writer, max(SMALLEST, height * rng.uniform(0.45, 0.75)))

@@ -27,6 +27,7 @@ from digitnet.synthesis.writers import Pool, Writer, random_writer
 __all__ = ["MadeDigit", "MadePage", "PageMaker"]
 
 USUAL = [*PAPERS.values(), guilloche, guilloche]  # many numbers are cut out of cheques
+WIDE = 0.15  # of the numbers that are cut out have digits far apart
 LAYOUTS = (crowded, rows, few, scattered, table, huge, None)  # None leaves the page empty
 LAYOUT_SHARES = np.cumsum([0.28, 0.32, 0.14, 0.08, 0.1, 0.05]).tolist()
 
@@ -100,7 +101,8 @@ class PageMaker:
         difficulties = random_difficulties(rng) if difficulties is None else difficulties
         writer = self._writer(rng, difficulties)
         height = smallest * (largest / smallest) ** rng.uniform() ** 0.7
-        writer = replace(writer, hand=replace(writer.hand, height=height, gap=min(writer.hand.gap, 0.5)))
+        gap = rng.uniform(0.4, 1.0) if rng.random() < WIDE else min(writer.hand.gap, 0.5)
+        writer = replace(writer, hand=replace(writer.hand, height=height, gap=gap))
         sheet = Sheet(round(10 * height), round(22 * height))
         amount(sheet, writer, difficulties, rng)
         if "lines" in difficulties:

@@ -34,6 +34,7 @@ from digitnet.pages.detect import (
 )
 from digitnet.results import Evaluation
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
+from digitnet.synthesis.photos import Difficulties, random_difficulties
 from digitnet.synthesis.sheets import windowed
 from digitnet.training.augment import Chance, vary_shape
 from digitnet.training.detector import Detector
@@ -47,6 +48,7 @@ TRAINING, VALIDATION = 1, 2  # streams of random numbers
 FOREIGN = 7  # times each digit from a font is put beside MNIST's; they are then a fifth of all
 HEIGHT, WIDTH = 160, 224  # pixels; of a page
 CUT_OUT = 0.34  # of the pages are a number cut out tightly, framed as `detect.framed` frames pictures
+PATTERNED = 0.4  # of those are on patterned paper, as amounts on cheques are
 FRAMED = 0.7  # of the pages, together with those, are smaller than the network's input, and are framed
 STROKES = 0.35  # of the pages are written stroke by stroke
 SMALLEST, LARGEST = 8, 76  # pixels; heights of the digits that the network must find
@@ -87,7 +89,8 @@ class Pages(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
         """Numbers cut out tightly, as many as fit one below the other."""
         free = HEIGHT - BORDER
         while free > 0:
-            page = self.maker.cut_out(rng, SMALLEST, LARGEST)
+            paper: Difficulties = frozenset({"paper"}) if rng.random() < PATTERNED else frozenset()
+            page = self.maker.cut_out(rng, SMALLEST, LARGEST, random_difficulties(rng) | paper)
             free -= len(page.picture) + BORDER
             if free >= 0:
                 yield page
