@@ -23,10 +23,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import record
 from PIL import Image
+from ray.cluster_utils import Cluster
 
 from digitnet.dataset import MNIST, find_mnist
 
 SHARD = 10_000  # pictures in a tar
+FEW = 100  # pictures; what a run on them takes is its start
 DIGITNET = [sys.executable, "-m", "digitnet"]
 HUNDRED_MILLION = 100_000_000
 
@@ -36,7 +38,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000, help="pictures of 28 pixels")
     parser.add_argument("--pages", type=int, default=0, help="pages, read with one worker and with two")
     parser.add_argument("--kills", type=int, default=0, help="kills of a run at random moments")
-    parser.add_argument("--ray", action="store_true", help="also on a Ray cluster that is started here")
+    parser.add_argument("--ray", action="store_true", help="also on Ray clusters that are started here")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +52,7 @@ def main() -> None:
         figures["pictures_per_second_and_core"] = rate
         figures["core_hours_of_a_hundred_million"] = HUNDRED_MILLION / rate / 3600
         if arguments.ray:
-            figures["ray"] = measured(sorted((root / "shards").iterdir()), root / "ray", "--ray")
+            figures["ray"] = on_ray(root)
         if arguments.kills:
             figures["kills"] = killed(root / "shards", root / "killed", arguments.kills, arguments.count)
         if arguments.pages:
@@ -62,6 +64,43 @@ def main() -> None:
             figures["pages"] = {"one_worker": one, "two_workers": two}
             figures["pages"]["times_as_fast"] = one["seconds"] / two["seconds"]
     record.write("archives", figures)
+
+
+def on_ray(root: Path) -> dict[str, Any]:
+    """At most 100,000 pictures on Ray and without it, the start alone, and what a cluster does when a node dies."""
+    shards = sorted((root / "shards").iterdir())[: 100_000 // SHARD]
+    make_shards(root / "few", FEW)
+    few = sorted((root / "few").iterdir())
+    figures: dict[str, Any] = {}
+    for name, options in (("local", ()), ("ray", ("--ray",))):
+        figures[name] = measured(shards, root / f"{name}-many", *options)
+        figures[f"{name}_start_seconds"] = measured(few, root / f"{name}-few", *options)["seconds"]
+    figures["ray_over_local"] = figures["ray"]["seconds"] / figures["local"]["seconds"]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    node = cluster.add_node(num_cpus=1)
+    output = root / "two-nodes"
+    process = subprocess.Popen(
+        [*DIGITNET, "batch", *map(str, shards), "--output", str(output), "--ray", cluster.address]
+    )
+    planned = len(list((root / "local-many").glob("part-*")))
+    while process.poll() is None and len(list(output.glob("part-*"))) < planned // 3:
+        time.sleep(0.1)
+    written = len(list(output.glob("part-*")))
+    cluster.remove_node(node, allow_graceful=False)
+    code = process.wait()
+    cluster.shutdown()
+    figures["two_nodes_one_killed"] = {
+        "exit_code": code,
+        "parts_when_killed": written,
+        "parts": planned,
+        "equal_to_local": answers(output) == answers(root / "local-many"),
+    }
+    return figures
+
+
+def answers(output: Path) -> dict[str, Any]:
+    """All rows of each part, by the part's name."""
+    return {part.name: pq.read_table(part).to_pylist() for part in output.glob("part-*.parquet")}
 
 
 def make_shards(folder: Path, count: int) -> None:

@@ -24,7 +24,9 @@ REACH = 4.0  # heights of a digit; neighbours in a line have no wider gap
 SIZES_ALIKE = 2.5  # a digit may be this many times as tall as its neighbour
 SURELY = 1 - 1e-4  # the probability that a candidate is there lies between this and its complement
 UNLIKELY = 1e-5  # least probability of a digit, since a check digit may ask for it all the same
-LIKELIER_NOT = 0.5  # a digit in a reading that is less likely there than this is "not a digit"
+LIKELIER_NOT = 0.5  # from this probability of a digit on, there is a line to read
+KEPT = 1 / 3  # the same for a digit of a line; a digit left out is worse than one too many, because nobody sees it
+SURE_COMPANY = 0.97  # from this probability of a digit on, it is company for others
 IN_COMPANY, LONE = 4.0, 40.0  # the score assumes so many times more non-digits
 NEGLIGIBLE = 1e-30  # a reading that skips digits which are so surely there is left out
 
@@ -54,7 +56,7 @@ class Candidate:
 class ReadDigit:
     """A candidate in a reading: which digit it is, and the probability that it is there and that digit.
 
-    It is in company where another likely digit stands in its line.
+    It is in company where another sure digit stands in its line.
     """
 
     candidate: Candidate
@@ -221,7 +223,7 @@ class _Lattice:
         """The likeliest reading, each digit with what all readings together say of its candidate."""
         if not self.total:  # a very long line, all of it in doubt: its weights are too small for numbers
             return Reading((), 0.0)
-        weight, path = self._likeliest()
+        path = self._likeliest()
         digits = []
         for index, digit in path:
             steps = self.arriving[index, self.source] * self.digits[index, self.digit]
@@ -229,15 +231,23 @@ class _Lattice:
             confidence = min(1.0, float(self.exists[index] * weights[digit]) / self.total)
             probabilities = tuple((weights / max(float(weights.sum()), 1e-300)).tolist())
             digits.append(ReadDigit(self.candidates[index], digit, confidence, probabilities))
-        likely = sum(digit.exists >= LIKELIER_NOT for digit in digits)
-        read_digits = tuple(replace(digit, in_company=likely > (digit.exists >= LIKELIER_NOT)) for digit in digits)
-        return Reading(read_digits, min(1.0, weight / self.total))
+        sure = sum(digit.exists >= SURE_COMPANY for digit in digits)
+        read_digits = tuple(replace(digit, in_company=sure > (digit.exists >= SURE_COMPANY)) for digit in digits)
+        return Reading(read_digits, min(1.0, self._weight(path) / self.total))
 
-    def _likeliest(self) -> tuple[float, list[tuple[int, int]]]:
-        """The weight of the best path, and its candidates and digits from left to right.
+    def _weight(self, path: Sequence[tuple[int, int]]) -> float:
+        """The weight of a path: its candidates are there with its digits, and all others are absent."""
+        factors = 1 - self.exists
+        for index, digit in path:
+            factors[index] = self.exists[index] * self.digits[index, digit]
+        return float(factors.prod())
+
+    def _likeliest(self) -> list[tuple[int, int]]:
+        """The candidates and digits of the best path, from left to right.
 
         The best path must keep a digit that certainly exists even when its class is uncertain. Therefore each
-        candidate's digits weigh here in proportion to its likeliest digit.
+        candidate's digits weigh here in proportion to its likeliest digit. To be there weighs more than to be absent,
+        so that the path keeps what is a digit with a probability of `KEPT`.
         """
         ways = np.zeros_like(self.arriving)  # weight of the best way to each candidate and state
 
@@ -250,26 +260,24 @@ class _Lattice:
         def gains(index: int, before: Numbers) -> Numbers:
             """Weights of the ways along each arrow, (E,), whose best ways before have these weights, (S,)."""
             digits = self.digits[index]
-            return np.asarray(before[self.source] * self.exists[index] * digits[self.digit] / digits.max())
+            there = self.exists[index] * (1 - KEPT) / KEPT
+            return np.asarray(before[self.source] * there * digits[self.digit] / digits.max())
 
         first = np.flatnonzero(np.diff(self.target, prepend=-1))  # arrow into each state that has any
         for index in range(len(ways)):
             into_states = np.maximum.reduceat(gains(index, ways_before(index).max(0)), first)
             ways[index, self.target[first]] = into_states
         ends = ways * self.absent_after[:, np.newaxis] * self.accepting
-        weight = float(self.absent_before[-1] * (self.starts & self.accepting).any())
         path: list[tuple[int, int]] = []
-        if ends.max(initial=0.0) <= weight:
-            return weight, path
-        weight = float(ends.max())
+        if ends.max(initial=0.0) <= float(self.absent_before[-1] * (self.starts & self.accepting).any()):
+            return path
         index, state = divmod(int(ends.argmax()), ends.shape[1])
         while index >= 0:
             before = ways_before(index)
             into = np.flatnonzero(self.target == state)
             arrow = into[gains(index, before.max(0))[into].argmax()]
             path.append((index, int(self.digit[arrow])))
-            weight *= float(self.digits[index].max())
             state = int(self.source[arrow])
             behind = int(before[:, state].argmax())  # 0 is the start of the line, 1 the nearest candidate
             index = index - behind if behind else -1
-        return weight, path
+        return path

@@ -19,7 +19,7 @@ from digitnet.pages.constraints import Constraint
 from digitnet.pages.crops import FREE, crops
 from digitnet.pages.detect import CONTRAST_VERSION, DEEPEST, Detection, Grey, detect, detect_at_one_scale
 from digitnet.pages.fusion import Fusion
-from digitnet.pages.lattice import LIKELIER_NOT, Candidate, ReadDigit
+from digitnet.pages.lattice import KEPT, LIKELIER_NOT, Candidate, ReadDigit
 from digitnet.pages.work import IsCancelled, raise_if, share_out
 from digitnet.results import Box, Digit, Line, Page
 
@@ -239,7 +239,7 @@ class PageReader:
         reason = None
         vouched = read.candidate.vouched and read.digit == int(read.candidate.probabilities.argmax())
         if read.score < self.rejection.threshold and not vouched:
-            reason = "not a digit" if read.exists < LIKELIER_NOT else f"unsure: {read.digit} or {_other(read)}"
+            reason = "not a digit" if read.exists < KEPT else f"unsure: {read.digit} or {_other(read)}"
         digit = None if reason else read.digit
         place = read.candidate.detection
         box = picture.box_as_given(place.left, place.top, place.right, place.bottom)

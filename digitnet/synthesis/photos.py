@@ -27,7 +27,7 @@ COUNT_SHARES = (0.4, 0.33, 0.2, 0.07)
 WORN = (("light", 1.0), ("noise", 1.0), ("paper", 1.0), ("skips", 0.5), ("blur", 0.5), ("jpeg", 0.4))
 NOISIEST = 0.1  # of the ink's darkness; more noise would hide the ink
 HARMLESS = ("touching", "slope", "neighbours", "skips")  # even where the ink is faint
-BLURRIEST = 0.12  # standard deviation of a blur, in heights of the lowest digit
+BLURRIEST, BLURRIEST_HARD = 0.12, 0.06  # standard deviation of a blur, in heights of the lowest digit
 SCREEN = 0.5  # of the easy pages are screenshots or scans, without any light or grain
 NEGATIVE = 0.25  # of the pages have light ink on dark paper, like chalk or a screen
 
@@ -78,7 +78,9 @@ def photographed(
     if rng.random() < NEGATIVE:
         picture = 1 - picture
     if "blur" in difficulties:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, max(BLURRIEST * smallest, 0.6)))
+        # With more than this, nobody could read a blurred digit that is hard to read in another way too.
+        most = BLURRIEST if difficulties <= {"blur", *HARMLESS} else BLURRIEST_HARD
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, max(most * smallest, 0.6)))
     elif not is_screen and rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.7))
     if "noise" in difficulties or not is_screen:

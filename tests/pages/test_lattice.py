@@ -55,6 +55,14 @@ def test_two_narrow_candidates_together_may_be_likelier_than_the_wide_one_that_c
     assert number(lattice.read(sorted([wide, *narrow], key=lambda one: one.detection.left))) == "11"
 
 
+def test_a_digit_that_is_less_likely_than_not_is_kept_in_doubt_and_one_that_is_unlikely_is_left_out():
+    reading = lattice.read([candidate(0, digit=4, exists=0.4), *written("31", x=25.0)])
+    assert number(reading) == "431"
+    assert reading.digits[0].confidence == pytest.approx(0.4 * 0.99, abs=1e-3)
+    assert reading.confidence == pytest.approx(0.4 * 0.99 * (0.99 * 0.99) ** 2, abs=1e-3)
+    assert number(lattice.read([candidate(0, digit=4, exists=0.3), *written("31", x=25.0)])) == "31"
+
+
 @pytest.mark.parametrize("pattern", [r"[0-6]+[1-9]", r"\d{1,2}[0-4]\d*", r"\d*[0-4]\d?\d?"])
 def test_weights_agree_with_a_count_of_all_readings(pattern):
     rng = np.random.default_rng(5)
@@ -184,3 +192,9 @@ def test_score_is_lower_for_what_stands_alone_than_among_digits():
     (lone,) = lattice.read([candidate(0, exists=0.95)]).digits
     first, _ = lattice.read([candidate(0, exists=0.95), candidate(30)]).digits
     assert lone.score < 0.5 < 0.8 < first.score
+
+
+def test_only_a_sure_digit_is_company():
+    unsure = [candidate(x, digit=7, exists=0.9) for x in (0, 25)]
+    assert not any(digit.in_company for digit in lattice.read(unsure).digits)
+    assert [digit.in_company for digit in lattice.read([unsure[0], *written("31", x=25.0)]).digits] == [True] * 3
