@@ -71,6 +71,11 @@ class ReadDigit:
         return self.confidence / max(self.probabilities[self.digit], 1e-9)
 
     @property
+    def vouched(self) -> bool:
+        """Whether DigitNet alone vouches for this digit, whatever its score."""
+        return self.candidate.vouched and self.digit == int(self.candidate.probabilities.argmax())
+
+    @property
     def score(self) -> float:
         """The confidence, in [0, 1], as if non-digits were more common than on made pages; it decides what is answered.
 

@@ -237,8 +237,7 @@ class PageReader:
 
     def _as_digit(self, read: ReadDigit, picture: Picture) -> Digit:
         reason = None
-        vouched = read.candidate.vouched and read.digit == int(read.candidate.probabilities.argmax())
-        if read.score < self.rejection.threshold and not vouched:
+        if read.score < self.rejection.threshold and not read.vouched:
             reason = "not a digit" if read.exists < KEPT else f"unsure: {read.digit} or {_other(read)}"
         digit = None if reason else read.digit
         place = read.candidate.detection

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from digitnet.errors import ModelError
 from digitnet.inference.rejection import Rejection, Risk
-from digitnet.pages.boxes import edges, intersection_over_union, placed
+from digitnet.pages.boxes import areas, edges, intersection_over_union, placed, shared_areas
 from digitnet.pages.detect import Detection, Grey
 from digitnet.pages.fusion import FEATURES, Fusion, evidence, features, line_log_odds
 from digitnet.pages.lattice import LIKELIER_NOT, ReadDigit, Reading, grouped, read
@@ -44,7 +44,7 @@ LETTERS = 600  # by the pens of stroke digits, besides those of the held-out fon
 LETTERS_SEED = 11  # training has another one
 GRAIN = 8.0  # of 255, its standard deviation at most
 STREAM = 4  # of random numbers; training has other ones
-SAME_PLACE = 0.45  # intersection over union; a detection that has more with a digit is that digit
+SAME_PLACE = 0.25  # intersection over union; the detection that has most with a digit, if more than this, is that digit
 OVERLAPPING = 0.1  # intersection over union; a detection that has more with a cut-off digit may be part of it
 NOTHING, UNKNOWN = -1, -2  # labels of detections that are not a digit, or that nobody can name
 HIDDEN = 48  # hidden units in the log-odds of a digit
@@ -99,7 +99,7 @@ class ReadLine:
         written = [digit for digit in self.truth if digit]
         numbers = {digit.line for digit in written}
         whole = [digit for digit in self.page.digits if digit.line in numbers]
-        if any(digit.label is None for digit in whole):
+        if any(digit.label is None for digit in (*written, *whole)):
             return None
         read_right = (
             true is not None and true.label == digit.digit
@@ -269,8 +269,9 @@ def _with_log_odds(fusion: Fusion, inputs: Tensor, exists: Tensor) -> Fusion:
 def read_lines(reader: PageReader, pages: Sequence[MadePage], second: Classify) -> list[ReadLine]:
     """Every line that the reader reads on the pages, likely digits or not, beside the truth.
 
-    Some made digits have lost their shape: a 9 without a loop is a 4 to anybody. So where a second network reads a
-    digit as the reader does, and not as it was meant, nobody can say which digit it is.
+    Some made digits have lost their shape: a 9 without a loop is a 4 to anybody. And a stray line among digits may look
+    like a 1. So where a second network reads a digit as the reader does, and not as it was meant, nobody can say which
+    digit it is.
     """
     lines = []
     for page in pages:
@@ -278,26 +279,35 @@ def read_lines(reader: PageReader, pages: Sequence[MadePage], second: Classify) 
             reading = read(group)
             truth = matched([digit.candidate.detection for digit in reading.digits], page.digits)
             known = [
-                replace(true, label=None) if true and _lost_its_shape(digit, true, second) else true
+                unknown if (unknown := _look_alike(digit, true, page, second)) else true
                 for digit, true in zip(reading.digits, truth, strict=True)
             ]
             lines.append(ReadLine(page, reading, known))
     return lines
 
 
-def _lost_its_shape(digit: ReadDigit, true: MadeDigit, second: Classify) -> bool:
-    crop = digit.candidate.crop
-    if true.label in (None, digit.digit) or crop is None:
-        return False
-    return bool(second(crop[np.newaxis])[0, digit.digit] > 0.5)
+def _look_alike(digit: ReadDigit, true: MadeDigit | None, page: MadePage, second: Classify) -> MadeDigit | None:
+    """The digit without its label if it was read as what it looks like to the second network, too; otherwise None.
+
+    What was written as a letter, or is a piece of a digit, is never a digit.
+    """
+    crop, place = digit.candidate.crop, digit.candidate.detection
+    if crop is None or (true and true.label in (None, digit.digit)):
+        return None
+    if true is None:
+        box = edges([place])
+        if not page.digits or shared_areas(box[:, np.newaxis], edges(page.digits)).max() > OVERLAPPING * areas(box)[0]:
+            return None
+        true = MadeDigit(0, place.left, place.top, place.right, place.bottom, line=0)
+    return replace(true, label=None) if second(crop[np.newaxis])[0, digit.digit] > 0.5 else None
 
 
 def risks(lines: Sequence[ReadLine]) -> tuple[Risk, ...]:
-    """How often the digits of these lines are wrong, for each lowest score."""
+    """How often the digits of these lines are wrong, for each lowest score, but for those that DigitNet vouches for."""
     scores, wrong = [], []
     for line in lines:
         for digit, true in zip(line.reading.digits, line.truth, strict=True):
-            if true is None or true.label is not None:
+            if not digit.vouched and (true is None or true.label is not None):
                 scores.append(digit.score)
                 wrong.append(true is None or true.label != digit.digit)
     return risk_table(np.array(scores), np.array(wrong, np.float64))

@@ -62,6 +62,25 @@ def test_what_a_second_network_reads_alike_is_a_digit_that_lost_its_shape(monkey
     assert (label(4), label(9), label(10)) == (None, 9, 9)
 
 
+def test_a_stray_mark_that_a_second_network_takes_for_the_same_digit_counts_for_nobody(monkeypatch):
+    """A bar among digits may be a 1 to anybody. A bar of a digit, and a letter on a page of letters, are not."""
+    page = MadePage(np.full((64, 200), 200, np.uint8), (MadeDigit(3, 10, 0, 30, 30, 0),))
+    page.picture[5:25, 12:28] = page.picture[5:25, 62:68] = 20
+    detections = [detection(10, 0, digit=3, score=0.99), detection(55, 0, digit=1, score=0.99)]
+    monkeypatch.setattr("digitnet.pages.page_reader.detect", lambda session, grey, known, stop: detections)
+    reader = PageReader(None, lambda images: np.full((len(images), 11), 1 / 11, np.float32), Fusion(), Rejection(0.0))
+
+    def truth(page, seen=1):
+        lines = read_lines(reader, [page], lambda images: np.eye(11, dtype=np.float32)[[seen] * len(images)])
+        return lines[0].truth[-1], lines[0].is_right
+
+    assert truth(page)[0].label is None
+    assert truth(page)[1] is None
+    assert truth(page, seen=7) == (None, False)
+    assert truth(replace(page, digits=())) == (None, False)
+    assert truth(replace(page, digits=(MadeDigit(4, 40, -10, 95, 60, 0),)))[0] is None
+
+
 def line_of(text, read, confidence=0.9, missed=0):
     """A line on which `text` is written and `read` is read, digit by digit, without the last `missed` ones."""
     digits = tuple(MadeDigit(int(label), 30 * index, 0, 30 * index + 20, 30, 0) for index, label in enumerate(text))
