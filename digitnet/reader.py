@@ -234,12 +234,27 @@ class Reader:
         """
         return self._digits.sight(load(picture, name).grey)
 
-    def taught(self, lesson: Lesson) -> "Reader":
-        """A reader that has learnt a lesson; this reader itself where the lesson was not kept."""
-        if lesson.model is None:
+    def chosen(self, sight: Sight) -> NormalisedDigit | None:
+        """The digit in what `sight` gave, as the network sees it; None in a blank picture."""
+        images = np.array([reading.digit.image for reading in sight.readings], np.float32).reshape(-1, SIDE, SIDE)
+        return self._digits.chosen(sight, self._network.probabilities(images))[0]
+
+    def taught(self, lesson: Lesson | bytes) -> "Reader":
+        """A reader that has learnt a lesson; this reader itself where the lesson was not kept.
+
+        Args:
+            lesson: from `teach` or, to use it again later, its `model`.
+
+        Raises ModelError where the lesson started from another model.
+        """
+        content = lesson.model if isinstance(lesson, Lesson) else lesson
+        if content is None:
             return self
         other, name = copy.copy(self), self.about["model"]
-        other._set_network(OnnxDigitNet(lesson.model, name), name)
+        network = OnnxDigitNet(content, name)
+        if network.base != self._network.base:
+            raise ModelError(f"{name}: the lesson is of another model; teach this one")
+        other._set_network(network, name)
         if "_pages" in self.__dict__:  # the detector is shared; a lesson leaves it and the table of risks as they are
             other._pages = replace(self._pages, probabilities=other._network.probabilities)
         return other

@@ -8,6 +8,7 @@ guard set says what it does to other hands and to negatives.
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from digitnet.results import Contradiction, Lesson, Tally
 from digitnet.teaching.augmentation import augmented
 from digitnet.teaching.evidence import Evidence
 from digitnet.teaching.guard import replay_and_guard
-from digitnet.teaching.last_layer import LastLayer, summary
+from digitnet.teaching.last_layer import LastLayer, Prior
 from digitnet.teaching.pupil import RIGHT, UNSURE, WRONG, Labels, Levels, Predictions, Pupil
 
 REPLAY_COPIES = 2  # of each replay picture; without them, copies of the new digits would use what copies have in common
@@ -27,9 +28,30 @@ CHANCE = 0.05  # a gain that chance gives more often than this is none; the same
 CONTRADICTED = 0.9  # probability of another answer; a label against that is likely wrong
 WITNESSES = 4  # other pictures with the same label; fewer cannot contradict it
 LITTLE = 0.05  # how much a contradicted label counts
+EMPHASES = (4, 16, 64)  # how much a picture counts at once if 1 is not enough; all pictures together at most the last
 MOST_ASKED = 3  # digits of which more pictures are asked for
 
 Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """A shift, what it does to the pictures and to the guard set, and why it cannot be kept; None if it can."""
+
+    shift: Matrix
+    predictions: Predictions
+    after: Levels
+    guard_after: Levels
+    why: str | None
+
+    @property
+    def wrong(self) -> int:
+        """Pictures with a wrong best guess."""
+        return int((self.after < UNSURE).sum())
+
+    @property
+    def is_enough(self) -> bool:
+        return self.why is None and not self.wrong
 
 
 class Teacher:
@@ -45,7 +67,7 @@ class Teacher:
         self._reader = reader
         replay, self._guard = replay_and_guard()
         copies = Evidence.of(reader.network, augmented(replay.images, REPLAY_COPIES))
-        self._replay = summary(copies.features)
+        self._prior = Prior(copies.features)
         self._guard_evidence = Evidence.of(reader.network, self._guard.images)
         self._guard_before = self._guard_levels(None)
 
@@ -66,37 +88,46 @@ class Teacher:
             tallies = (_tally(before),) * 2 + (_tally(self._guard_before),) * 2
             return Lesson(None, why, len(labels), *tallies)
         counts = np.ones(len(labels), np.float32)
-        layer = LastLayer(pupil.rows, pupil.row_labels, self._replay)
+        layer = LastLayer(pupil.rows, pupil.row_labels, self._prior)
         contradicted = np.array([], np.int64)
+        predictions = None
         if not at_once:  # at once, the user's word counts
             predictions = pupil.cross_validated(layer, counts)
             contradicted = _contradicted(predictions, pupil.labels)
         if len(contradicted):
             counts[contradicted] = LITTLE
             predictions = pupil.cross_validated(layer, counts)
-        shift = layer.shift(pupil.weights(counts))
-        if at_once:
-            predictions = pupil.predictions(shift)
-        after = predictions.levels(pupil.labels, rejection)
-        guard_after = self._guard_levels(shift)
         trusted = counts == 1  # a wrong label says nothing about a reading
-        why = (
-            _nothing_to_learn(before[trusted], contradicted)
-            or _no_gain(before[trusted], after[trusted], pupil.labels[trusted], at_once)
-            or _harm(self._guard_before, guard_after)
-        )
+        why_nothing = _nothing_to_learn(before[trusted], contradicted)
+
+        def attempt(emphasis: int) -> _Attempt:
+            shift = layer.shift(pupil.weights(emphasis * counts))
+            found = predictions or pupil.predictions(shift)
+            after, guard_after = found.levels(pupil.labels, rejection), self._guard_levels(shift)
+            why = (
+                why_nothing
+                or _no_gain(before[trusted], after[trusted], pupil.labels[trusted], at_once)
+                or _harm(self._guard_before, guard_after)
+            )
+            return _Attempt(shift, found, after, guard_after, why)
+
+        best = attempt(1)
+        for emphasis in EMPHASES if at_once else ():
+            if best.is_enough or emphasis * len(labels) > EMPHASES[-1]:
+                break
+            best = min(best, attempt(emphasis), key=lambda one: (one.why is not None, one.wrong))
         return Lesson(
-            model=None if why else self._taught(Adaptation(shift, len(labels))),
-            reason=why,
+            model=None if best.why else self._taught(Adaptation(best.shift, len(labels))),
+            reason=best.why,
             pictures=len(labels),
             before=_tally(before),
-            after=_tally(after),
+            after=_tally(best.after),
             guard_before=_tally(self._guard_before),
-            guard_after=_tally(guard_after),
-            better=tuple(names[index] for index in np.flatnonzero(after > before).tolist()),
-            worse=tuple(names[index] for index in np.flatnonzero(after < before).tolist()),
+            guard_after=_tally(best.guard_after),
+            better=tuple(names[index] for index in np.flatnonzero(best.after > before).tolist()),
+            worse=tuple(names[index] for index in np.flatnonzero(best.after < before).tolist()),
             contradictions=tuple(
-                Contradiction(names[index], int(labels[index]), int(predictions.probabilities[index].argmax()))
+                Contradiction(names[index], int(labels[index]), int(best.predictions.probabilities[index].argmax()))
                 for index in contradicted
             ),
         )
