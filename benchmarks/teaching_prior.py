@@ -35,7 +35,8 @@ from digitnet.teaching.augmentation import augmented
 from digitnet.teaching.evidence import Evidence
 from digitnet.teaching.guard import GUARD, replay_and_guard
 from digitnet.teaching.pupil import Pupil
-from digitnet.teaching.teacher import REPLAY_COPIES, _harm
+from digitnet.teaching.rules import harm
+from digitnet.teaching.teacher import REPLAY_COPIES
 
 SEED = 31  # training, calibration and the guard set have others
 TRIED, HANDS = 200, 6  # stroke hands, and how many of them are taught
@@ -84,7 +85,7 @@ def main() -> None:
                 order = np.random.default_rng(split).permutation(len(right))
                 chosen = order[:count] if count > 1 else order[wrong[order]][:1]  # a single one is a correction
                 rest = np.setdiff1d(order, chosen)
-                pupil = Pupil(reader._digits, [sight(digits[index]) for index in chosen], right[chosen].tolist())
+                pupil = Pupil(reader.digit_reader, [sight(digits[index]) for index in chosen], right[chosen].tolist())
                 for row, prior in zip(sums, PRIORS, strict=True):
                     shift = shifted(reader, pupil, prior)
                     read = best(reader, evidence, shift) == right
@@ -93,12 +94,12 @@ def main() -> None:
                         wrong[rest].sum(),
                         (~read[rest]).sum(),
                         others_right - (best(reader, others, shift) == other_labels).sum(),
-                        _harm(reader._teacher._guard_before, after) is not None,
+                        harm(reader._teacher._guard_before, after) is not None,
                         read[chosen].sum(),
                         len(chosen),
                     )
-        for prior, row in zip(PRIORS, sums.tolist(), strict=True):
-            print(count, prior, "errors {} -> {}, others lost {}, refused {}, taught right {} of {}".format(*row))
+        for prior, counts in zip(PRIORS, sums.tolist(), strict=True):
+            print(count, prior, "errors {} -> {}, others lost {}, refused {}, taught right {} of {}".format(*counts))
 
 
 def shifted(reader: Reader, pupil: Pupil, prior: dict[str, float]) -> Matrix:
@@ -192,7 +193,7 @@ def sight(image: Matrix) -> Sight:
 
 
 def best(reader: Reader, evidence: Evidence, shift: Matrix | None = None) -> npt.NDArray[np.int64]:
-    return evidence.probabilities(reader._network, shift)[:, :NOT_A_DIGIT].argmax(1)
+    return np.asarray(evidence.probabilities(reader._network, shift)[:, :NOT_A_DIGIT].argmax(1))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from digitnet.teaching.evidence import Evidence
 
 RANK = 128  # directions of the features in which the layer may change
 REPLAY_RANK = 512  # directions that hold most of the replay pictures
-PRIOR = 0.003  # precision of the prior in all directions, relative to one picture
+PRIOR = 0.01  # precision of the prior in all directions, relative to one picture
 REPLAY_PRIOR = 34.0  # the same for all replay pictures together, in the directions of their features
 STEPS = 60
 ENOUGH = 1e-4  # a step this much smaller than the shift ends the fit
