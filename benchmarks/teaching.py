@@ -111,7 +111,7 @@ def main() -> None:
         figures.setdefault("wrong_labels", {})[name] = wrong_labels(folder, arguments.splits)
         figures.setdefault("one_correction", {})[name] = one_correction(folder)
         print(figures["wrong_labels"][name], figures["one_correction"][name], flush=True)
-    record.write("teaching", figures)
+        record.write("teaching", figures)  # after each folder, because all of them take an hour
 
 
 def split(folder: Folder, count: int, seed: int) -> tuple[Any, Any]:

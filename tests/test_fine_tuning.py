@@ -1,47 +1,60 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import ROOT
 
-from digitnet import Reader, cli, fine_tuning
+from digitnet import cli, fine_tuning
 from digitnet.fine_tuning import deep_lesson
-from digitnet.training import export, negatives
+from digitnet.teaching.pupil import RIGHT, WRONG, Pupil
+from digitnet.training import export
 from digitnet.training.calibration import Calibration
 
 WEIGHTS = ROOT / "models" / "best.pth"  # of the packaged model
-
-
-@pytest.fixture
-def small(monkeypatch, reader):
-    """Few images to replay, and the calibration of the packaged model."""
-    monkeypatch.setattr(fine_tuning, "REPLAYED", 1536)
-    monkeypatch.setattr(negatives, "STROKE_DIGITS", 200)
-    monkeypatch.setattr(negatives, "STROKE_LETTERS", 60)
-    negatives._strokes_on.cache_clear()
-    network = reader.digit_reader.network
-    scales = (float(network.metadata[name]) for name in ("temperature", "slope", "offset"))
-    monkeypatch.setattr(export, "calibrate", lambda *_: Calibration(*scales_kept, network.risks))
-    scales_kept = tuple(scales)
-    yield
-    negatives._strokes_on.cache_clear()
 
 
 def names(pictures):
     return [str(number) for number in range(len(pictures))]
 
 
-def test_a_deep_lesson_gives_a_whole_model_that_reads_the_hand_better(small, reader, odd_hand, mnist_digits, tmp_path):
+def taught_by(pictures, labels, reader):
+    """What one training makes of pictures."""
+    sights = [reader.sight(picture) for picture in pictures]
+    return fine_tuning._taught(WEIGHTS, Pupil(reader.digit_reader, sights, labels), reader.max_error, None)
+
+
+def test_all_weights_learn_a_hand_and_give_a_whole_model(reader, odd_hand, mnist_digits, monkeypatch):
+    network = reader.digit_reader.network
+    scales = [float(network.metadata[name]) for name in ("temperature", "slope", "offset")]
+    monkeypatch.setattr(export, "calibrate", lambda *_: Calibration(*scales, network.risks))
+    monkeypatch.setattr(fine_tuning, "REPLAYED", 768)  # few and large steps
+    monkeypatch.setattr(fine_tuning, "RECIPE", replace(fine_tuning.RECIPE, peak_learning_rate=3e-3, stroke_digits=0.0))
     pictures, labels = odd_hand
-    lesson = deep_lesson(reader, WEIGHTS, pictures, labels, names(pictures))
-    assert lesson.is_kept, lesson.reason
-    assert lesson.after.right >= lesson.before.right + 5
-    (tmp_path / "mine.onnx").write_bytes(lesson.model)
-    mine = Reader(tmp_path / "mine.onnx")
-    assert "taught" not in mine.about
+    mine = taught_by(pictures, labels, reader)
     before, after = ([digit.best_guess for digit in of.predict_many(pictures)] for of in (reader, mine))
     assert np.sum(np.array(after) == labels) >= np.sum(np.array(before) == labels) + 5
+    assert mine.digit_reader.network.adaptation is None
     read = [digit.best_guess for digit in mine.predict_normalised(mnist_digits[0])]
-    assert np.mean(np.array(read) == mnist_digits[1]) > 0.98
-    assert mine.teach(pictures, labels).pictures == len(labels)  # a lesson of the last layer can follow
+    assert np.mean(np.array(read) == mnist_digits[1]) > 0.9  # forgets little, though the steps are large
+
+
+def test_a_network_that_reads_the_hand_better_is_kept(reader, odd_hand, monkeypatch):
+    learnt = reader.taught(reader.teach(*odd_hand))
+    trained = []
+    monkeypatch.setattr(fine_tuning, "_taught", lambda weights, pupil, *_: trained.append(pupil.labels) or learnt)
+    lesson = deep_lesson(reader, WEIGHTS, *odd_hand, names(odd_hand[0]))
+    assert lesson.model == learnt.digit_reader.network.content
+    assert lesson.after.right >= lesson.before.right + 5
+    assert [len(labels) for labels in trained[:2]] == [(len(trained[2]) + 1) // 2, len(trained[2]) // 2]
+
+
+def test_a_network_that_reads_other_hands_worse_is_not_kept(reader, odd_hand, monkeypatch):
+    learnt = reader.taught(reader.teach(*odd_hand))
+    monkeypatch.setattr(fine_tuning, "_taught", lambda *_: learnt)
+    monkeypatch.setattr(fine_tuning, "_guard_levels", lambda of: np.full(100, RIGHT if of is reader else WRONG))
+    lesson = deep_lesson(reader, WEIGHTS, *odd_hand, names(odd_hand[0]))
+    assert not lesson.is_kept
+    assert "other hands would be read worse" in lesson.reason
 
 
 def test_a_network_that_has_learnt_nothing_is_not_kept_and_the_last_training_is_spared(reader, odd_hand, monkeypatch):
@@ -51,7 +64,7 @@ def test_a_network_that_has_learnt_nothing_is_not_kept_and_the_last_training_is_
     assert not lesson.is_kept
     assert "no gain beyond chance" in lesson.reason
     assert len(trained) == 2
-    assert sorted(np.concatenate(trained)) == sorted(odd_hand[1])  # each picture was learnt once and judged once
+    assert sum(map(len, trained)) == len(odd_hand[0]) - len(lesson.contradictions)  # each was learnt once, judged once
 
 
 def test_a_hand_that_is_read_right_starts_no_training(reader, mnist_digits, picture, monkeypatch):
