@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, as_is, find_mnist, split
+from digitnet.errors import UsageError
 from digitnet.imaging.load import Source
 from digitnet.pages.digit_reader import Sight
 from digitnet.reader import Reader
@@ -37,6 +38,7 @@ REPLAYED = 20_000  # of MNIST's training images
 BATCH = 128
 SHARE = 0.25  # of the new hand's digits in each batch, relative to the images from MNIST
 EPOCHS = 3
+FEWEST = 20  # pictures; from fewer, half of them could hardly prove a gain beyond chance
 RECIPE = Recipe(
     "deep lesson",
     "learns a hand",
@@ -81,7 +83,7 @@ def deep_lesson(
 ) -> Lesson:
     """What all weights of a network learn from pictures of one digit each. Takes some minutes.
 
-    Pictures whose labels the last layer's lesson finds contradicted are left out.
+    Blank pictures are left out, and those whose labels the last layer's lesson finds contradicted.
 
     Args:
         reader: with the model in `weights`.
@@ -93,7 +95,7 @@ def deep_lesson(
 
     Raises:
         ImageError: a picture cannot be read.
-        UsageError: as for `Reader.teach`.
+        UsageError: as for `Reader.teach`, or there are too few pictures.
         DataError: MNIST was not found and could not be downloaded.
         ModelError: the weights are refused.
     """
@@ -103,7 +105,12 @@ def deep_lesson(
     ]
     shallow = reader.teach(sights, labels, names=names)
     doubtful = {contradiction.name for contradiction in shallow.contradictions}
-    trusted = [index for index, name in enumerate(names) if name not in doubtful]
+    trusted = [index for index, name in enumerate(names) if name not in doubtful and sights[index].readings]
+    if len(trusted) < FEWEST:
+        raise UsageError(
+            f"{len(trusted)} pictures with labels that are not in doubt are too few for a deep lesson; give {FEWEST} "
+            "or more, or leave --deep out"
+        )
 
     def pupil(reader: Reader, places: Iterable[int]) -> Pupil:
         chosen = [trusted[place] for place in places]
@@ -111,7 +118,7 @@ def deep_lesson(
 
     whole = pupil(reader, range(len(trusted)))
     before = _levels(whole, reader)
-    if nothing_to_learn(before, tuple(doubtful)):
+    if nothing_to_learn(before):
         return shallow
     halves = np.argsort(whole.labels, kind="stable")[::2], np.argsort(whole.labels, kind="stable")[1::2]
     after = np.empty_like(before)

@@ -5,6 +5,7 @@ import pytest
 from helpers import ROOT
 
 from digitnet import cli, fine_tuning
+from digitnet.errors import UsageError
 from digitnet.fine_tuning import deep_lesson
 from digitnet.teaching.pupil import RIGHT, WRONG, Pupil
 from digitnet.training import export
@@ -69,8 +70,15 @@ def test_a_network_that_has_learnt_nothing_is_not_kept_and_the_last_training_is_
 
 def test_a_hand_that_is_read_right_starts_no_training(reader, mnist_digits, picture, monkeypatch):
     monkeypatch.delattr(fine_tuning, "_taught")
-    zeros = [picture(image) for image in mnist_digits[0][mnist_digits[1] == 0][:5]]
-    assert deep_lesson(reader, WEIGHTS, zeros, [0] * 5, names(zeros)).reason == "nothing to learn: all 5 are read right"
+    usual = [picture(image) for image in mnist_digits[0][:25]]
+    lesson = deep_lesson(reader, WEIGHTS, usual, mnist_digits[1][:25].tolist(), names(usual))
+    assert lesson.reason == "nothing to learn: all 25 are read right"
+
+
+def test_too_few_pictures_are_refused_and_so_are_blank_ones(reader, odd_hand):
+    pictures, labels = [*odd_hand[0][:10], *[np.full((30, 30), 255, np.uint8)] * 20], [*odd_hand[1][:10], *[3] * 20]
+    with pytest.raises(UsageError, match="are too few for a deep lesson"):
+        deep_lesson(reader, WEIGHTS, pictures, labels, names(pictures))
 
 
 @pytest.mark.parametrize("model", [["--model", "mine.onnx"], []])
