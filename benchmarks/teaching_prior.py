@@ -49,13 +49,13 @@ PRIORS: tuple[dict[str, float], ...] = (
     {"PRIOR": 0.003},
     {"PRIOR": 0.01},
     {"PRIOR": 0.03},
-    {"REPLAY_PRIOR": 3},
-    {"REPLAY_PRIOR": 340},
-    {"RANK": 384},
-    {"COPIES": 6},
-    {"TIMES": 4},
-    {"TIMES": 16},
-    {"TIMES": 64},
+    {"PRIOR": 0.003, "REPLAY_PRIOR": 3},
+    {"PRIOR": 0.003, "REPLAY_PRIOR": 340},
+    {"PRIOR": 0.003, "RANK": 384},
+    {"PRIOR": 0.003, "COPIES": 6},
+    {"PRIOR": 0.003, "TIMES": 4},
+    {"PRIOR": 0.003, "TIMES": 16},
+    {"PRIOR": 0.003, "TIMES": 64},
 )
 
 Images = npt.NDArray[np.float32]  # (N, 28, 28)
