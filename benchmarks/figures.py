@@ -105,7 +105,7 @@ def headlines() -> list[Row]:
 
 def page() -> str:
     """docs/figures.md."""
-    rows = [*reading_rows(), *page_rows(), *server_rows()]
+    rows = [*reading_rows(), *teaching_rows(), *page_rows(), *server_rows()]
     versions = record.read("latency")["versions"]
     results = {"mnist": "mnist_best"}  # where the file is called otherwise than its benchmark
     machines = "\n".join(
@@ -172,6 +172,49 @@ def reading_rows() -> list[Row]:
         ),
     ]
     rows += [(f"{DIGITS}: {name}", sentence(figures), "accuracy") for name, figures in others.items()]
+    return rows
+
+
+def teaching_rows() -> list[Row]:
+    figures = record.read("teaching")
+    splits = figures["splits"]
+    rows: list[Row] = []
+    for row in figures["lessons"]:
+        before, after = row["before"], row["after"]
+        changes = dict(row["guards_worst_change"])
+        of_mnist = changes.pop("mnist") / 100
+        rows.append(
+            (
+                f"taught {row['taught']} pictures of {row['folder']}, the rest read",
+                f"wrong best guesses {before['errors']} before, {after['errors']} after; not answered right "
+                f"{before['not_answered_right']}, {after['not_answered_right']}; {row['kept']} of {splits} lessons "
+                "kept; "
+                f"worst change of MNIST's test set {of_mnist:+.2f} points, of the {len(changes)} other guards together "
+                f"{sum(changes.values()):+d} pictures; n = {splits} splits",
+                "teaching",
+            )
+        )
+    for name, found in figures["wrong_labels"].items():
+        rows.append(
+            (
+                f"taught 200 pictures of {name}, 5 % of the labels wrong",
+                f"wrong best guesses {found['errors_before']} before, {found['errors_after']} after; "
+                f"{found['named']} of {found['wrong']} wrong labels named, {found['named_though_right']} right ones; "
+                f"n = {splits} splits",
+                "teaching",
+            )
+        )
+    for name, found in figures["one_correction"].items():
+        if found["corrections"]:
+            rows.append(
+                (
+                    f"one correction of a wrong reading in {name}",
+                    f"read right afterwards in {found['read_right_then']} of {found['corrections']}; the same mistake "
+                    f"with other pictures {found['same_mistakes_before']} times before, "
+                    f"{found['same_mistakes_after']} after",
+                    "teaching",
+                )
+            )
     return rows
 
 

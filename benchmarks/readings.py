@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--model", help="another model than the package's")
     arguments = parser.parse_args()
     reader = Reader(arguments.model)
-    fitted_on, tried_on = (hard_pictures(reader._digits, arguments.count, seed) for seed in SEEDS)
+    fitted_on, tried_on = (hard_pictures(reader.digit_reader, arguments.count, seed) for seed in SEEDS)
     parameters = fitted(fitted_on, arguments.count)
     logs, raw_powers, certainty_power = parameters
     powers = functional.softplus(raw_powers)

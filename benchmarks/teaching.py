@@ -49,7 +49,7 @@ class Folder:
             rows = [(picture.name, NOT_A_DIGIT) for picture in sorted(path.iterdir())]
         self.reader, self.names = reader, [name for name, _ in rows]
         self.labels = np.array([label for _, label in rows])
-        self.sights = [reader._digits.sight(load(path / name).grey) for name in self.names]
+        self.sights = [reader.digit_reader.sight(load(path / name).grey) for name in self.names]
         images = [reading.digit.image for sight in self.sights for reading in sight.readings]
         self.evidence = Evidence.of(reader._network, np.array(images, np.float32))
         self.ends = np.cumsum([len(sight.readings) for sight in self.sights])
@@ -58,7 +58,7 @@ class Folder:
     def predictions(self, shift: Matrix | None) -> Predictions:
         probabilities = self.evidence.probabilities(self.reader._network, shift)
         found = [
-            self.reader._digits.chosen(sight, probabilities[end - len(sight.readings) : end])
+            self.reader.digit_reader.chosen(sight, probabilities[end - len(sight.readings) : end])
             for sight, end in zip(self.sights, self.ends, strict=True)
         ]
         several = np.array([digit is not None and digit.several for digit, _ in found], bool)
@@ -111,7 +111,7 @@ def main() -> None:
         figures.setdefault("wrong_labels", {})[name] = wrong_labels(folder, arguments.splits)
         figures.setdefault("one_correction", {})[name] = one_correction(folder)
         print(figures["wrong_labels"][name], figures["one_correction"][name], flush=True)
-    record.write("teaching", figures)
+        record.write("teaching", figures)  # after each folder, because all of them take an hour
 
 
 def split(folder: Folder, count: int, seed: int) -> tuple[Any, Any]:

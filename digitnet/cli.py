@@ -38,6 +38,7 @@ Result = TypeVar("Result")
 Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it to
 
 STANDARD_INPUT = "-"
+BEST_WEIGHTS = Path(__file__).parents[1] / "models" / "best.pth"  # in the repository, not in the package
 MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's larger one"
 
 
@@ -150,6 +151,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     teach.add_argument("--output", type=Path, required=True, metavar="FILE", help="the taught model, .onnx")
     _add_reader_arguments(teach)
+    teach.add_argument(
+        "--deep",
+        action="store_true",
+        help="change all weights, not only the last layer; takes minutes, a model.pth for --model (default: "
+        "models/best.pth of the repository) and the extra 'train'",
+    )
+    teach.add_argument("--data", type=Path, metavar="DIR", help="for --deep: the folder with MNIST/raw")
 
     train = commands.add_parser("train", help="train on MNIST until interrupted (needs the extra 'train')")
     train.set_defaults(run=training.run)
@@ -490,6 +498,18 @@ def _teach(options: argparse.Namespace) -> int:
         raise UsageError(
             f"--output {options.output}: name an .onnx file, such as {options.output.with_suffix('.onnx')}"
         )
+    if options.deep:
+        if options.model is None and BEST_WEIGHTS.exists():
+            options.model = str(BEST_WEIGHTS)
+        if Path(options.model or "").suffix not in (".pth", ".pt"):
+            raise UsageError(
+                f"--deep changes all weights, and {options.model or 'the package'} has those of its last layer only; "
+                "give --model model.pth: models/best.pth of the repository, or what digitnet train has written"
+            )
+        try:
+            from digitnet.fine_tuning import deep_lesson
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.of(error, "a deep lesson", "train") from error
     reader = _reader(options)
     unread: list[str] = []
 
@@ -501,7 +521,10 @@ def _teach(options: argparse.Namespace) -> int:
     if not digits:
         raise UsageError(f"{options.folders[0]}: none of its pictures can be learnt from; see the messages above")
     pictures, labels, names = zip(*digits, strict=True)
-    lesson = reader.teach(pictures, labels, names=names)
+    if options.deep:
+        lesson = deep_lesson(reader, Path(options.model), pictures, labels, names, data=options.data)
+    else:
+        lesson = reader.teach(pictures, labels, names=names)
     print(summary.describe_lesson(lesson))
     if lesson.model is None:
         print(f"digitnet: {options.output} was not written: {lesson.reason}", file=sys.stderr)

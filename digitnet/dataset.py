@@ -55,8 +55,8 @@ def get_data_loaders(
     test_set = MNIST(folder, train=False)
     order = ShuffledBatches(len(train_set), batch_size, seed)
     return (
-        DataLoader(train_set, batch_sampler=order, collate_fn=_as_is),
-        DataLoader(test_set, batch_size=1000, collate_fn=_as_is),
+        DataLoader(train_set, batch_sampler=order, collate_fn=as_is),
+        DataLoader(test_set, batch_size=1000, collate_fn=as_is),
     )
 
 
@@ -64,7 +64,7 @@ def get_validation_loader(root: str | Path | None = None, *, hold_out: int = HOL
     """The `hold_out` training images that `get_data_loaders(hold_out=...)` keeps back, never shuffled."""
     mnist = MNIST(find_mnist(root), train=True)
     held_out: Subset[tuple[Tensor, Tensor]] = Subset(mnist, split(len(mnist), hold_out)[1])
-    return DataLoader(held_out, batch_size=1000, collate_fn=_as_is)
+    return DataLoader(held_out, batch_size=1000, collate_fn=as_is)
 
 
 class MNIST(torchvision.datasets.MNIST):
@@ -178,6 +178,6 @@ def split(total: int, hold_out: int) -> tuple[list[int], list[int]]:
     return order[hold_out:].sort().values.tolist(), order[:hold_out].sort().values.tolist()
 
 
-def _as_is(batch: Any) -> Any:
+def as_is(batch: Any) -> Any:
     """MNIST gives whole batches already, so the loader has nothing to put together."""
     return batch

@@ -36,7 +36,7 @@ PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
 # A page may well hold a letter or a drawing instead of a digit. So the one digit of a page is answered without the
 # detector only where DigitNet keeps to this fraction of `max_error`.
 ALONE = 1 / 3
-MADE_LATER = ("_digits", "_pages", "_teacher")  # when they are first needed; not pickled
+MADE_LATER = ("digit_reader", "_pages", "_teacher")  # when they are first needed; not pickled
 
 
 class Reader:
@@ -46,6 +46,7 @@ class Reader:
 
     Attributes:
         about: facts about the model, by name: what it is called, the checksum of its weights, its calibration.
+        max_error: as it was given.
 
     Args:
         model: an .onnx file from `digitnet export` or `digitnet teach`, or a model.pth, which is exported first; this
@@ -70,7 +71,7 @@ class Reader:
         threads: int | None = None,
     ) -> None:
         name, content = _model_bytes(model)
-        self._max_error = max_error
+        self.max_error = max_error
         self._threads = threads
         self._detector = Path(PACKAGED_DETECTOR if detector is None else detector)
         self._detector_content = None if detector is None else _content(self._detector)  # for processes elsewhere
@@ -80,7 +81,7 @@ class Reader:
 
     def _set_network(self, network: OnnxDigitNet, name: str) -> None:
         self._network = network
-        self._rejection = rejection_for(network.risks, self._max_error)
+        self._rejection = rejection_for(network.risks, self.max_error)
         self.about = {"model": name, "version": __version__} | network.metadata
 
     def __getstate__(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class Reader:
         def predicted(start: int) -> list[Digit]:
             batch = sources[start : start + BATCH]
             loaded = (load(source, _name(source, place)) for place, source in enumerate(batch, start))
-            return [examination.digit for examination in self._digits.examine(loaded)]
+            return [examination.digit for examination in self.digit_reader.examine(loaded)]
 
         starts = range(0, len(sources), BATCH)
         workers = min(len(starts), self._threads or os.cpu_count() or 1)
@@ -129,11 +130,13 @@ class Reader:
     def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
         """One digit an image, for `images` (N, 28, 28) in [0, 1] as in MNIST: centred, bright ink on dark."""
         whole = Box(0, 0, SIDE, SIDE)
-        return self._digits.digits([NormalisedDigit(image, whole, strength=1.0, several=False) for image in images])
+        return self.digit_reader.digits(
+            [NormalisedDigit(image, whole, strength=1.0, several=False) for image in images]
+        )
 
     def examine(self, source: Source, *, name: str | None = None) -> Examination:
         """The digit together with what led to it. Arguments and errors are those of `predict`."""
-        return next(self._digits.examine([load(source, name)]))
+        return next(self.digit_reader.examine([load(source, name)]))
 
     def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> list[Examination | ImageError]:
         """`examine` for small pictures together, which is quicker than one by one.
@@ -169,7 +172,7 @@ class Reader:
                     errors[place] = picture
 
         place = 0
-        for examination in self._digits.examine(pictures()):
+        for examination in self.digit_reader.examine(pictures()):
             while place in errors:
                 yield errors.pop(place)
                 place += 1
@@ -232,14 +235,29 @@ class Reader:
 
         Arguments and errors are those of `predict`.
         """
-        return self._digits.sight(load(picture, name).grey)
+        return self.digit_reader.sight(load(picture, name).grey)
 
-    def taught(self, lesson: Lesson) -> "Reader":
-        """A reader that has learnt a lesson; this reader itself where the lesson was not kept."""
-        if lesson.model is None:
+    def chosen(self, sight: Sight) -> NormalisedDigit | None:
+        """The digit in what `sight` gave, as the network sees it; None in a blank picture."""
+        images = np.array([reading.digit.image for reading in sight.readings], np.float32).reshape(-1, SIDE, SIDE)
+        return self.digit_reader.chosen(sight, self._network.probabilities(images))[0]
+
+    def taught(self, lesson: Lesson | bytes) -> "Reader":
+        """A reader that has learnt a lesson; this reader itself where the lesson was not kept.
+
+        Args:
+            lesson: from `teach` or, to use it again later, its `model`.
+
+        Raises ModelError where the lesson started from another model.
+        """
+        content = lesson.model if isinstance(lesson, Lesson) else lesson
+        if content is None:
             return self
         other, name = copy.copy(self), self.about["model"]
-        other._set_network(OnnxDigitNet(lesson.model, name), name)
+        network = OnnxDigitNet(content, name)
+        if network.base != self._network.base:
+            raise ModelError(f"{name}: the lesson is of another model; teach this one")
+        other._set_network(network, name)
         if "_pages" in self.__dict__:  # the detector is shared; a lesson leaves it and the table of risks as they are
             other._pages = replace(self._pages, probabilities=other._network.probabilities)
         return other
@@ -298,23 +316,24 @@ class Reader:
         return replace(examination, page=replace(examination.page, artist=artist))
 
     @functools.cached_property
-    def _digits(self) -> DigitReader:
+    def digit_reader(self) -> DigitReader:
+        """Reads pictures of one digit."""
         return DigitReader(self._network, self._rejection, lambda: self._pages.session)
 
     @functools.cached_property
     def _teacher(self) -> "Teacher":
         from digitnet.teaching.teacher import Teacher  # imported here, since reading needs none
 
-        return Teacher(self._digits)
+        return Teacher(self.digit_reader)
 
     @functools.cached_property
     def _pages(self) -> PageReader:
         """Made when the first page is read, since loading its network takes longer than reading a digit."""
         network = self._network
-        max_error = DEFAULT_MAX_ERROR if self._max_error is None else self._max_error
+        max_error = DEFAULT_MAX_ERROR if self.max_error is None else self.max_error
         alone = rejection_for(network.risks, max_error * ALONE)
         content, name = self._detector_content or _content(self._detector), str(self._detector)
-        return PageReader.from_onnx(content, name, network.probabilities, self._max_error, alone, self._threads)
+        return PageReader.from_onnx(content, name, network.probabilities, self.max_error, alone, self._threads)
 
 
 def _loaded(source: Source, name: str) -> Picture | ImageError:

@@ -32,6 +32,21 @@ def seven():
 
 
 @pytest.fixture(scope="session")
+def picture():
+    """Makes a picture with dark ink on white of an image (28, 28)."""
+    return lambda image: Image.fromarray((255 - 255 * image).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def odd_hand(mnist_digits, picture):
+    """A hand that writes its 2s and 5s mirrored, as no model knows them: 16 of each, and 4 usual 1s; their labels."""
+    images, labels = mnist_digits
+    twos, fives, ones = (images[labels == label] for label in (2, 5, 1))
+    shown = [*twos[:16, :, ::-1], *fives[:16, :, ::-1], *ones[:4]]
+    return [picture(image) for image in shown], [2] * 16 + [5] * 16 + [1] * 4
+
+
+@pytest.fixture(scope="session")
 def weights_path(tmp_path_factory):
     """A model.pth with the weights of an untrained DigitNet."""
     import torch

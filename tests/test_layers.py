@@ -15,6 +15,7 @@ FLOORS = [
     "__main__",
     "cli",
     "main",
+    "fine_tuning",
     "train",
     "serving",
     "evaluation",
@@ -36,7 +37,7 @@ FLOORS = [
     "version",
 ]
 FIVE_FILES = {"main", "model", "dataset", "train", "test"}
-NEEDS_TORCH = FIVE_FILES | {"training"}
+NEEDS_TORCH = FIVE_FILES | {"fine_tuning", "training"}
 TORCH = {"torch", "torchvision", "onnx", "onnxscript"}
 READING_LIBRARIES = set(sys.stdlib_module_names) | {"numpy", "PIL", "cv2", "onnxruntime", "jinja2", "tqdm"}
 MODULES = {
@@ -158,6 +159,7 @@ def test_importing_any_module_prints_nothing_and_leaves_no_file(tmp_path):
         ("train", ["train"]),
         ("train", ["synth", "pages"]),
         ("train", ["export", "model.pth"]),
+        ("train", ["teach", "corrections", "--deep", "--model", "model.pth", "--output", "mine.onnx"]),
         ("train", ["predict", "--model", "model.pth", "x.png"]),
         ("serve", ["serve"]),
         ("batch", ["batch", "scans", "--output", "out"]),

@@ -116,9 +116,12 @@ def router(
 
         def keep(picture: Upload, is_cancelled: IsCancelled) -> str:
             part = crop(picture.content, Box(*map(int, box.split(","))) if box else None, picture.name)
-            normalised = workers.reader.examine(part, name=picture.name).normalised
-            image = np.zeros((SIDE, SIDE), np.float32) if normalised is None else normalised.image
-            return folder.keep(part, image, label)
+            sight = (learner or workers).reader.sight(part, name=picture.name)
+            digit = workers.reader.chosen(sight)
+            file = folder.keep(part, np.zeros((SIDE, SIDE), np.float32) if digit is None else digit.image, label)
+            if learner:
+                learner.sights[file] = sight  # the next lesson need not look again
+            return file
 
         pictures, _ = await received(request, files=1)
         (file,) = await workers.run(pictures, keep)

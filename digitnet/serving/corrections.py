@@ -59,6 +59,7 @@ class Corrections:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._cached: tuple[tuple[int, ...], dict[str, Correction]] = (), {}
         try:
             (folder / SEEN).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -92,14 +93,11 @@ class Corrections:
 
     def all(self) -> list[Correction]:
         """The corrections in the order of the table, the last kept last. Raises SaveError if it cannot be read."""
-        _, rows = _read(self._table)
-        return [
-            Correction(row["file"], int(row["label"]), row.get("time") or None) for row in rows if _is_correction(row)
-        ]
+        return list(self._kept().values())
 
     def path(self, name: str) -> Path:
         """Where the picture of a correction is. Raises Problem if there is no such correction."""
-        if all(name != correction.file for correction in self.all()):
+        if name not in self._kept():
             raise _unknown(name)
         return self.folder / name
 
@@ -115,6 +113,19 @@ class Corrections:
     @property
     def _table(self) -> Path:
         return self.folder / TABLE
+
+    def _kept(self) -> dict[str, Correction]:
+        """The corrections by their files. The table is read again only after it has changed."""
+        try:
+            state = self._table.stat()
+        except FileNotFoundError:
+            return {}
+        version = state.st_ino, state.st_mtime_ns, state.st_size
+        if version != self._cached[0]:
+            rows = [row for row in _read(self._table)[1] if _is_correction(row)]
+            found = {row["file"]: Correction(row["file"], int(row["label"]), row.get("time") or None) for row in rows}
+            self._cached = version, found
+        return self._cached[1]
 
     def _change(self, name: str, changed: Callable[[Row], list[Row]]) -> None:
         """Replaces the row of a correction."""

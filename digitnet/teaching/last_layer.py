@@ -14,12 +14,37 @@ from digitnet.inference.adaptation import Matrix
 from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.teaching.evidence import Evidence
 
-RANK = 384  # directions of the features in which the layer may change
-SUMMARY = 512  # rows that sum up the features of the replay pictures
-PRIOR = 0.001  # precision of the prior in all directions, relative to one picture
+RANK = 128  # directions of the features in which the layer may change
+REPLAY_RANK = 512  # directions that hold most of the replay pictures
+PRIOR = 0.01  # precision of the prior in all directions, relative to one picture
 REPLAY_PRIOR = 34.0  # the same for all replay pictures together, in the directions of their features
 STEPS = 60
 ENOUGH = 1e-4  # a step this much smaller than the shift ends the fit
+
+
+class Prior:
+    """What is known of a shift before a lesson: it hardly changes the logits of replay pictures.
+
+    Args:
+        features: (N, F), what the last layer sees of the replay pictures.
+    """
+
+    def __init__(self, features: Matrix) -> None:
+        rows = _with_ones(features)
+        self._scale = np.sqrt(np.square(rows).sum() / len(rows))  # the usual length of a picture's features
+        some = _main_directions(rows, REPLAY_RANK)
+        of_some = rows @ some.T / self._scale
+        spread, axes = np.linalg.eigh(of_some.T @ of_some / len(rows))
+        self._directions = axes.T @ some  # (K, F + 1)
+        self._narrowing = 1 - np.sqrt(PRIOR / (PRIOR + REPLAY_PRIOR * np.maximum(spread, 0)))  # (K,)
+
+    def whitened(self, rows: Matrix) -> Matrix:
+        """Vectors (N, F + 1) times the square root of the prior's covariance.
+
+        A shift of the layer that the prior makes likely is a likely standard normal vector, whitened.
+        """
+        narrower = (rows @ self._directions.T * self._narrowing) @ self._directions
+        return np.asarray((rows - narrower) / (self._scale * np.sqrt(np.float32(PRIOR))), np.float32)
 
 
 class LastLayer:
@@ -28,48 +53,37 @@ class LastLayer:
     Args:
         digits: N images of digits, as the network sees them before the lesson.
         labels: (N,), 0 to 9 or `NOT_A_DIGIT`.
-        replay: pictures of other hands, whose logits should hardly change: their features, summed up by `summary`.
+        prior: of the shifts.
     """
 
-    def __init__(self, digits: Evidence, labels: npt.NDArray[np.int64], replay: Matrix) -> None:
-        rows = np.concatenate([_with_ones(digits.features), replay])
-        self._directions = _main_directions(rows, RANK).T  # (F + 1, R)
-        self._scale = np.sqrt(np.square(replay).sum(), dtype=np.float32)  # the usual length of a picture's features
-        rows = rows @ self._directions / self._scale  # (N and the replay, R)
-        self._rows, of_replay = rows[: len(labels)], rows[len(labels) :]
+    def __init__(self, digits: Evidence, labels: npt.NDArray[np.int64], prior: Prior) -> None:
+        self._prior = prior
+        rows = prior.whitened(_with_ones(digits.features))
+        self._directions = _main_directions(rows, RANK)  # (R, F + 1)
+        self._rows: Matrix = rows @ self._directions.T  # (N, R)
         self._logits = digits.logits
         self._targets = np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[labels]
-        flat = PRIOR * np.eye(rows.shape[1], dtype=np.float32)
-        self._precision = flat + REPLAY_PRIOR * of_replay.T @ of_replay
 
     def shift(self, weights: Matrix) -> Matrix:
         """The shift (F + 1, 10) for images that count as much as `weights` (N,); the last row is for the bias."""
         used = weights > 0
         rows, logits, targets = self._rows[used], self._logits[used], self._targets[used]
         counts = weights[used, np.newaxis]
-        curvature = (rows * counts / 2).T @ rows + self._precision
+        curvature = (rows * counts / 2).T @ rows + np.eye(rows.shape[1], dtype=np.float32)
         inverse = np.linalg.inv(curvature.astype(np.float64)).astype(np.float32)
         shift = ahead = np.zeros((len(curvature), NOT_A_DIGIT), np.float32)
         momentum = 1.0
         for _ in range(STEPS):  # accelerated gradient steps (Nesterov, 1983; restarts: O'Donoghue and Candès, 2015)
             surplus = (_softmax(logits + rows @ ahead) - targets)[:, :NOT_A_DIGIT]
-            before, shift = shift, ahead - inverse @ (rows.T @ (surplus * counts) + self._precision @ ahead)
+            before, shift = shift, ahead - (inverse @ (rows.T @ (surplus * counts) + ahead)).astype(np.float32)
             step = shift - before
-            if np.abs(step).max() <= ENOUGH * np.abs(shift).max():
+            if np.abs(step).max(initial=0) <= ENOUGH * np.abs(shift).max(initial=0):
                 break
             following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
             overshot = float(((ahead - shift) * step).sum()) > 0
             ahead = shift if overshot else shift + np.float32((momentum - 1) / following) * step
             momentum = 1.0 if overshot else following
-        found: Matrix = self._directions @ shift / self._scale
-        return found
-
-
-def summary(features: Matrix) -> Matrix:
-    """A few rows (K, F + 1) with the mean outer product of `features` (N, F) and a 1: all that the prior depends on."""
-    rows = _with_ones(features)
-    found: Matrix = _main_directions(rows.T, SUMMARY) @ rows / np.sqrt(np.float32(len(rows)))
-    return found
+        return self._prior.whitened(shift.T @ self._directions).T
 
 
 def _with_ones(features: Matrix) -> Matrix:

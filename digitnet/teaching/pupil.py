@@ -1,5 +1,6 @@
 """The pictures of one lesson, and how a shifted last layer reads them, the whole way from readings to an answer."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,7 +47,7 @@ class Pupil:
 
     Attributes:
         labels: (N,), of the pictures.
-        rows, row_labels: evidence of the digits and of their augmented copies, and their labels.
+        images, image_labels: the digits (M, 28, 28) that the pictures show, and their labels (M,); none of a blank one.
 
     Args:
         reader: with the model that lessons start from.
@@ -64,9 +65,18 @@ class Pupil:
         shown = [index for index, digit in enumerate(digits) if digit]  # the others are blank and teach nothing
         self._copies = 1 + min(MOST_COPIES, max(0, ROWS // max(1, len(shown)) - 1))
         self._owners = np.repeat(np.array(shown, np.int64), self._copies)
-        images = _stack([digit.image for digit in digits if digit])
-        self.rows = Evidence.of(reader.network, augmented(images, self._copies - 1))
-        self.row_labels = self.labels[self._owners]
+        self.images = _stack([digit.image for digit in digits if digit])
+        self.image_labels = self.labels[shown]
+
+    @functools.cached_property
+    def rows(self) -> Evidence:
+        """Evidence of the digits and of their augmented copies (R)."""
+        return Evidence.of(self._reader.network, augmented(self.images, self._copies - 1))
+
+    @property
+    def row_labels(self) -> Labels:
+        """(R,)."""
+        return self.labels[self._owners]
 
     def _shown(self, index: int) -> NormalisedDigit | None:
         """The reading that shows a picture's label: the chosen one or, where that shows something else, a likelier one.

@@ -87,7 +87,7 @@ def test_a_small_digit_in_a_large_photo_is_looked_at_closely(reader):
 
 def test_a_clean_digit_does_not_need_the_detector(mnist_digits, digits):
     reader = Reader(detector=ROOT / "digitnet" / "weights" / "detector.onnx")
-    reader._digits.detector = lambda: pytest.fail("the detector was asked")
+    reader.digit_reader.detector = lambda: pytest.fail("the detector was asked")
     assert reader.predict(mnist_digits[0][3]).digit == mnist_digits[1][3]
     assert reader.predict(sheet(digits[3][0])).digit == digits[3][1]
 

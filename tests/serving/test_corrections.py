@@ -159,3 +159,15 @@ def test_a_correction_that_cannot_be_taken_out_of_the_table_keeps_its_pictures(t
         corrections.delete(name)
     assert labels(tmp_path) == [(name, 7)]
     assert len(list(tmp_path.rglob("*.png"))) == 2
+
+
+def test_a_table_that_a_user_edits_counts_at_once(tmp_path, seven):
+    corrections = Corrections(tmp_path)
+    name = corrections.keep(encoded(seven, "PNG"), NORMALISED, 7)
+    assert corrections.path(name).exists()
+    (tmp_path / "labels.csv").write_text("file,label\nmine.png,3\n")
+    assert [(one.file, one.label) for one in corrections.all()] == [("mine.png", 3)]
+    with pytest.raises(Problem):
+        corrections.path(name)
+    (tmp_path / "labels.csv").unlink()
+    assert corrections.all() == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import encoded
 
-from digitnet.errors import ImageError
+from digitnet.errors import ImageError, ModelError
 from digitnet.results import Lesson, Tally
 from digitnet.serving import learner as module
 from digitnet.serving.corrections import Corrections
@@ -44,7 +44,10 @@ class Pupil:
         return Lesson(model, self.reason, len(labels), NONE, NONE, NONE, NONE)
 
     def taught(self, lesson):
-        return self if lesson.model is None else list(lesson.model)
+        model = lesson.model if isinstance(lesson, Lesson) else lesson
+        if model == b"of another model":
+            raise ModelError("the lesson is of another model")
+        return self if model is None else list(model)
 
 
 @pytest.fixture
@@ -60,8 +63,59 @@ def keep(folder, seven):
 def test_what_is_in_the_folder_at_the_start_is_learnt(folder, keep):
     keep(7)
     workers = Workers(Pupil(), Limits())
-    Learner(workers, folder)
+    asyncio.run(Learner(workers, folder).learn())
     assert workers.reader == [7]
+
+
+def test_what_an_earlier_server_learnt_is_there_before_the_first_lesson_ends(folder, keep):
+    keep(7)
+    asyncio.run(Learner(Workers(Pupil(), Limits()), folder).learn())
+    workers = Workers(slow := Pupil(), Limits())
+    slow.may_end.clear()
+    learner = Learner(workers, folder)
+    assert workers.reader == [7]
+    slow.may_end.set()
+    asyncio.run(learner.learn())
+
+
+@pytest.mark.parametrize("damaged", [None, b"of another model"])
+def test_a_server_starts_without_what_an_earlier_one_learnt(folder, keep, damaged):
+    keep(7)
+    if damaged:
+        (folder.folder / module.TAUGHT).write_bytes(damaged)
+    workers = Workers(slow := Pupil(), Limits())
+    slow.may_end.clear()
+    learner = Learner(workers, folder)
+    assert workers.reader is slow
+    slow.may_end.set()
+    asyncio.run(learner.learn())
+    assert workers.reader == [7]
+
+
+def test_nothing_that_was_taught_is_left_after_the_last_correction_is_deleted(folder, keep):
+    learner = Learner(Workers(Pupil(), Limits()), folder)
+    one = keep(7)
+    asyncio.run(learner.learn())
+    assert (folder.folder / module.TAUGHT).exists()
+    folder.delete(one)
+    asyncio.run(learner.learn())
+    assert not (folder.folder / module.TAUGHT).exists()
+
+
+def test_a_lesson_learns_from_the_last_corrections_only(folder, keep, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 2)
+    workers = Workers(Pupil(), Limits())
+    for label in (1, 2, 3):
+        keep(label)
+    assert asyncio.run(Learner(workers, folder).learn()) == Learned(2, None)
+    assert workers.reader == [2, 3]
+
+
+def test_a_correction_that_was_just_looked_at_is_not_looked_at_again(folder, keep):
+    learner = Learner(Workers(first := Pupil(), Limits()), folder)
+    learner.sights[keep(7)] = "seen"
+    asyncio.run(learner.learn())
+    assert not first.looked_at
 
 
 def test_each_change_starts_from_the_first_model_and_from_what_is_left(folder, keep):

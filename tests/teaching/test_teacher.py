@@ -6,7 +6,7 @@ import pytest
 
 from digitnet import Reader
 from digitnet.errors import ModelError, UsageError
-from digitnet.teaching.teacher import sign_test
+from digitnet.teaching.rules import sign_test
 
 
 def right(reader, pictures, labels):
