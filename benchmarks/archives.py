@@ -51,10 +51,10 @@ def main() -> None:
         rate = figures[f"predict_{arguments.count}"]["pictures_per_second"] / (os.cpu_count() or 1)
         figures["pictures_per_second_and_core"] = rate
         figures["core_hours_of_a_hundred_million"] = HUNDRED_MILLION / rate / 3600
-        if arguments.ray:
-            figures["ray"] = on_ray(root)
+        record.write("archives", figures)  # after each part, because the whole takes long
         if arguments.kills:
             figures["kills"] = killed(root / "shards", root / "killed", arguments.kills, arguments.count)
+            record.write("archives", figures)
         if arguments.pages:
             subprocess.run([*DIGITNET, "synth", root / "pages", "--pages", str(arguments.pages)], check=True)
             one, two = (
@@ -63,7 +63,10 @@ def main() -> None:
             )
             figures["pages"] = {"one_worker": one, "two_workers": two}
             figures["pages"]["times_as_fast"] = one["seconds"] / two["seconds"]
-    record.write("archives", figures)
+            record.write("archives", figures)
+        if arguments.ray:
+            figures["ray"] = on_ray(root)
+            record.write("archives", figures)
 
 
 def on_ray(root: Path) -> dict[str, Any]:
