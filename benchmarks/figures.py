@@ -105,7 +105,7 @@ def headlines() -> list[Row]:
 
 def page() -> str:
     """docs/figures.md."""
-    rows = [*reading_rows(), *teaching_rows(), *page_rows(), *server_rows()]
+    rows = [*reading_rows(), *teaching_rows(), *page_rows(), *server_rows(), *archive_rows()]
     versions = record.read("latency")["versions"]
     results = {"mnist": "mnist_best"}  # where the file is called otherwise than its benchmark
     machines = "\n".join(
@@ -251,6 +251,52 @@ def server_rows() -> list[Row]:
             "the page, from the end of a stroke to its shown reading: a digit / a number of three",
             f"{one['median']:.0f} ms / {three['median']:.0f} ms, n = {one['n']}, {stroke['browser']}",
             "stroke_to_reading",
+        ),
+    ]
+
+
+def archive_rows() -> list[Row]:
+    """`digitnet batch`, and training on several ranks."""
+    archives = record.read("archives")
+    runs = {int(name.removeprefix("predict_")): run for name, run in archives.items() if name.startswith("predict_")}
+    counts, most = " / ".join(f"{count:,}" for count in runs), runs[max(runs)]
+    rates = " / ".join(f"{run['pictures_per_second']:,.0f}" for run in runs.values())
+    megabytes = " / ".join(f"{run['megabytes_most']:.0f}" for run in runs.values())
+    kills, pages, ray = archives["kills"], archives["pages"], archives["ray"]
+    nodes, growth = ray["two_nodes_one_killed"], (most["megabytes_last"] / most["megabytes_first"] - 1) * 100
+    return [
+        (
+            f"`digitnet batch`, {counts} pictures of 28 pixels in tars",
+            f"{rates} pictures/s; {megabytes} MB at most in all "
+            f"processes; of {max(runs):,}, memory in the last tenth {growth:+.1f} % against the second one",
+            "archives",
+        ),
+        (
+            "core hours for 100,000,000 such pictures",
+            f"{archives['core_hours_of_a_hundred_million']:.0f}, from {archives['pictures_per_second_and_core']:,.0f} "
+            "pictures a second and core",
+            "archives",
+        ),
+        (
+            f"`digitnet batch --task read`, {pages['two_workers']['pictures']:,} made pages, two workers against one",
+            f"{pages['times_as_fast']:.2f} times as fast, {pages['two_workers']['pictures_per_second']:.0f} pages/s",
+            "archives",
+        ),
+        (
+            f"`kill -9` of `digitnet batch` and its workers, {kills['kills']} times, then to its end",
+            f"{kills['missing']} rows missing, {kills['double']} double, {kills['rewritten_parts']} parts rewritten",
+            "archives",
+        ),
+        (
+            f"`digitnet batch --ray` on this machine, {ray['ray']['pictures']:,} pictures, seconds against without it",
+            f"{ray['ray_over_local']:.2f}; its start {ray['ray_start_seconds']:.0f} s, "
+            f"without it {ray['local_start_seconds']:.1f} s",
+            "archives",
+        ),
+        (
+            f"two Ray nodes, one killed after {nodes['parts_when_killed']} of {nodes['parts']} parts",
+            "all rows equal to those without Ray" if nodes["equal_to_local"] else "rows differ from those without Ray",
+            "archives",
         ),
     ]
 

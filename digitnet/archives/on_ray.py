@@ -34,10 +34,13 @@ def cluster(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    options: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.WARNING, "log_to_driver": False}
     try:
-        ray.init(address or None, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+        ray.init(address or None, **options)
     except Exception as error:  # Ray raises plain exceptions, too
-        raise UsageError(f"--ray {address}: no cluster answers ({error}); check the address") from error
+        if address:
+            raise UsageError(f"--ray {address}: no cluster answers ({error}); check the address") from error
+        ray.init("local", **options)  # the cluster that Ray remembers on this machine has gone
     try:
         yield
     finally:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from digitnet.archives import batch as module
+from digitnet.archives import on_ray
 from digitnet.archives.batch import batch
 from digitnet.archives.parts import Parts
+from digitnet.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 def local_cluster():
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="WARNING")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="WARNING")
     yield
     ray.shutdown()
 
@@ -53,3 +55,24 @@ def test_a_cluster_gives_the_rows_of_one_machine_also_when_an_actor_dies(local_c
     min(output.glob("part-*")).unlink()
     batch(shards, output, workers=1)
     assert rows(output) == rows(tmp_path / "here")
+
+
+def test_a_cluster_that_ray_remembers_but_that_has_gone_is_replaced_and_one_that_was_named_is_not(monkeypatch):
+    asked = []
+
+    def init(address, **options):
+        asked.append(address)
+        if address != "local":
+            raise ConnectionError("nobody there")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    with on_ray.cluster(""):
+        pass
+    assert asked == [None, "local"]
+    with (
+        pytest.raises(UsageError, match="ray://nowhere:10001: no cluster answers"),
+        on_ray.cluster("ray://nowhere:10001"),
+    ):
+        pass
