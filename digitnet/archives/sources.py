@@ -30,9 +30,9 @@ LIST_SUFFIXES = (".txt", ".csv")
 ARCHIVE_SUFFIXES = (".tar", ".zip", ".parquet")
 PATH_COLUMNS = ("file", "path", "url", "uri", "filename", "image")
 BYTES_COLUMNS = ("image", "bytes", "content", "picture")
-Thing = TypeVar("Thing")  # a path, or a member of an archive
-
 COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+Thing = TypeVar("Thing")  # a path, or a member of an archive
 
 
 class Item(NamedTuple):
