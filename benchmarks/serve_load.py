@@ -266,7 +266,7 @@ async def hostile(port: int, seconds: float) -> dict[str, Any]:
 
 
 async def _quietly(sending: Awaitable[None]) -> None:
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # uvloop raises the latter where the server has closed the connection
         await sending
 
 
