@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Subset
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, as_is, find_mnist, split
 from digitnet.errors import UsageError
 from digitnet.imaging.load import Source
+from digitnet.inference.adaptation import Matrix
 from digitnet.pages.digit_reader import Sight
 from digitnet.reader import Reader
 from digitnet.results import Lesson
@@ -117,15 +118,15 @@ def deep_lesson(
         return Pupil(reader.digit_reader, [sights[index] for index in chosen], [labels[index] for index in chosen])
 
     whole = pupil(reader, range(len(trusted)))
-    before = _levels(whole, reader)
+    before, surprise_before = _read(whole, reader)
     if nothing_to_learn(before):
         return shallow
     halves = np.argsort(whole.labels, kind="stable")[::2], np.argsort(whole.labels, kind="stable")[1::2]
-    after = np.empty_like(before)
+    after, surprise_after = np.empty_like(before), np.empty_like(surprise_before)
     for learnt, read in (halves, halves[::-1]):
         taught = _taught(weights, pupil(reader, learnt), reader.max_error, data)
-        after[read] = _levels(pupil(taught, read), taught)
-    why = no_gain(before, after, whole.labels, at_once=False)
+        after[read], surprise_after[read] = _read(pupil(taught, read), taught)
+    why = no_gain(before, after, surprise_before - surprise_after, whole.labels, at_once=False)
     if not why:
         taught = _taught(weights, whole, reader.max_error, data)
     guard_before, guard_after = _guard_levels(reader), _guard_levels(taught)
@@ -145,9 +146,10 @@ def deep_lesson(
     )
 
 
-def _levels(pupil: Pupil, reader: Reader) -> Levels:
-    """How well the reader that a pupil was made for reads its pictures."""
-    return pupil.predictions(None).levels(pupil.labels, reader.digit_reader.rejection)
+def _read(pupil: Pupil, reader: Reader) -> tuple[Levels, Matrix]:
+    """How well the reader that a pupil was made for reads its N pictures: levels (N,) and surprise (N,)."""
+    predictions = pupil.predictions(None)
+    return predictions.levels(pupil.labels, reader.digit_reader.rejection), predictions.surprise(pupil.labels)
 
 
 def _guard_levels(reader: Reader) -> Levels:

@@ -20,6 +20,8 @@ FOLDS = 5  # of the cross-validation
 ROWS = 2000  # digits and copies that a lesson is fitted on, if there are fewer pictures
 MOST_COPIES = 15  # of each digit
 
+LEAST = 0.001  # probability that a label gets in `Predictions.surprise`; so no single picture decides alone
+
 # How well a picture is read, from worst to best.
 WRONG, UNSURE_AND_WRONG, UNSURE, RIGHT = range(4)
 
@@ -40,6 +42,11 @@ class Predictions:
         right = self.probabilities[:, :NOT_A_DIGIT].argmax(1) == labels
         of_digits = np.where(answered, np.where(right, RIGHT, WRONG), np.where(right, UNSURE, UNSURE_AND_WRONG))
         return np.where(labels == NOT_A_DIGIT, np.where(answered, WRONG, RIGHT), of_digits)
+
+    def surprise(self, labels: Labels) -> Matrix:
+        """The logarithmic score of each picture, for its label (N,): -ln of the probability, at most -ln `LEAST`."""
+        of_labels = self.probabilities[np.arange(len(labels)), labels]
+        return np.asarray(-np.log(np.maximum(of_labels, LEAST)), np.float32)
 
 
 class Pupil:

@@ -4,11 +4,15 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
+from digitnet.inference.adaptation import Matrix
 from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.results import Tally
 from digitnet.teaching.pupil import RIGHT, UNSURE, WRONG, Labels, Levels
 
 CHANCE = 0.05  # a gain that chance gives more often than this is none; the same for a loss
+THROWS = 999  # of the coins of a flip test
 MOST_ASKED = 3  # digits of which more pictures are asked for
 
 
@@ -16,6 +20,16 @@ def sign_test(heads: int, tails: int) -> float:
     """The probability that a fair coin shows at least so many heads in so many throws (one-sided sign test)."""
     throws = heads + tails
     return float(sum(math.comb(throws, count) for count in range(heads, throws + 1)) / 2**throws)
+
+
+def flip_test(gains: Matrix) -> float:
+    """The probability that N gains add up to so much if a fair coin throws the sign of each.
+
+    This is the one-sided randomisation test for pairs (Fisher, 1935), estimated with `THROWS` random throws of all coins.
+    """
+    signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (THROWS, len(gains)))
+    as_much = int((signs @ gains >= gains.sum() * (1 - 1e-6)).sum())
+    return (1 + as_much) / (1 + THROWS)
 
 
 def nothing_to_learn(before: Levels, contradicted: Sequence[int] | Labels = ()) -> str | None:
@@ -28,15 +42,22 @@ def nothing_to_learn(before: Levels, contradicted: Sequence[int] | Labels = ()) 
     return None
 
 
-def no_gain(before: Levels, after: Levels, labels: Labels, at_once: bool) -> str | None:
-    """Why the pictures do not prove a gain, and what would help; None if they do."""
+def no_gain(before: Levels, after: Levels, gains: Matrix, labels: Labels, at_once: bool) -> str | None:
+    """Why N pictures do not prove a gain, and what would help; None if they do.
+
+    Args:
+        before, after: levels (N,).
+        gains: how much less surprising each label has become (N,); see `Predictions.surprise`.
+        labels: (N,), 0 to 9 or `NOT_A_DIGIT`.
+        at_once: the pictures were learnt from, so they prove nothing; it is enough that they are read better.
+    """
     better, worse = int((after > before).sum()), int((after < before).sum())
     wrong_before, wrong_after = (int((levels < UNSURE).sum()) for levels in (before, after))
     if at_once:
         if better and (not worse or sign_test(better, worse) < CHANCE):
             return None
         return f"{better} of the pictures would be read better and {worse} worse; check their labels"
-    if sign_test(better, worse) < CHANCE and wrong_after <= wrong_before:
+    if flip_test(gains) < CHANCE and better >= worse and wrong_after <= wrong_before:
         return None
     hard = Counter(labels[before != RIGHT].tolist())
     asked = ", ".join(f"{_more(count)} more {_name(label)}" for label, count in hard.most_common(MOST_ASKED))

@@ -80,7 +80,8 @@ class Teacher:
         """
         pupil = Pupil(self._reader, sights, labels)
         rejection = self._reader.rejection
-        before = pupil.predictions(None).levels(pupil.labels, rejection)
+        unchanged = pupil.predictions(None)
+        before = unchanged.levels(pupil.labels, rejection)
         if why := nothing_to_learn(before):
             tallies = (tally(before),) * 2 + (tally(self._guard_before),) * 2
             return Lesson(None, why, len(labels), *tallies)
@@ -101,9 +102,10 @@ class Teacher:
             shift = layer.shift(pupil.weights(emphasis * counts))
             found = predictions or pupil.predictions(shift)
             after, guard_after = found.levels(pupil.labels, rejection), self._guard_levels(shift)
+            gains = unchanged.surprise(pupil.labels) - found.surprise(pupil.labels)
             why = (
                 why_nothing
-                or no_gain(before[trusted], after[trusted], pupil.labels[trusted], at_once)
+                or no_gain(before[trusted], after[trusted], gains[trusted], pupil.labels[trusted], at_once)
                 or harm(self._guard_before, guard_after)
             )
             return _Attempt(shift, found, after, guard_after, why)

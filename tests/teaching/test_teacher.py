@@ -6,7 +6,6 @@ import pytest
 
 from digitnet import Reader
 from digitnet.errors import ModelError, UsageError
-from digitnet.teaching.rules import sign_test
 
 
 def right(reader, pictures, labels):
@@ -130,8 +129,3 @@ def test_a_lesson_is_json_without_the_model(lesson):
 
 def test_the_packaged_model_is_untouched_by_lessons(lesson, odd_hand):
     assert "taught" not in Reader().about
-
-
-@pytest.mark.parametrize(("heads", "tails", "probability"), [(0, 0, 1), (5, 0, 1 / 32), (0, 5, 1), (3, 1, 5 / 16)])
-def test_the_sign_test_is_that_of_a_fair_coin(heads, tails, probability):
-    assert sign_test(heads, tails) == pytest.approx(probability)
