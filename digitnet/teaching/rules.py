@@ -25,7 +25,7 @@ def sign_test(heads: int, tails: int) -> float:
 def flip_test(gains: Matrix) -> float:
     """The probability that N gains add up to so much if a fair coin throws the sign of each.
 
-    This is the one-sided randomisation test for pairs (Fisher, 1935), estimated with `THROWS` random throws of all coins.
+    This is the one-sided randomisation test for pairs (Fisher, 1935), estimated with `THROWS` throws of all coins.
     """
     signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (THROWS, len(gains)))
     as_much = int((signs @ gains >= gains.sum() * (1 - 1e-6)).sum())
