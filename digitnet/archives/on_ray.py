@@ -1,5 +1,8 @@
 """The same work on a Ray cluster: Ray Data hands the units to actors, and each actor has a worker process.
 
+Ray Data runs in the program that asks for the rows, and this program must be a part of the cluster. One that only talks
+to a cluster (`ray://`, the Ray Client) is none. So there an actor on the head node asks, and tells the program.
+
 Ray starts the actors, spreads the units, and repeats what a dead actor or machine has left. The worker process below
 the actor is what a picture may kill, as on one machine. Parts are written by the workers, not by `write_parquet`: so
 they appear whole, have the names that a later run looks for, and are the same as those of one machine.
@@ -14,12 +17,14 @@ from typing import Any
 import numpy as np
 import ray
 import ray.data
+import ray.util.client
 
 from digitnet.archives.sources import Unit
 from digitnet.archives.workers import Pool, Progress, Work
 from digitnet.errors import DigitNetError, UsageError
 
 MOST_BLOCKS = 10_000  # of units; Ray keeps a record of each
+ON_HEAD = {"node:__internal_head__": 0.001}  # Ray's own name for the head node, where a client is connected
 
 
 @contextlib.contextmanager
@@ -39,7 +44,10 @@ def cluster(address: str) -> Iterator[None]:
         ray.init(address or None, **options)
     except Exception as error:  # Ray raises plain exceptions, too
         if address:
-            raise UsageError(f"--ray {address}: no cluster answers ({error}); check the address") from error
+            raise UsageError(
+                f"--ray {address}: no cluster answers ({error}); check the address, and whether the cluster asks for a "
+                "token: then set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+            ) from error
         ray.init("local", **options)  # the cluster that Ray remembers on this machine has gone
     try:
         yield
@@ -53,6 +61,30 @@ def run(work: Work, jobs: list[tuple[str, Unit]], count: int | None) -> Iterator
     Raises:
         DigitNetError: what stopped a worker, such as a full disk.
     """
+    if ray.util.client.ray.is_connected():
+        reporter: Any = ray.remote(num_cpus=0, resources=ON_HEAD)(Reporter).remote(work, jobs, count, os.getcwd())
+        rows = iter(lambda: ray.get(reporter.following.remote()), None)
+    else:
+        rows = _rows(work, jobs, count, os.getcwd())
+    for row in rows:
+        news = row["news"]
+        if isinstance(news, DigitNetError):
+            raise news
+        yield news
+
+
+class Reporter:
+    """The actor on the head node: gives one row of news after another."""
+
+    def __init__(self, work: Work, jobs: list[tuple[str, Unit]], count: int | None, folder: str) -> None:
+        self._rows = _rows(work, jobs, count, folder)
+
+    def following(self) -> dict[str, Any] | None:
+        """The next row; None at the end. The first call starts the work."""
+        return next(self._rows, None)
+
+
+def _rows(work: Work, jobs: list[tuple[str, Unit]], count: int | None, folder: str) -> Iterator[dict[str, Any]]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
@@ -60,16 +92,12 @@ def run(work: Work, jobs: list[tuple[str, Unit]], count: int | None) -> Iterator
     units = [{"name": name, "unit": unit} for name, unit in jobs]
     told = ray.data.from_items(units, override_num_blocks=min(len(units), MOST_BLOCKS)).map_batches(
         UnitReader,
-        fn_constructor_args=(work, os.getcwd()),
+        fn_constructor_args=(work, folder),
         batch_size=1,
         num_cpus=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
     )
-    for row in told.iter_rows():
-        news = row["news"]
-        if isinstance(news, DigitNetError):
-            raise news
-        yield news
+    yield from told.iter_rows()
 
 
 class UnitReader:

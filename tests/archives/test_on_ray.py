@@ -1,8 +1,14 @@
 """A real Ray cluster on this machine: the same parts, and no row lost when an actor dies."""
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +31,31 @@ def local_cluster():
     ray.shutdown()
 
 
+@pytest.fixture
+def address_for_clients(monkeypatch):
+    """The address of a cluster of its own, for programs that are no part of it."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home folder
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [one.getsockname()[1], other.getsockname()[1]]
+    folder = tempfile.mkdtemp(prefix="ray")  # pytest's own are too long for Ray's sockets
+    ray = str(Path(sys.executable).with_name("ray"))
+    options = ["--head", "--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}"]
+    options += ["--node-ip-address=127.0.0.1", f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}"]
+    subprocess.run([ray, "start", *options], check=True, stdout=subprocess.DEVNULL)
+    while socket.socket().connect_ex(("127.0.0.1", ports[1])):
+        time.sleep(0.1)
+    yield f"ray://127.0.0.1:{ports[1]}"
+    for process in processes(folder):  # `ray stop` would stop all clusters of the machine
+        os.kill(process, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def processes(word):
+    """The numbers of the processes with a word in their command line."""
+    lines = [(path.parent.name, path.read_bytes()) for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    return [int(number) for number, line in lines if word.encode() in line]
+
+
 def rows(output):
     parts = Parts(str(output))
     return [row for table in parts.tables(sorted(parts.done())) for row in table.to_pylist()]
@@ -38,11 +69,9 @@ def test_a_cluster_gives_the_rows_of_one_machine_also_when_an_actor_dies(local_c
     def kill_the_actor_after_the_first_part():
         while not list(output.glob("part-*")):
             os.sched_yield()
-        for process in Path("/proc").glob("[0-9]*"):
-            if b"UnitReader" in (process / "cmdline").read_bytes():
-                os.kill(int(process.name), signal.SIGKILL)
-                killed.append(process.name)
-                return
+        process = processes("UnitReader")[0]
+        os.kill(process, signal.SIGKILL)
+        killed.append(process)
 
     killer = threading.Thread(target=kill_the_actor_after_the_first_part, daemon=True)
     killer.start()
@@ -55,6 +84,14 @@ def test_a_cluster_gives_the_rows_of_one_machine_also_when_an_actor_dies(local_c
     min(output.glob("part-*")).unlink()
     batch(shards, output, workers=1)
     assert rows(output) == rows(tmp_path / "here")
+
+
+def test_a_program_that_is_no_part_of_the_cluster_gets_the_same_rows(address_for_clients, shards, tmp_path):
+    batch(shards, tmp_path / "here", workers=1)
+    command = [sys.executable, "-m", "digitnet", "batch", str(shards), "--output", str(tmp_path / "there")]
+    told = subprocess.run([*command, "--ray", address_for_clients], capture_output=True, text=True, check=False)
+    assert told.returncode == 1, told.stderr  # one of them is no picture
+    assert rows(tmp_path / "there") == rows(tmp_path / "here")
 
 
 def test_a_cluster_that_ray_remembers_but_that_has_gone_is_replaced_and_one_that_was_named_is_not(monkeypatch):
