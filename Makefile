@@ -17,7 +17,7 @@ run: $(READY)
 	@echo "A line without a digit is a refusal: this model has trained for one cycle only. Train on with: python main.py. Or leave out --model to read with the package's own model."
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

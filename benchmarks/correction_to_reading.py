@@ -2,9 +2,8 @@
 
 python benchmarks/correction_to_reading.py
 
-Someone draws 1s with a flag as flat as that of a 7, and corrects those that are not read as a 1. Each time: from the
-click on the correction until the page says that it was learnt, then from the end of the same stroke, drawn again, until
-its reading is shown.
+A child draws mirrored 2s, and corrects those that are not read as a 2. Each time: from the click on the correction
+until the page says that it was learnt, then from the end of the same stroke, drawn again, until its reading is shown.
 """
 
 import os
@@ -17,12 +16,12 @@ from typing import Any
 
 import record
 from playwright.sync_api import Page, sync_playwright
-from stroke_to_reading import WATCH, milliseconds
+from stroke_to_reading import DIGITS, WATCH, milliseconds
 
 CORRECTIONS = 20
 MOST_DRAWN = 200
 SHAKE = 0.02  # standard deviation of each point, in widths of the sheet
-FLAGGED = [(0.40, 0.17), (0.57, 0.13), (0.50, 0.56)]
+MIRRORED = [(1 - x, y) for x, y in DIGITS["2"]]
 # The page writes into .told what became of a correction.
 WATCH_CORRECTIONS = """() => {
     let clicked = null;
@@ -66,16 +65,16 @@ def corrected(page: Page) -> dict[str, Any]:
     changed = drawn = 0
     while len(total) < CORRECTIONS and drawn < MOST_DRAWN:
         drawn += 1
-        stroke = [(x + rng.gauss(0, SHAKE), y + rng.gauss(0, SHAKE)) for x, y in FLAGGED]
+        stroke = [(x + rng.gauss(0, SHAKE), y + rng.gauss(0, SHAKE)) for x, y in MIRRORED]
         milliseconds(page, [], stroke)
-        if reading(page) == "1":
+        if reading(page) == "2":
             continue
         page.evaluate("() => { window.learntAfter = null; }")
-        page.locator("#draw-answer").get_by_role("button", name="It is a 1").click()
+        page.locator("#draw-answer").get_by_role("button", name="It is a 2").click()
         page.wait_for_function("() => window.learntAfter !== null")
         learnt.append(page.evaluate("() => window.learntAfter"))
         total.append(learnt[-1] + milliseconds(page, [], stroke))
-        changed += reading(page) == "1"
+        changed += reading(page) == "2"
     return {
         "drawn": drawn,
         "read_as_corrected_afterwards": changed,

@@ -166,8 +166,10 @@ def reading_rows() -> list[Row]:
             "mnist",
         ),
         (
-            "MNIST test set under the 15 corruptions of MNIST-C, re-created: mean error",
-            f"{corruptions['mean']['error_percent']:.2f} %, n = 15 x {corruptions['n']:,}",
+            "MNIST test set under the 15 corruptions of MNIST-C, re-created: mean error as the network's input / as "
+            "pictures",
+            f"{corruptions['mean']['error_percent']:.2f} % / {corruptions['mean']['error_percent_as_picture']:.2f} %, "
+            f"n = 15 x {corruptions['n']:,}",
             "corruptions",
         ),
     ]
@@ -220,7 +222,7 @@ def teaching_rows() -> list[Row]:
 
 def server_rows() -> list[Row]:
     """`digitnet serve` and its web page."""
-    load, stroke = record.read("serve_load"), record.read("stroke_to_reading")
+    load, stroke, correction = map(record.read, ("serve_load", "stroke_to_reading", "correction_to_reading"))
     alone, beside, cold = load["alone"], load["beside_hostile"], load["cold_start_seconds"]
     memory, one, three = (
         beside["server_memory_mb"],
@@ -252,12 +254,21 @@ def server_rows() -> list[Row]:
             f"{one['median']:.0f} ms / {three['median']:.0f} ms, n = {one['n']}, {stroke['browser']}",
             "stroke_to_reading",
         ),
+        (
+            "the page, from a correction to the changed reading of the same drawing (`--learn`)",
+            f"{correction['correction_to_reading_milliseconds']['median']:.0f} ms, longest "
+            f"{correction['longest_milliseconds']:.0f} ms; read as corrected afterwards "
+            f"{correction['read_as_corrected_afterwards']} of "
+            f"{correction['correction_to_reading_milliseconds']['n']}",
+            "correction_to_reading",
+        ),
     ]
 
 
 def archive_rows() -> list[Row]:
     """`digitnet batch`, and training on several ranks."""
-    archives = record.read("archives")
+    archives, torchrun = record.read("archives"), record.read("torchrun")
+    speeds = torchrun["steps_a_second"]
     runs = {int(name.removeprefix("predict_")): run for name, run in archives.items() if name.startswith("predict_")}
     counts, most = " / ".join(f"{count:,}" for count in runs), runs[max(runs)]
     rates = " / ".join(f"{run['pictures_per_second']:,.0f}" for run in runs.values())
@@ -298,7 +309,24 @@ def archive_rows() -> list[Row]:
             "all rows equal to those without Ray" if nodes["equal_to_local"] else "rows differ from those without Ray",
             "archives",
         ),
+        (
+            "training of the detector, two ranks against one process with two threads",
+            f"{torchrun['times_faster']:.2f} times the steps a second ({speeds['two_ranks']['median']:.2f} against "
+            f"{speeds['one_process_two_threads']['median']:.2f}); held-out F1 after {torchrun['cycles']} cycles "
+            f"{_listed(torchrun['validation_accuracy']['2'])} against {_listed(torchrun['validation_accuracy']['1'])}",
+            "torchrun",
+        ),
+        (
+            "the same run with 2, then 1, then 2 ranks, against one process without a stop",
+            f"{torchrun['resumed_2_1_2']['batches']} batches of pages, "
+            + ("all equal" if torchrun["resumed_2_1_2"]["same_pages"] else "not all equal"),
+            "torchrun",
+        ),
     ]
+
+
+def _listed(shares: list[float]) -> str:
+    return " / ".join(f"{share:.3f}" for share in shares)
 
 
 def page_rows() -> list[Row]:
