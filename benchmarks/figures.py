@@ -257,9 +257,9 @@ def server_rows() -> list[Row]:
         (
             "the page, from a correction to the changed reading of the same drawing (`--learn`)",
             f"{correction['correction_to_reading_milliseconds']['median']:.0f} ms, longest "
-            f"{correction['longest_milliseconds']:.0f} ms; read as corrected afterwards "
-            f"{correction['read_as_corrected_afterwards']} of "
-            f"{correction['correction_to_reading_milliseconds']['n']}",
+            f"{correction['longest_milliseconds']:.0f} ms; of {correction['drawn']} mirrored digits, drawn one after "
+            f"the other, {correction['correction_to_reading_milliseconds']['n']} were misread and corrected, and "
+            f"{correction['read_as_corrected_afterwards']} of these were read right when drawn again",
             "correction_to_reading",
         ),
     ]
