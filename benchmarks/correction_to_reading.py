@@ -3,25 +3,22 @@
 python benchmarks/correction_to_reading.py
 
 A child draws mirrored digits, one kind after the other, and corrects those that are misread. Each time: from the click
-on the correction until the page says that it was learnt, then from the end of the same stroke, drawn again, until its
-reading is shown.
+on the correction until the page says what it has learnt from it, if anything, then from the end of the same stroke,
+drawn again, until its reading is shown.
 """
 
-import os
 import random
-import shutil
-import subprocess
-import sys
 import tempfile
 from typing import Any
 
 import record
-from playwright.sync_api import Page, sync_playwright
-from stroke_to_reading import DIGITS, WATCH, milliseconds
+from playwright.sync_api import Page
+from stroke_to_reading import DIGITS, browser_of, milliseconds, served_page
 
 DRAWN = 12  # of each kind of digit
 SHAKE = 0.02  # standard deviation of each point, in widths of the sheet
-MORE_DIGITS = {
+KINDS = {
+    **DIGITS,
     "3": [(0.38, 0.16), (0.52, 0.12), (0.60, 0.22), (0.48, 0.32), (0.62, 0.44), (0.50, 0.56), (0.36, 0.50)],
     "6": [(0.60, 0.14), (0.44, 0.28), (0.40, 0.46), (0.50, 0.56), (0.60, 0.46), (0.50, 0.38), (0.41, 0.46)],
 }
@@ -41,22 +38,9 @@ WATCH_CORRECTIONS = """() => {
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", "--corrections", folder, "--learn"]
-        environment = {**os.environ, "PYTHONPATH": str(record.ROOT)}
-        with (
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server,
-            sync_playwright() as playwright,
-        ):
-            assert server.stdout is not None
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            page = browser.new_page()
-            page.goto(server.stdout.readline().strip())
-            page.evaluate(WATCH)
-            page.evaluate(WATCH_CORRECTIONS)
-            figures = {"browser": f"Chromium {browser.version}, headless", **corrected(page)}
-            browser.close()
-            server.terminate()
+    with tempfile.TemporaryDirectory() as folder, served_page("--corrections", folder, "--learn") as page:
+        page.evaluate(WATCH_CORRECTIONS)
+        figures = {"browser": browser_of(page), **corrected(page)}
     record.write("correction_to_reading", figures)
 
 
@@ -65,7 +49,7 @@ def corrected(page: Page) -> dict[str, Any]:
     learnt: list[float] = []
     total: list[float] = []
     changed = 0
-    for digit, points in {**DIGITS, **MORE_DIGITS}.items():
+    for digit, points in KINDS.items():
         for _ in range(DRAWN):
             stroke = [(1 - x + rng.gauss(0, SHAKE), y + rng.gauss(0, SHAKE)) for x, y in points]
             milliseconds(page, [], stroke)
@@ -78,11 +62,10 @@ def corrected(page: Page) -> dict[str, Any]:
             total.append(learnt[-1] + milliseconds(page, [], stroke))
             changed += reading(page) == digit
     return {
-        "drawn": DRAWN * len({**DIGITS, **MORE_DIGITS}),
+        "drawn": DRAWN * len(KINDS),
         "read_as_corrected_afterwards": changed,
         "correction_to_learnt_milliseconds": record.spread(learnt),
         "correction_to_reading_milliseconds": record.spread(total),
-        "longest_milliseconds": max(total),
     }
 
 

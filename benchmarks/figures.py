@@ -223,6 +223,7 @@ def teaching_rows() -> list[Row]:
 def server_rows() -> list[Row]:
     """`digitnet serve` and its web page."""
     load, stroke, correction = map(record.read, ("serve_load", "stroke_to_reading", "correction_to_reading"))
+    corrected = correction["correction_to_reading_milliseconds"]
     alone, beside, cold = load["alone"], load["beside_hostile"], load["cold_start_seconds"]
     memory, one, three = (
         beside["server_memory_mb"],
@@ -256,10 +257,9 @@ def server_rows() -> list[Row]:
         ),
         (
             "the page, from a correction to the changed reading of the same drawing (`--learn`)",
-            f"{correction['correction_to_reading_milliseconds']['median']:.0f} ms, longest "
-            f"{correction['longest_milliseconds']:.0f} ms; of {correction['drawn']} mirrored digits, drawn one after "
-            f"the other, {correction['correction_to_reading_milliseconds']['n']} were misread and corrected, and "
-            f"{correction['read_as_corrected_afterwards']} of these were read right when drawn again",
+            f"{corrected['median']:.0f} ms, longest {corrected['max']:.0f} ms; "
+            f"of {correction['drawn']} mirrored digits, drawn one after the other, {corrected['n']} were misread and "
+            f"corrected, and {correction['read_as_corrected_afterwards']} of these were read right when drawn again",
             "correction_to_reading",
         ),
     ]

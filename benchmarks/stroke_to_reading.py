@@ -6,11 +6,13 @@ The time from the pointerup event to the frame that shows the reading of the fin
 the pace of a hand, so that the page also reads the unfinished stroke, as it does for a user.
 """
 
+import contextlib
 import itertools
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import record
 from playwright.sync_api import Page, sync_playwright
@@ -44,7 +46,22 @@ WATCH = """() => {
 
 
 def main() -> None:
-    command = [sys.executable, "-m", "digitnet", "serve", "--port", "0"]
+    with served_page() as page:
+        strokes = [stroke for _, stroke in zip(range(WARM_UP + REPEATS), list(DIGITS.values()) * REPEATS, strict=False)]
+        digit = [milliseconds(page, [], stroke) for stroke in strokes]
+        number = [milliseconds(page, NUMBER, LAST) for _ in range(WARM_UP + REPEATS)]
+        figures = {
+            "browser": browser_of(page),
+            "one_digit_milliseconds": record.spread(digit[WARM_UP:]),
+            "number_of_three_milliseconds": record.spread(number[WARM_UP:]),
+        }
+    record.write("stroke_to_reading", figures)
+
+
+@contextlib.contextmanager
+def served_page(*options: str) -> Iterator[Page]:
+    """The page of a `digitnet serve` of its own, watched for readings; `options` are those of the command."""
+    command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", *options]
     environment = {**os.environ, "PYTHONPATH": str(record.ROOT)}
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server,
@@ -55,17 +72,15 @@ def main() -> None:
         page = browser.new_page()
         page.goto(server.stdout.readline().strip())
         page.evaluate(WATCH)
-        strokes = [stroke for _, stroke in zip(range(WARM_UP + REPEATS), list(DIGITS.values()) * REPEATS, strict=False)]
-        digit = [milliseconds(page, [], stroke) for stroke in strokes]
-        number = [milliseconds(page, NUMBER, LAST) for _ in range(WARM_UP + REPEATS)]
-        figures = {
-            "browser": f"Chromium {browser.version}, headless",
-            "one_digit_milliseconds": record.spread(digit[WARM_UP:]),
-            "number_of_three_milliseconds": record.spread(number[WARM_UP:]),
-        }
+        yield page
         browser.close()
         server.terminate()
-    record.write("stroke_to_reading", figures)
+
+
+def browser_of(page: Page) -> str:
+    browser = page.context.browser
+    assert browser is not None
+    return f"Chromium {browser.version}, headless"
 
 
 def milliseconds(page: Page, before: list[list[tuple[float, float]]], stroke: list[tuple[float, float]]) -> float:
