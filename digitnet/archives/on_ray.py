@@ -24,6 +24,7 @@ from digitnet.archives.workers import Pool, Progress, Work
 from digitnet.errors import DigitNetError, UsageError
 
 MOST_BLOCKS = 10_000  # of units; Ray keeps a record of each
+TRIES = 3  # to connect, where the head node answers but is too busy to start the server of a new client
 ON_HEAD = {"node:__internal_head__": 0.001}  # Ray's own name for the head node, where a client is connected
 
 
@@ -41,7 +42,7 @@ def cluster(address: str) -> Iterator[None]:
         return
     options: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.WARNING, "log_to_driver": False}
     try:
-        ray.init(address or None, **options)
+        _connect(address or None, options)
     except Exception as error:  # Ray raises plain exceptions, too
         if address:
             raise UsageError(
@@ -53,6 +54,16 @@ def cluster(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(address: str | None, options: dict[str, Any]) -> None:
+    for left in reversed(range(TRIES)):
+        try:
+            ray.init(address, **options)
+            return
+        except ConnectionAbortedError:  # Ray's name for it; it does not try again itself
+            if not left:
+                raise
 
 
 def run(work: Work, jobs: list[tuple[str, Unit]], count: int | None) -> Iterator[Progress]:

@@ -46,7 +46,8 @@ def address_for_clients(monkeypatch):
     while socket.socket().connect_ex(("127.0.0.1", ports[1])):
         time.sleep(0.1)
     yield f"ray://127.0.0.1:{ports[1]}"
-    for process in processes(folder):  # `ray stop` would stop all clusters of the machine
+    # `ray stop` would stop all clusters of the machine. The servers of clients know the head's port, not its folder.
+    for process in {*processes(folder), *processes(f":{ports[0]}")}:
         with contextlib.suppress(ProcessLookupError):  # it ended with another one
             os.kill(process, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
@@ -119,3 +120,25 @@ def test_a_cluster_that_ray_remembers_but_that_has_gone_is_replaced_and_one_that
         on_ray.cluster("ray://nowhere:10001"),
     ):
         pass
+
+
+def test_a_head_node_that_is_too_busy_to_start_a_server_is_asked_again_but_not_for_ever(monkeypatch):
+    asked = []
+
+    def init(address, **options):
+        asked.append(address)
+        if len(asked) <= busy:
+            raise ConnectionAbortedError("Starting Ray client server failed")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    busy = 2
+    with on_ray.cluster("ray://busy:10001"):
+        pass
+    assert len(asked) == 3
+    asked.clear()
+    busy = 100
+    with pytest.raises(UsageError, match="client server failed"), on_ray.cluster("ray://busy:10001"):
+        pass
+    assert len(asked) == 3
