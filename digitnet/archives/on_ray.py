@@ -24,7 +24,9 @@ from digitnet.archives.workers import Pool, Progress, Work
 from digitnet.errors import DigitNetError, UsageError
 
 MOST_BLOCKS = 10_000  # of units; Ray keeps a record of each
-TRIES = 3  # to connect, where the head node answers but is too busy to start the server of a new client
+# To connect. The head node forks a server for each client while gRPC runs, and about one of 15 of these dies at once:
+# https://github.com/ray-project/ray/issues/63202
+TRIES = 3
 ON_HEAD = {"node:__internal_head__": 0.001}  # Ray's own name for the head node, where a client is connected
 
 
@@ -61,7 +63,7 @@ def _connect(address: str | None, options: dict[str, Any]) -> None:
         try:
             ray.init(address, **options)
             return
-        except ConnectionAbortedError:  # Ray's name for it; it does not try again itself
+        except ConnectionAbortedError:  # the head node answered, but the server died; Ray does not try again itself
             if not left:
                 raise
 

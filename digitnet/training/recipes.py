@@ -1,6 +1,6 @@
 """`Recipe`: the size of a network and how it is trained. Numbers only, so that the command line can list them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,13 @@ BEST = Recipe(
     stroke_digits=0.3,
     label_smoothing=0.0,
 )
+LARGE_AGAIN = replace(
+    LARGE,
+    name="large-again",
+    summary="trains a finished large network on, after the made digits have changed",
+    epochs=9,  # the first one counts as done where a run starts from weights
+    peak_learning_rate=1e-3,
+)
 DETECTOR = Recipe(
     "detector",
     "the network that finds digits on pages, trained on made pages",
@@ -67,15 +74,14 @@ DETECTOR = Recipe(
     warmup_steps=500,
     pages=True,
 )
-DETECTOR_AGAIN = Recipe(
-    "detector-again",
-    "trains a finished detector on, after the made pages have changed",
-    epochs=13,  # the first one counts as done where a run starts from weights
+DETECTOR_AGAIN = replace(
+    DETECTOR,
+    name="detector-again",
+    summary="trains a finished detector on, after the made pages have changed",
+    epochs=13,
     peak_learning_rate=1e-3,
-    warmup_steps=100,
-    pages=True,
 )
-RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, BEST, DETECTOR, DETECTOR_AGAIN)}
+RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, LARGE_AGAIN, BEST, DETECTOR, DETECTOR_AGAIN)}
 FORMER_NAMES = {"locator": DETECTOR.name}
 
 

@@ -122,23 +122,23 @@ def test_a_cluster_that_ray_remembers_but_that_has_gone_is_replaced_and_one_that
         pass
 
 
-def test_a_head_node_that_is_too_busy_to_start_a_server_is_asked_again_but_not_for_ever(monkeypatch):
+def test_a_head_node_whose_server_for_the_client_has_died_is_asked_again_but_not_for_ever(monkeypatch):
     asked = []
 
     def init(address, **options):
         asked.append(address)
-        if len(asked) <= busy:
+        if len(asked) <= dying:
             raise ConnectionAbortedError("Starting Ray client server failed")
 
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", init)
     monkeypatch.setattr("ray.shutdown", lambda: None)
-    busy = 2
-    with on_ray.cluster("ray://busy:10001"):
+    dying = 2
+    with on_ray.cluster("ray://head:10001"):
         pass
     assert len(asked) == 3
     asked.clear()
-    busy = 100
-    with pytest.raises(UsageError, match="client server failed"), on_ray.cluster("ray://busy:10001"):
+    dying = 100
+    with pytest.raises(UsageError, match="client server failed"), on_ray.cluster("ray://head:10001"):
         pass
     assert len(asked) == 3
