@@ -21,8 +21,8 @@ from digitnet.pages.detect import detect, distinct
 from digitnet.results import Box, Digit
 
 BATCH = 128  # pictures that go through the network at once
-SURE = math.exp(4)  # odds; where DigitNet sees a digit in the first reading with these, no other reading is made
-VERY_SURE = math.exp(8)  # odds; a lesson will hardly bring them below `SURE`
+SURE = math.exp(6)  # odds; where DigitNet sees a digit in the first reading with these, no other reading is made
+VERY_SURE = math.exp(10)  # odds; a lesson will hardly bring them below `SURE`
 SURE_IN_SMALL = math.exp(2)  # the same for small pictures, which have little around their digit
 DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
 MOST_DETECTIONS = 4  # the likeliest ones become readings

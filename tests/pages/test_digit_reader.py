@@ -64,6 +64,14 @@ def test_the_box_is_where_the_digit_is(digits, reader):
     assert 105 <= box.y < box.y + box.height <= 235
 
 
+def test_a_frame_makes_no_1_of_the_paper_between_its_sides(reader):
+    of_zeros = [digit.ink for digit in digits_of(31, 200) if digit.variant.label == 0]
+    for ink in of_zeros:
+        framed = sheet(ink, side=280, height=168, paper=1.0, pen=0.0)
+        framed[:4], framed[-4:], framed[:, :4], framed[:, -4:] = 0, 0, 0, 0
+        assert reader.predict(framed).best_guess == 0
+
+
 def test_a_frame_that_is_printed_around_the_digit_is_left_out(reader):
     paper = np.ones((300, 400), np.float32)
     cv2.polylines(paper, [np.array([(150, 90), (225, 90), (180, 210)])], False, 0.0, 9)
