@@ -78,7 +78,7 @@ DETECTOR_AGAIN = replace(
     DETECTOR,
     name="detector-again",
     summary="trains a finished detector on, after the made pages have changed",
-    epochs=13,
+    epochs=13,  # as above
     peak_learning_rate=1e-3,
 )
 RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, LARGE_AGAIN, BEST, DETECTOR, DETECTOR_AGAIN)}
