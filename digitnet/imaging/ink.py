@@ -25,10 +25,11 @@ def is_small(shape: tuple[int, ...]) -> bool:
     return max(shape) <= SMALL_SIDE
 
 
-def small_ink(greys: Array, *, opposite: bool = False) -> tuple[Array, Mask, Flags]:
-    """The ink of small pictures and the masks of their digits, both (N, H, W), and whether each has several, (N,).
+def small_ink(greys: Array, *, opposite: bool = False) -> tuple[Array, Mask, Flags, Flags]:
+    """The ink of small pictures and the masks of their digits, both (N, H, W).
 
-    The mask of a blank picture is empty. With `opposite`, see `small_ink_maps`.
+    Also whether each has several digits, and whether its digit is all of its ink, both (N,). The mask of a blank
+    picture is empty. With `opposite`, see `small_ink_maps`.
     """
     inks = small_ink_maps(greys, opposite=opposite)
     count, height, width = inks.shape
@@ -44,10 +45,13 @@ def small_ink(greys: Array, *, opposite: bool = False) -> tuple[Array, Mask, Fla
     # In most pictures there is no choice to make: one component, which is not cut off.
     clear = (np.bincount(picture, minlength=count) == 1) & (np.bincount(picture[whole], minlength=count) == 1)
     several = np.zeros(count, np.bool_)
+    alone = np.ones(count, np.bool_)
     for index in np.nonzero(~clear | (peaks < FAINTEST))[0]:
         mask, several[index] = digit_mask(inks[index])
+        if mask is not None:
+            alone[index] = not (masks[index] > mask).any()
         masks[index] = 0 if mask is None else mask
-    return inks, masks, several
+    return inks, masks, several, alone
 
 
 def small_ink_maps(greys: Array, *, opposite: bool = False) -> Array:

@@ -31,12 +31,14 @@ class NormalisedDigit:
         box: where its ink lies, in pixels of the picture.
         strength: the largest fraction of the paper's brightness that its ink takes away, in [0, 1].
         several: whether the picture holds other ink that is as much like a digit.
+        alone: whether the picture is small (see `ink.is_small`) and this is all of its ink.
     """
 
     image: Array
     box: Box
     strength: float
     several: bool
+    alone: bool = False
 
 
 def normalise(grey: Array, *, opposite: bool = False) -> NormalisedDigit | None:
@@ -53,7 +55,7 @@ def normalise_stack(greys: Array, *, opposite: bool = False) -> list[NormalisedD
     """`normalise` for pictures of one size, (N, H, W). For small ones this is much quicker than one by one."""
     if not is_small(greys.shape[1:]):
         return [_normalise_large(grey, opposite) for grey in greys]
-    inks, masks, several = small_ink(greys, opposite=opposite)
+    inks, masks, several, alone = small_ink(greys, opposite=opposite)
     inked = np.nonzero(masks.any((1, 2)))[0]
     found: list[NormalisedDigit | None] = [None] * len(greys)
     if len(inked):
@@ -61,7 +63,8 @@ def normalise_stack(greys: Array, *, opposite: bool = False) -> list[NormalisedD
         images = fit(inks[inked], masks)
         strengths = inks[inked].max((1, 2)).tolist()
         for index, image, mask, strength in zip(inked.tolist(), images, masks, strengths, strict=True):
-            found[index] = NormalisedDigit(image, Box(*cv2.boundingRect(mask)), strength, bool(several[index]))
+            box = Box(*cv2.boundingRect(mask))
+            found[index] = NormalisedDigit(image, box, strength, bool(several[index]), bool(alone[index]))
     return found
 
 

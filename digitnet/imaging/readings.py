@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from digitnet.imaging.ink import FAINTEST, Array
 from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise, normalise_flat
 from digitnet.results import Box
+
+Numbers = npt.NDArray[np.float64]
 
 BORDER = 0.08  # of the shorter side; without so much of it on each side, a frame along the picture's edge is gone
 AROUND = 0.25  # of a detection's size; what the ink finder sees of its surroundings
@@ -26,12 +29,16 @@ class Reading:
     Attributes:
         kind: the name of the assumption, a key of `choice.WEIGHTS`.
         digit: what DigitNet is shown.
-        certainty: how sure its maker is that a digit is there, in (0, 1]; 1 where the maker does not judge.
+        certainty: how sure the detector is that a digit is there, in (0, 1]; 1 where it did not find this reading.
+        logits: (10,), what the detector says of which digit it is; None where it did not find this reading.
+        off_centre: how far the detector's box is from the middle of the picture, in [0, 1]; 1 is a corner.
     """
 
     kind: str
     digit: NormalisedDigit
     certainty: float = 1.0
+    logits: Numbers | None = None
+    off_centre: float = 0.0
 
 
 # How each assumption finds ink in a part of a picture.
@@ -56,14 +63,13 @@ def readings_of_whole(grey: Array) -> Iterator[Reading]:
     yield from _found(grey, inner, "inside ", ("ink", "opposite"))
 
 
-def readings_near(grey: Array, box: Box, certainty: float) -> Iterator[Reading]:
+def readings_near(grey: Array, box: Box) -> Iterator[Reading]:
     """The readings of a piece of a picture (H, W) in [0, 1]: a detection's box and what lies around it."""
     around = round(AROUND * max(box.width, box.height))
     x, y = max(0, box.x - around), max(0, box.y - around)
     height, width = grey.shape
     right, bottom = min(width, box.x + box.width + around), min(height, box.y + box.height + around)
-    for reading in _found(grey, Box(x, y, right - x, bottom - y), "near ", ("ink",)):
-        yield replace(reading, certainty=certainty)
+    yield from _found(grey, Box(x, y, right - x, bottom - y), "near ", ("ink",))
 
 
 def _found(grey: Array, area: Box, where: str, finders: tuple[str, ...]) -> Iterator[Reading]:

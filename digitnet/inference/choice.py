@@ -6,9 +6,13 @@ proportion of their w * o, and none of them is in the proportion 1. So the choic
 many readings shows is less certain than a digit that the only reading shows, and readings that disagree weaken each
 other. DigitNet is less sure of pieces than it says, so the odds count with a power below 1, times the probability of a
 digit: a reading without one counts for nothing, whatever its power.
+
+Where the detector found a reading, it saw the strokes together with their surroundings, and DigitNet only what was cut
+out of them. So the digits of such a reading come from both networks, by a product of experts (Hinton, 2002).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,34 +21,73 @@ from digitnet.imaging.readings import Reading
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT
 
-# For each kind of reading, how much it counts, and the power of DigitNet's odds. Fitted on made pictures whose first
-# reading is not sure: `benchmarks/readings.py`.
-WEIGHTS = {
-    "ink": (1.9, 0.1),
-    "opposite": (0.28, 0.73),
-    "flat dark": (0.058, 0.96),
-    "flat light": (0.012, 0.98),
-    "as it is": (0.05, 0.69),
-    "as its negative": (0.05, 0.69),
-    "inside ink": (0.25, 0.2),
-    "inside opposite": (11, 0.14),
-    "detected": (52, 0.49),
-    "detected piece": (1, 0.4),  # by hand; fitted: 240 and 0.03, which takes pieces of large signs for digits
-    "near ink": (5.5, 0.73),
-}
-# For small pictures, which were cropped or drawn around their digit. There the first reading shows the digit, however
-# odd its shape, and the others are exceptions. Made pictures are not like that, so these were set by hand.
-SMALL_WEIGHTS = {
-    "ink": (1.0, 1.0),
-    "opposite": (0.02, 1.0),
-    "flat dark": (0.05, 1.0),
-    "flat light": (0.02, 1.0),
-    "as it is": (0.05, 1.0),
-    "as its negative": (0.02, 1.0),
-    "inside ink": (0.02, 1.0),
-    "inside opposite": (0.01, 1.0),
-}
-CERTAINTY_POWER = 3.46  # of the detector's scores
+
+@dataclass(frozen=True)
+class Weights:
+    """How much the readings of a picture count.
+
+    Attributes:
+        kinds: for each kind of reading how much it counts, and the power of DigitNet's odds.
+        certainty: the power of the detector's scores.
+        centre: what is taken from the logarithm of a detection's share in a corner; in the middle it is nothing.
+    """
+
+    kinds: Mapping[str, tuple[float, float]]
+    certainty: float = 1.0
+    centre: float = 0.0
+
+
+# Fitted on made pictures whose first reading is not sure: `benchmarks/readings.py`.
+LARGE = Weights(
+    {
+        "ink": (8.9, 0.03),
+        "opposite": (0.069, 0.74),
+        "flat dark": (0.088, 1.14),
+        "flat light": (0.031, 1.29),
+        "as it is": (0.05, 0.69),
+        "as its negative": (0.05, 0.69),
+        "inside ink": (7.5, 0.19),
+        "inside opposite": (3.4, 0.04),
+        "detected": (1400, 0.05),
+        "detected piece": (2000, 0.01),
+        "near ink": (2.0, 0.67),
+    },
+    certainty=3.5,
+    centre=2.5,
+)
+CROWDED = Weights(  # small pictures with other ink than the digit's
+    {
+        "ink": (7.9, 0.04),
+        "opposite": (0.17, 0.27),
+        "flat dark": (12.0, 0.71),
+        "flat light": (0.01, 1.13),
+        "as it is": (0.05, 0.69),
+        "as its negative": (0.05, 0.69),
+        "inside ink": (49, 0.02),
+        "inside opposite": (24, 0.04),
+        "detected": (10000, 0.02),
+        "detected piece": (13000, 0.01),
+        "near ink": (11000, 0.01),
+    },
+    certainty=3.2,
+    centre=9.0,
+)
+# Small pictures that hold nothing but their digit. There the first reading shows it, however odd its shape, and the
+# others are exceptions. Made pictures are not like that, so these were set by hand.
+ALONE = Weights(
+    {
+        "ink": (1.0, 1.0),
+        "opposite": (0.02, 1.0),
+        "flat dark": (0.05, 1.0),
+        "flat light": (0.02, 1.0),
+        "as it is": (0.05, 1.0),
+        "as its negative": (0.02, 1.0),
+        "inside ink": (0.02, 1.0),
+        "inside opposite": (0.01, 1.0),
+    }
+)
+# The powers of the two networks in which digit a detection shows, fitted like the weights.
+DETECTOR_POWER, DIGITNET_POWER = 1.1, 0.2
 LEAST = 1e-7  # a probability below this is no more than rounding
 
 
@@ -54,20 +97,30 @@ def odds(probabilities: Probabilities) -> npt.NDArray[np.float64]:
     return (1 - none + LEAST) / (none + LEAST)
 
 
+def of_digits(readings: Sequence[Reading], probabilities: Probabilities) -> npt.NDArray[np.float64]:
+    """The probability of each digit where there is one, (N, 10), from DigitNet's `probabilities` (N, 11)."""
+    ten = probabilities[:, :NOT_A_DIGIT].astype(np.float64)
+    ten = np.maximum(ten / np.maximum(ten.sum(1, keepdims=True), LEAST), LEAST)
+    for index, reading in enumerate(readings):
+        if reading.logits is not None:
+            joint = DIGITNET_POWER * np.log(ten[index]) + DETECTOR_POWER * reading.logits
+            ten[index] = np.exp(joint - joint.max())
+    return np.asarray(ten / ten.sum(1, keepdims=True), np.float64)
+
+
 def chosen(
-    readings: Sequence[Reading], probabilities: Probabilities, *, small: bool = False
+    readings: Sequence[Reading], probabilities: Probabilities, weights: Weights = LARGE
 ) -> tuple[int, Probabilities]:
     """The likeliest reading, and the probabilities (11,) of the picture.
 
     Args:
         probabilities: (N, 11), of the readings.
-        small: whether the picture was cropped or drawn around its digit (see `ink.is_small`).
     """
-    table = SMALL_WEIGHTS if small else WEIGHTS
-    weights, powers = np.array([table[reading.kind] for reading in readings]).T
+    counts, powers = np.array([weights.kinds[reading.kind] for reading in readings]).T
     certainties = np.array([reading.certainty for reading in readings])
+    off_centre = np.array([reading.off_centre for reading in readings])
     is_digit = 1 - probabilities[:, NOT_A_DIGIT].astype(np.float64)
-    shares = weights * certainties**CERTAINTY_POWER * odds(probabilities) ** powers * is_digit
-    ten = probabilities[:, :NOT_A_DIGIT] / np.maximum(probabilities[:, :NOT_A_DIGIT].sum(1, keepdims=True), LEAST)
-    eleven = np.append(shares @ ten, 1.0)
+    shares = counts * certainties**weights.certainty * np.exp(-weights.centre * off_centre**2)
+    shares *= odds(probabilities) ** powers * is_digit
+    eleven = np.append(shares @ of_digits(readings, probabilities), 1.0)
     return int(shares.argmax()), (eleven / eleven.sum()).astype(np.float32)

@@ -23,9 +23,11 @@ from digitnet.results import Box, Digit
 BATCH = 128  # pictures that go through the network at once
 SURE = math.exp(6)  # odds; where DigitNet sees a digit in the first reading with these, no other reading is made
 VERY_SURE = math.exp(10)  # odds; a lesson will hardly bring them below `SURE`
-SURE_IN_SMALL = math.exp(2)  # the same for small pictures, which have little around their digit
+SURE_ALONE = math.exp(2)  # the same for a small picture that holds nothing but its digit
 DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
-MOST_DETECTIONS = 4  # the likeliest ones become readings
+ENLARGED_SIDE = 128  # pixels; the shorter side of a small picture is enlarged to this for the detector
+MOST_DETECTIONS = 6  # the likeliest ones become readings
+LEAST_SCORE = 1e-4  # keeps the detector's logits finite
 GRAIN = 0.4  # certainty; what the detector finds in the grain of paper is below it
 NO_PROBABILITIES = (0.1,) * 10
 NOTHING = "not a digit"  # the usual reason where there is likely none
@@ -58,6 +60,13 @@ class Sight:
     def first(self) -> NormalisedDigit | None:
         """What the ink finder found."""
         return self.readings[0].digit if self.readings and self.readings[0].kind == "ink" else None
+
+    @property
+    def weights(self) -> choice.Weights:
+        """How much the readings count."""
+        if not is_small(self.shape):
+            return choice.LARGE
+        return choice.ALONE if is_alone(self.first, self.shape) else choice.CROWDED
 
 
 class DigitReader:
@@ -93,7 +102,7 @@ class DigitReader:
         They are complete unless DigitNet is so sure of the first that a lesson will hardly make it unsure.
         """
         first = normalise(grey)
-        if first and not first.several and (is_small(grey.shape) or is_inside(first.box, grey.shape)):
+        if first and is_sure(first, math.inf, grey.shape):
             odds = choice.odds(self.network.probabilities(first.image[np.newaxis]))
             if odds[0] > VERY_SURE:
                 return Sight(grey.shape, (Reading("ink", first),), is_complete=False)
@@ -141,7 +150,7 @@ class DigitReader:
         """All readings of a picture (H, W) in [0, 1] whose `first` one was made already; none of a blank picture."""
         readings = [Reading("ink", first)] if first else []
         readings += readings_of_whole(grey)
-        if not is_small(grey.shape):  # a small one has little around its digit
+        if not is_alone(first, grey.shape):
             readings += self._detected(grey)
         # In the grain of bare paper, too, a threshold finds two classes, and the detector faint digits.
         is_blank = all("flat" in reading.kind or reading.certainty < GRAIN for reading in readings)
@@ -149,21 +158,30 @@ class DigitReader:
 
     def _detected(self, grey: Array) -> Iterator[Reading]:
         """The detector's crops, and the readings of their surroundings."""
-        scale = max(1.0, max(grey.shape) / DETECTOR_SIDE)
-        height, width = (max(1, round(side / scale)) for side in grey.shape)
-        if scale > 1:
-            reduced: Array = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.float32)
-        else:
-            reduced = grey
-        found = distinct(detect(self.detector(), reduced))[:MOST_DETECTIONS]
-        for detection, image, free in zip(found, *crops(reduced, found), strict=True):
+        height, width = grey.shape
+        scale = min(1.0, DETECTOR_SIDE / max(height, width))
+        if is_small(grey.shape):
+            scale = min(ENLARGED_SIDE / min(height, width), DETECTOR_SIDE / max(height, width))
+        sized = _resized(grey, scale)
+        found = distinct(detect(self.detector(), sized))[:MOST_DETECTIONS]
+        for detection, image, free in zip(found, *crops(sized, found), strict=True):
             edges = (detection.left, detection.top, detection.right, detection.bottom)
-            box = Box.within((edge * scale for edge in edges), grey.shape[1], grey.shape[0])
+            box = Box.within((edge / scale for edge in edges), width, height)
             inside = grey[box.y : box.y + box.height, box.x : box.x + box.width]
+            digit = NormalisedDigit(image, box, strength=float(np.ptp(inside)), several=False)
+            scores = np.clip(detection.scores.astype(np.float64), LEAST_SCORE, 1 - LEAST_SCORE)
+            across, down = (edges[0] + edges[2]) / scale / width - 1, (edges[1] + edges[3]) / scale / height - 1
+            reading = Reading(
+                "detected" if free > FREE else "detected piece",
+                digit,
+                detection.score,
+                np.log(scores / (1 - scores)),
+                math.hypot(across, down) / math.sqrt(2),
+            )
             if image.any():
-                digit = NormalisedDigit(image, box, strength=float(np.ptp(inside)), several=False)
-                yield Reading("detected" if free > FREE else "detected piece", digit, detection.score)
-            yield from readings_near(grey, box, detection.score)
+                yield reading
+            for near in readings_near(grey, box):
+                yield replace(reading, kind=near.kind, digit=near.digit)
 
     def _answers(
         self, found: Sequence[NormalisedDigit | None], probabilities: Probabilities, nothing: Sequence[str]
@@ -200,11 +218,11 @@ def _chosen(sight: Sight, probabilities: Probabilities) -> tuple[NormalisedDigit
     """
     if not sight.readings:
         return None, np.eye(NOT_A_DIGIT + 1, dtype=np.float32)[NOT_A_DIGIT]
-    small, first = is_small(sight.shape), sight.first
-    best, eleven = choice.chosen(sight.readings, probabilities, small=small)
+    first = sight.first
+    best, eleven = choice.chosen(sight.readings, probabilities, sight.weights)
     digit = sight.readings[best].digit
     are_digits = probabilities[:, NOT_A_DIGIT] < 0.5
-    several = first is not None and first.several and small
+    several = first is not None and first.several and is_small(sight.shape)
     several |= any(
         is_digit and reading.kind.startswith("detected") and _is_rival(reading.digit.box, digit.box)
         for reading, is_digit in zip(sight.readings, are_digits.tolist(), strict=True)
@@ -215,18 +233,32 @@ def _chosen(sight: Sight, probabilities: Probabilities) -> tuple[NormalisedDigit
 def is_sure(first: NormalisedDigit, odds: float, shape: tuple[int, ...]) -> bool:
     """Whether the first reading of a picture of `shape` (H, W), with these odds of a digit, needs no other beside it.
 
-    In a large picture, ink that touches the border may be a digit that was cut out tightly. There the first reading
-    takes thick strokes for paper.
+    Ink that touches the border may be a digit that was cut out tightly, of which the first reading takes thick strokes
+    for paper, or a neighbour that was cut off. A small picture that holds nothing else cannot show anything else.
     """
-    if is_small(shape):
-        return odds > SURE_IN_SMALL and not first.several
+    if is_alone(first, shape):
+        return odds > SURE_ALONE
     return is_inside(first.box, shape) and odds > SURE and not first.several
+
+
+def is_alone(first: NormalisedDigit | None, shape: tuple[int, ...]) -> bool:
+    """Whether a picture of `shape` (H, W) is small and holds no other ink than its `first` reading."""
+    return first.alone if first else is_small(shape)
 
 
 def is_inside(box: Box, shape: tuple[int, ...]) -> bool:
     """Whether a box does not touch the border of a picture of `shape` (H, W)."""
     height, width = shape
     return min(box.x, box.y, width - box.x - box.width, height - box.y - box.height) > 0
+
+
+def _resized(grey: Array, scale: float) -> Array:
+    """The picture (H, W) in [0, 1], `scale` times as large."""
+    if scale == 1:
+        return grey
+    size = max(1, round(scale * grey.shape[1])), max(1, round(scale * grey.shape[0]))
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(grey, size, interpolation=smooth).clip(0, 1), np.float32)
 
 
 def _is_rival(box: Box, other: Box) -> bool:

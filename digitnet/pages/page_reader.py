@@ -194,7 +194,7 @@ class PageReader:
         height, width = grey.shape
         box = Box.within((place.left, place.top, place.right, place.bottom), width, height)
         own = [candidate.crop] if candidate.crop is not None and place.free > FREE else []
-        for image in own + [reading.digit.image for reading in readings_near(grey, box, place.score)]:
+        for image in own + [reading.digit.image for reading in readings_near(grey, box)]:
             whole = replace(candidate, crop=image, detection=replace(place, free=1.0))
             seen = self._vouched(whole, self.probabilities(image[np.newaxis])[0], LIKELIER_NOT)
             if seen.vouched:

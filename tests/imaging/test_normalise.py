@@ -117,6 +117,16 @@ def test_specks_are_dropped_and_the_second_stroke_of_a_digit_is_kept():
     assert with_bar.width > without_bar.width
 
 
+def test_a_digit_is_alone_in_a_small_picture_that_holds_no_other_ink(mnist_digits):
+    picture = np.pad(1 - mnist_digits[0][3], 8, constant_values=1)
+    assert normalise(picture).alone
+    assert normalise(1 - picture).alone
+    picture[10:30, :2] = 0  # a neighbour that was cut off
+    assert not normalise(picture).alone
+    assert difference(normalise(picture).image, normalise(picture[:, 2:]).image) < 0.01
+    assert not normalise(np.pad(picture, 20, constant_values=1)).alone  # too large to tell
+
+
 def test_lines_one_pixel_wide_in_a_large_drawing_do_not_fade_away():
     image = seen(seven_at(300, 200, size=800, canvas=(1500, 1200), width=1)).image
     assert (image > 0.5).sum() >= 25

@@ -53,7 +53,7 @@ def test_the_opposite_reading_takes_light_for_ink(digit):
     page = np.ones((200, 200), np.float32)
     page[58:142, 58:142] = pad
     assert not shows(normalise(page), digit)
-    near = kinds(readings_near(page, Box(84, 84, 30, 30), 1.0))
+    near = kinds(readings_near(page, Box(84, 84, 30, 30)))
     assert shows(near["near ink"], digit)
 
 
@@ -64,11 +64,10 @@ def test_only_a_picture_of_28_by_28_is_also_read_as_it_is(digit):
     assert not {"as it is", "as its negative"} & set(kinds(readings_of_whole(on_paper(digit))))
 
 
-def test_readings_near_a_detection_carry_its_certainty_and_stay_in_the_picture(digit):
+def test_readings_near_a_box_stay_in_the_picture(digit):
     picture = on_paper(digit)
     for box in (Box(0, 0, 40, 40), Box(60, 60, 24, 24), Box(28, 28, 28, 28)):
-        for reading in readings_near(picture, box, 0.25):
-            assert reading.certainty == 0.25
+        for reading in readings_near(picture, box):
             found = reading.digit.box
             assert 0 <= found.x < found.x + found.width <= 84
             assert 0 <= found.y < found.y + found.height <= 84
