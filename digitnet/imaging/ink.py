@@ -17,6 +17,7 @@ STRONG = 0.3  # of the strongest ink; anything weaker is a shade of the paper
 FAINTEST = 0.04  # of the paper's brightness; anything that differs less from the paper is no ink
 ALIKE = 0.6  # of the digit's height; anything smaller beside it is no second digit
 SPECK = 0.12  # of the largest component; in flat ink, smaller ones are left out
+GRAIN = 0.06  # of the digit's size; smaller ink beside it is grain of the paper or the sensor
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -28,8 +29,8 @@ def is_small(shape: tuple[int, ...]) -> bool:
 def small_ink(greys: Array, *, opposite: bool = False) -> tuple[Array, Mask, Flags, Flags]:
     """The ink of small pictures and the masks of their digits, both (N, H, W).
 
-    Also whether each has several digits, and whether its digit is all of its ink, both (N,). The mask of a blank
-    picture is empty. With `opposite`, see `small_ink_maps`.
+    Also whether each has several digits, and whether its digit is all of its ink but for grain, both (N,). The mask of
+    a blank picture is empty. With `opposite`, see `small_ink_maps`.
     """
     inks = small_ink_maps(greys, opposite=opposite)
     count, height, width = inks.shape
@@ -49,9 +50,15 @@ def small_ink(greys: Array, *, opposite: bool = False) -> tuple[Array, Mask, Fla
     for index in np.nonzero(~clear | (peaks < FAINTEST))[0]:
         mask, several[index] = digit_mask(inks[index])
         if mask is not None:
-            alone[index] = not (masks[index] > mask).any()
+            alone[index] = not _holds_more(masks[index], mask)
         masks[index] = 0 if mask is None else mask
     return inks, masks, several, alone
+
+
+def _holds_more(strong: Mask, digit: Mask) -> bool:
+    """Whether a picture's strong ink (H, W) holds anything but its digit (H, W) and grain."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(cv2.subtract(strong, digit), connectivity=8)
+    return bool(stats[1:, 2:4].max(initial=0) > GRAIN * max(cv2.boundingRect(digit)[2:]))
 
 
 def small_ink_maps(greys: Array, *, opposite: bool = False) -> Array:

@@ -31,7 +31,7 @@ class NormalisedDigit:
         box: where its ink lies, in pixels of the picture.
         strength: the largest fraction of the paper's brightness that its ink takes away, in [0, 1].
         several: whether the picture holds other ink that is as much like a digit.
-        alone: whether the picture is small (see `ink.is_small`) and this is all of its ink.
+        alone: whether the picture is small (see `ink.is_small`) and this is all of its ink but for grain.
     """
 
     image: Array
