@@ -49,7 +49,7 @@ LARGE = Weights(
         "inside ink": (7.5, 0.19),
         "inside opposite": (3.4, 0.04),
         "detected": (1400, 0.05),
-        "detected piece": (2000, 0.01),
+        "detected piece": (1, 0.4),  # by hand; fitted: 2000 and 0.01, which takes pieces of large signs for digits
         "near ink": (2.0, 0.67),
     },
     certainty=3.5,

@@ -67,7 +67,7 @@ def png(seven):
 def odd_seven():
     """A 7 with a loop at its top that DigitNet could take for a 9."""
     image = Image.new("L", (120, 120), 255)
-    loop = [(40, 40), (60, 30), (75, 40), (72, 55), (50, 55), (75, 45), (70, 95)]
+    loop = [(41, 41), (60, 30), (75, 40), (71, 57), (46, 54), (75, 45), (70, 95)]
     ImageDraw.Draw(image).line(loop, fill=0, width=8, joint="curve")
     return encoded(image, "PNG")
 
