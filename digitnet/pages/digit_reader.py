@@ -11,7 +11,7 @@ import onnxruntime
 
 from digitnet.imaging.ink import ALIKE, Array, is_small
 from digitnet.imaging.load import Picture
-from digitnet.imaging.normalise import NormalisedDigit, normalise, normalise_stack, side_by_side
+from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
 from digitnet.imaging.readings import Reading, readings_near, readings_of_whole
 from digitnet.inference import choice, rejection
 from digitnet.inference.onnx_models import OnnxDigitNet, Probabilities
@@ -237,13 +237,16 @@ def is_sure(first: NormalisedDigit, odds: float, shape: tuple[int, ...]) -> bool
     for paper, or a neighbour that was cut off. A small picture that holds nothing else cannot show anything else.
     """
     if is_alone(first, shape):
-        return odds > SURE_ALONE
+        return odds > SURE_ALONE and not first.several
     return is_inside(first.box, shape) and odds > SURE and not first.several
 
 
 def is_alone(first: NormalisedDigit | None, shape: tuple[int, ...]) -> bool:
-    """Whether a picture of `shape` (H, W) is small and holds no other ink than its `first` reading."""
-    return first.alone if first else is_small(shape)
+    """Whether a picture of `shape` (H, W) is small and holds no other ink than its `first` reading.
+
+    One of 28x28 pixels is taken for a digit that was normalised before, as MNIST's are: what else it holds is noise.
+    """
+    return shape == (SIDE, SIDE) or (first.alone if first else is_small(shape))
 
 
 def is_inside(box: Box, shape: tuple[int, ...]) -> bool:

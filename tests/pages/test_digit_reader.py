@@ -121,6 +121,9 @@ def test_a_clean_digit_does_not_need_the_detector(mnist_digits, digits):
     reader.digit_reader.detector = lambda: pytest.fail("the detector was asked")
     assert reader.predict(mnist_digits[0][3]).digit == mnist_digits[1][3]
     assert reader.predict(sheet(digits[3][0])).digit == digits[3][1]
+    noisy = mnist_digits[0][3].copy()
+    noisy[np.random.default_rng(0).random((28, 28)) < 0.05] = 1
+    assert reader.predict(noisy).best_guess == mnist_digits[1][3]
 
 
 def test_two_digits_on_a_sheet_on_a_desk_are_more_than_one(digits, reader):
