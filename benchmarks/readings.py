@@ -27,7 +27,7 @@ from digitnet.imaging.normalise import normalise
 from digitnet.imaging.readings import Reading
 from digitnet.inference import choice
 from digitnet.inference.rejection import NOT_A_DIGIT, score
-from digitnet.pages.digit_reader import DigitReader, Sight, is_sure
+from digitnet.pages.digit_reader import DigitReader, Sight, is_alone, is_sure
 from digitnet.synthesis.pages import PageMaker
 from digitnet.synthesis.situations import in_situation
 from digitnet.synthesis.strokes import digits_of, stroke_letters
@@ -183,12 +183,14 @@ def hard_pictures(reader: DigitReader, count: int, seed: int) -> list[HardPictur
     hard = []
     for grey, label in pictures(count, seed):
         first = normalise(grey)
+        if is_alone(first, grey.shape):
+            continue
         if first:
             odds = choice.odds(reader.network.probabilities(first.image[np.newaxis]))
-            if first.alone or is_sure(first, float(odds[0]), grey.shape):
+            if is_sure(first, float(odds[0]), grey.shape):
                 continue
         sight = Sight(grey.shape, tuple(reader.readings(grey, first)), is_complete=True)
-        if sight.readings and sight.weights is not choice.ALONE:
+        if sight.readings:
             images = np.stack([reading.digit.image for reading in sight.readings])
             hard.append(HardPicture(sight, reader.network.probabilities(images), label))
     return hard

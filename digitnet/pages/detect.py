@@ -85,6 +85,12 @@ class Detection:
         return self.right - self.left
 
 
+def logits(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The logits of scores in [0, 1] of any shape, finite."""
+    bounded = np.clip(scores.astype(np.float64), LEAST_SCORE, 1 - LEAST_SCORE)
+    return np.asarray(np.log(bounded / (1 - bounded)), np.float64)
+
+
 def normalise_contrast(grey: npt.NDArray[np.uint8] | Grey) -> Grey:
     """The picture (H, W), in bytes or [0, 1], with its local contrast normalised, so that the light does not matter.
 

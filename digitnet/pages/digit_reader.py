@@ -17,7 +17,7 @@ from digitnet.inference import choice, rejection
 from digitnet.inference.onnx_models import OnnxDigitNet, Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT, Rejection
 from digitnet.pages.crops import FREE, crops
-from digitnet.pages.detect import detect, distinct
+from digitnet.pages.detect import detect, distinct, logits
 from digitnet.results import Box, Digit
 
 BATCH = 128  # pictures that go through the network at once
@@ -27,7 +27,6 @@ SURE_ALONE = math.exp(2)  # the same for a small picture that holds nothing but 
 DETECTOR_SIDE = 640  # pixels; larger pictures are reduced to this for the detector
 ENLARGED_SIDE = 64  # pixels; the shorter side of a small picture is enlarged to this for the detector
 MOST_DETECTIONS = 6  # the likeliest ones become readings
-LEAST_SCORE = 1e-4  # keeps the detector's logits finite
 GRAIN = 0.4  # certainty; what the detector finds in the grain of paper is below it
 NO_PROBABILITIES = (0.1,) * 10
 NOTHING = "not a digit"  # the usual reason where there is likely none
@@ -159,9 +158,8 @@ class DigitReader:
     def _detected(self, grey: Array) -> Iterator[Reading]:
         """The detector's crops, and the readings of their surroundings."""
         height, width = grey.shape
-        scale = min(1.0, DETECTOR_SIDE / max(height, width))
-        if is_small(grey.shape):
-            scale = min(ENLARGED_SIDE / min(height, width), DETECTOR_SIDE / max(height, width))
+        most = ENLARGED_SIDE / min(height, width) if is_small(grey.shape) else 1.0
+        scale = min(most, DETECTOR_SIDE / max(height, width))
         sized = _resized(grey, scale)
         found = distinct(detect(self.detector(), sized))[:MOST_DETECTIONS]
         for detection, image, free in zip(found, *crops(sized, found), strict=True):
@@ -169,13 +167,12 @@ class DigitReader:
             box = Box.within((edge / scale for edge in edges), width, height)
             inside = grey[box.y : box.y + box.height, box.x : box.x + box.width]
             digit = NormalisedDigit(image, box, strength=float(np.ptp(inside)), several=False)
-            scores = np.clip(detection.scores.astype(np.float64), LEAST_SCORE, 1 - LEAST_SCORE)
             across, down = (edges[0] + edges[2]) / scale / width - 1, (edges[1] + edges[3]) / scale / height - 1
             reading = Reading(
                 "detected" if free > FREE else "detected piece",
                 digit,
                 detection.score,
-                np.log(scores / (1 - scores)),
+                logits(detection.scores),
                 math.hypot(across, down) / math.sqrt(2),
             )
             if image.any():

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.pages.boxes import Boxes, Pairs, edges, middles, overlapping_pairs
-from digitnet.pages.detect import Detection, same_ink_pairs
+from digitnet.pages.detect import Detection, logits, same_ink_pairs
 from digitnet.pages.lattice import Candidate
 
 FEATURES = 18  # numbers for each detection that say whether it is a digit
@@ -136,8 +136,7 @@ def evidence(
     These are the detector's logits and DigitNet's log-probabilities of the digits, each (N, 10); how tall each
     detection is, (N,) in doublings of 32 pixels within [-2, 2]; and how free it stands, (N,) in [0, 1].
     """
-    scores = np.stack([detection.scores for detection in detections]).astype(np.float64)
-    by_detector = np.log(np.clip(scores, LEAST, 1 - LEAST) / (1 - np.clip(scores, LEAST, 1 - LEAST)))
+    by_detector = logits(np.stack([detection.scores for detection in detections]))
     # Where DigitNet sees no digit, each digit is equally likely.
     ten = probabilities[:, :NOT_A_DIGIT].astype(np.float64)
     by_digitnet = np.log(ten + probabilities[:, NOT_A_DIGIT:] / NOT_A_DIGIT + LEAST)
