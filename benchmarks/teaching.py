@@ -51,12 +51,12 @@ class Folder:
         self.labels = np.array([label for _, label in rows])
         self.sights = [reader.digit_reader.sight(load(path / name).grey) for name in self.names]
         images = [reading.digit.image for sight in self.sights for reading in sight.readings]
-        self.evidence = Evidence.of(reader._network, np.array(images, np.float32))
+        self.evidence = Evidence.of(reader.digit_reader.cascade, np.array(images, np.float32))
         self.ends = np.cumsum([len(sight.readings) for sight in self.sights])
         self.before = self.levels(None)
 
     def predictions(self, shift: Matrix | None) -> Predictions:
-        probabilities = self.evidence.probabilities(self.reader._network, shift)
+        probabilities = self.evidence.probabilities(shift)
         found = [
             self.reader.digit_reader.chosen(sight, probabilities[end - len(sight.readings) : end])
             for sight, end in zip(self.sights, self.ends, strict=True)
@@ -89,11 +89,11 @@ def main() -> None:
     guards = {name: Folder(reader, arguments.folder / name) for name in GUARDS}
     mnist = MNIST(find_mnist(None), train=False)
     images = mnist.data.numpy().astype(np.float32) / np.float32(255)
-    of_mnist, mnist_labels = Evidence.of(reader._network, images), mnist.targets.numpy()
+    of_mnist, mnist_labels = Evidence.of(reader.digit_reader.cascade, images), mnist.targets.numpy()
 
     def guarded(shift: Matrix | None) -> dict[str, float]:
         """Points or pictures right, of each guard."""
-        best = of_mnist.probabilities(reader._network, shift)[:, :NOT_A_DIGIT].argmax(1)
+        best = of_mnist.probabilities(shift)[:, :NOT_A_DIGIT].argmax(1)
         right = {name: int((folder.levels(shift) >= UNSURE).sum()) for name, folder in guards.items()}
         return {"mnist": int((best == mnist_labels).sum()), **right}
 

@@ -70,17 +70,17 @@ def main() -> None:
     reader = Reader()
     images, labels = held_out()
     hands = [*stroke_hands(reader), *changed_hands(images[:CHANGED], labels[:CHANGED])]
-    others, other_labels = Evidence.of(reader._network, images[CHANGED:]), labels[CHANGED:]
+    others, other_labels = Evidence.of(reader.digit_reader.cascade, images[CHANGED:]), labels[CHANGED:]
     for name, digits, right in hands:
-        wrong = best(reader, Evidence.of(reader._network, digits)) != right
+        wrong = best(Evidence.of(reader.digit_reader.cascade, digits)) != right
         print(f"{name}: {wrong.mean():.1%} of {len(right)} digits are read wrong")
-    others_right = int((best(reader, others) == other_labels).sum())
+    others_right = int((best(others) == other_labels).sum())
     print(f"other hands: {len(other_labels) - others_right} of {len(other_labels):,} are read wrong")
     for count in arguments.taught:
         sums = np.zeros((len(PRIORS), 6), int)
         for _, digits, right in hands:
-            evidence = Evidence.of(reader._network, digits)
-            wrong = best(reader, evidence) != right
+            evidence = Evidence.of(reader.digit_reader.cascade, digits)
+            wrong = best(evidence) != right
             for split in range(arguments.splits):
                 order = np.random.default_rng(split).permutation(len(right))
                 chosen = order[:count] if count > 1 else order[wrong[order]][:1]  # a single one is a correction
@@ -88,12 +88,12 @@ def main() -> None:
                 pupil = Pupil(reader.digit_reader, [sight(digits[index]) for index in chosen], right[chosen].tolist())
                 for row, prior in zip(sums, PRIORS, strict=True):
                     shift = shifted(reader, pupil, prior)
-                    read = best(reader, evidence, shift) == right
+                    read = best(evidence, shift) == right
                     after = reader._teacher._guard_levels(shift)
                     row += (
                         wrong[rest].sum(),
                         (~read[rest]).sum(),
-                        others_right - (best(reader, others, shift) == other_labels).sum(),
+                        others_right - (best(others, shift) == other_labels).sum(),
                         harm(reader._teacher._guard_before, after) is not None,
                         read[chosen].sum(),
                         len(chosen),
@@ -111,7 +111,7 @@ def shifted(reader: Reader, pupil: Pupil, prior: dict[str, float]) -> Matrix:
         key = str({**prior, "TIMES": 1})
         if key not in made:
             copies = augmented(replay_and_guard()[0].images, int(prior.get("COPIES", REPLAY_COPIES)))
-            made[key] = last_layer.Prior(Evidence.of(reader._network, copies).features)
+            made[key] = last_layer.Prior(Evidence.of(reader.digit_reader.cascade, copies).features)
         layer = last_layer.LastLayer(pupil.rows, pupil.row_labels, made[key])
         return layer.shift(pupil.weights(np.full(len(pupil.labels), prior.get("TIMES", 1), np.float32)))
 
@@ -138,7 +138,7 @@ def stroke_hands(reader: Reader) -> Iterator[Hand]:
     for number in range(TRIED):
         hand = random_stroke_hand(rng)
         images, labels = written_by(hand, 100, number)
-        found.append((float((best(reader, Evidence.of(reader._network, images)) != labels).mean()), number, hand))
+        found.append((float((best(Evidence.of(reader.digit_reader.cascade, images)) != labels).mean()), number, hand))
     for _, number, hand in sorted(found, key=lambda one: one[0], reverse=True)[:HANDS]:
         yield f"stroke hand {number}", *written_by(hand, DIGITS, TRIED + number)
 
@@ -192,8 +192,8 @@ def sight(image: Matrix) -> Sight:
     return Sight((SIDE, SIDE), (Reading("ink", digit),), is_complete=False)
 
 
-def best(reader: Reader, evidence: Evidence, shift: Matrix | None = None) -> npt.NDArray[np.int64]:
-    return np.asarray(evidence.probabilities(reader._network, shift)[:, :NOT_A_DIGIT].argmax(1))
+def best(evidence: Evidence, shift: Matrix | None = None) -> npt.NDArray[np.int64]:
+    return np.asarray(evidence.probabilities(shift)[:, :NOT_A_DIGIT].argmax(1))
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def _read(pupil: Pupil, reader: Reader) -> tuple[Levels, Matrix]:
 
 def _guard_levels(reader: Reader) -> Levels:
     guard = replay_and_guard()[1]
-    probabilities = reader.digit_reader.network.probabilities(guard.images)
+    probabilities = reader.digit_reader.cascade.probabilities(guard.images)
     several = np.zeros(len(guard.labels), bool)
     return Predictions(probabilities, several).levels(guard.labels, reader.digit_reader.rejection)
 

@@ -82,16 +82,19 @@ class Reader:
     def _set_network(self, network: OnnxDigitNet, name: str) -> None:
         self._network = network
         self._rejection = rejection_for(network.risks, self.max_error)
-        self.about = {"model": name, "version": __version__} | network.metadata
+        self._has_larger = network.base == PACKAGED_MODEL.read_bytes()
+        larger = {"larger": "the package's large model, where this one is unsure"} if self._has_larger else {}
+        self.about = {"model": name, "version": __version__} | larger | network.metadata
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in MADE_LATER}
 
     @property
     def checksums(self) -> dict[str, str]:
-        """The SHA-256 of the content of both networks: "model" and "detector"."""
+        """The SHA-256 of the content of each network: "model", "detector" and, where it is asked too, "larger"."""
         detector = self._detector_content or _content(self._detector)
-        return {"model": checksum(self._network.content), "detector": checksum(detector)}
+        larger = {"larger": checksum(_large().content)} if self._has_larger else {}
+        return {"model": checksum(self._network.content), "detector": checksum(detector)} | larger
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
         """The one digit in `picture`: a path, bytes, a binary stream, a PIL image, an array or a tensor.
@@ -240,7 +243,7 @@ class Reader:
     def chosen(self, sight: Sight) -> NormalisedDigit | None:
         """The digit in what `sight` gave, as the network sees it; None in a blank picture."""
         images = np.array([reading.digit.image for reading in sight.readings], np.float32).reshape(-1, SIDE, SIDE)
-        return self.digit_reader.chosen(sight, self._network.probabilities(images))[0]
+        return self.digit_reader.chosen(sight, self.digit_reader.cascade.probabilities(images))[0]
 
     def taught(self, lesson: Lesson | bytes) -> "Reader":
         """A reader that has learnt a lesson; this reader itself where the lesson was not kept.
@@ -318,7 +321,8 @@ class Reader:
     @functools.cached_property
     def digit_reader(self) -> DigitReader:
         """Reads pictures of one digit."""
-        return DigitReader(self._network, self._rejection, lambda: self._pages.session)
+        larger = _large if self._has_larger else None
+        return DigitReader(self._network, self._rejection, lambda: self._pages.session, larger)
 
     @functools.cached_property
     def _teacher(self) -> "Teacher":
@@ -334,6 +338,12 @@ class Reader:
         alone = rejection_for(network.risks, max_error * ALONE)
         content, name = self._detector_content or _content(self._detector), str(self._detector)
         return PageReader.from_onnx(content, name, network.probabilities, self.max_error, alone, self._threads)
+
+
+@functools.cache
+def _large() -> OnnxDigitNet:
+    """The package's large network, for all readers of a process."""
+    return OnnxDigitNet(LARGE_MODEL.read_bytes(), "the package's large model")
 
 
 def _loaded(source: Source, name: str) -> Picture | ImageError:

@@ -91,8 +91,10 @@ class OnnxDigitNet:
 
     def probabilities(self, images: npt.NDArray[np.float32]) -> Probabilities:
         """Probabilities (N, 11) of the ten digits and of "not a digit", for normalised `images` (N, 28, 28)."""
-        if self.adaptation:
-            return self.calibrated(self.logits_and_features(images)[0])
+        return self.calibrated(self.logits_and_features(images)[0]) if self.adaptation else self.untaught(images)
+
+    def untaught(self, images: npt.NDArray[np.float32]) -> Probabilities:
+        """`probabilities` (N, 11) as they were before any lesson."""
         (found,) = self._session.run([PROBABILITIES_OUTPUT], {"images": images[:, np.newaxis]})
         probabilities: Probabilities = found
         return probabilities

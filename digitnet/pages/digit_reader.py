@@ -14,13 +14,14 @@ from digitnet.imaging.load import Picture
 from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise, normalise_stack, side_by_side
 from digitnet.imaging.readings import Reading, readings_near, readings_of_whole
 from digitnet.inference import choice, rejection
+from digitnet.inference.cascade import Cascade
 from digitnet.inference.onnx_models import OnnxDigitNet, Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT, Rejection
 from digitnet.pages.crops import FREE, crops
 from digitnet.pages.detect import detect, distinct, logits
 from digitnet.results import Box, Digit
 
-BATCH = 128  # pictures that go through the network at once
+BATCH = 128  # small pictures that are computed together
 SURE = math.exp(6)  # odds; where DigitNet sees a digit in the first reading with these, no other reading is made
 VERY_SURE = math.exp(10)  # odds; a lesson will hardly bring them below `SURE`
 SURE_ALONE = math.exp(2)  # the same for a small picture that holds nothing but its digit
@@ -75,12 +76,18 @@ class DigitReader:
         network: gives eleven probabilities for each normalised image.
         rejection: decides which of them are answered.
         detector: gives the network that finds digits on pages. It is asked for when the first hard picture comes.
+        larger: gives a network that is asked as well where `network` is unsure; None for no other.
     """
 
     def __init__(
-        self, network: OnnxDigitNet, rejection: Rejection, detector: Callable[[], onnxruntime.InferenceSession]
+        self,
+        network: OnnxDigitNet,
+        rejection: Rejection,
+        detector: Callable[[], onnxruntime.InferenceSession],
+        larger: Callable[[], OnnxDigitNet] | None = None,
     ) -> None:
         self.network = network
+        self.cascade = Cascade(network, larger)
         self.rejection = rejection
         self.detector = detector
 
@@ -102,7 +109,7 @@ class DigitReader:
         """
         first = normalise(grey)
         if first and is_sure(first, math.inf, grey.shape):
-            odds = choice.odds(self.network.probabilities(first.image[np.newaxis]))
+            odds = choice.odds(self.cascade.probabilities(first.image[np.newaxis]))
             if odds[0] > VERY_SURE:
                 return Sight(grey.shape, (Reading("ink", first),), is_complete=False)
         return Sight(grey.shape, tuple(self.readings(grey, first)), is_complete=True)
@@ -140,9 +147,8 @@ class DigitReader:
         probabilities = np.zeros((len(found), NOT_A_DIGIT + 1), np.float32)
         probabilities[:, NOT_A_DIGIT] = 1
         images = {index: digit.image for index, digit in enumerate(found) if digit}
-        for start in range(0, len(images), BATCH):
-            batch = list(images)[start : start + BATCH]
-            probabilities[batch] = self.network.probabilities(np.stack([images[index] for index in batch]))
+        if images:
+            probabilities[list(images)] = self.cascade.probabilities(np.stack(list(images.values())))
         return probabilities
 
     def readings(self, grey: Array, first: NormalisedDigit | None) -> list[Reading]:
@@ -203,7 +209,7 @@ class DigitReader:
         """Why there is no answer."""
         several = normalised.several
         if not several and (parts := side_by_side(normalised.image)):
-            several = bool((self.network.probabilities(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
+            several = bool((self.cascade.probabilities(np.stack(parts))[:, NOT_A_DIGIT] < 0.5).all())
         reason = "more than one digit" if several else rejection.reason(probabilities, normalised.strength)
         return nothing if reason == NOTHING else reason
 

@@ -1,11 +1,13 @@
 """What a network makes of images, kept, so that shifts of its last layer can be tried without running it again."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from digitnet.inference.adaptation import Adaptation, Matrix
-from digitnet.inference.onnx_models import OnnxDigitNet, Probabilities
+from digitnet.inference.cascade import Cascade, together
+from digitnet.inference.onnx_models import Probabilities
 from digitnet.teaching.augmentation import Images
 
 BATCH = 256  # images that go through the network at once
@@ -13,20 +15,37 @@ BATCH = 256  # images that go through the network at once
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the network makes of images: logits (N, 10), and features of the last layer (N, F)."""
+    """What the first network of a cascade makes of images (N, 28, 28).
 
+    Attributes:
+        logits: (N, 10).
+        features: of its last layer, (N, F).
+    """
+
+    network: Cascade
+    images: Images
     logits: Matrix
     features: Matrix
 
     @classmethod
-    def of(cls, network: OnnxDigitNet, images: Images) -> "Evidence":
-        starts = range(0, max(1, len(images)), BATCH)
-        logits, features = zip(
-            *(network.logits_and_features(images[start : start + BATCH]) for start in starts), strict=True
-        )
-        return cls(np.concatenate(logits), np.concatenate(features))
+    def of(cls, network: Cascade, images: Images) -> "Evidence":
+        logits, features = zip(*map(network.first.logits_and_features, _batches(images)), strict=True)
+        return cls(network, images, np.concatenate(logits), np.concatenate(features))
 
-    def probabilities(self, network: OnnxDigitNet, shift: Matrix | None, rows: slice = slice(None)) -> Probabilities:
-        """(N, 11) after a shift (F + 1, 10) of the last layer, of some of the images."""
+    def probabilities(self, shift: Matrix | None, rows: slice = slice(None)) -> Probabilities:
+        """What the cascade says, (N, 11), of some of the images after a shift (F + 1, 10) of the last layer."""
         logits = self.logits[rows]
-        return network.calibrated(logits if shift is None else Adaptation(shift, 0).logits(logits, self.features[rows]))
+        shifted = logits if shift is None else Adaptation(shift, 0).logits(logits, self.features[rows])
+        alone = self.network.first.calibrated(shifted)
+        return together(alone, *(opinion[rows] for opinion in self._opinions)) if self._opinions else alone
+
+    @functools.cached_property
+    def _opinions(self) -> tuple[Probabilities, ...]:
+        """What `together` needs of all images besides. Lessons do not change it."""
+        opinions = zip(*map(self.network.opinions, _batches(self.images)), strict=True)
+        return tuple(np.concatenate(opinion) for opinion in opinions)
+
+
+def _batches(images: Images) -> list[Images]:
+    """At least one, which may be empty."""
+    return [images[start : start + BATCH] for start in range(0, max(1, len(images)), BATCH)]

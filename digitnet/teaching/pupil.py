@@ -66,7 +66,7 @@ class Pupil:
         self._reader, self._sights, self.labels = reader, sights, np.array(labels, np.int64)
         self._ends = np.cumsum([len(sight.readings) for sight in sights])
         self._evidence = Evidence.of(
-            reader.network, _stack([reading.digit.image for sight in sights for reading in sight.readings])
+            reader.cascade, _stack([reading.digit.image for sight in sights for reading in sight.readings])
         )
         digits = [self._shown(index) for index in range(len(sights))]
         shown = [index for index, digit in enumerate(digits) if digit]  # the others are blank and teach nothing
@@ -78,7 +78,7 @@ class Pupil:
     @functools.cached_property
     def rows(self) -> Evidence:
         """Evidence of the digits and of their augmented copies (R)."""
-        return Evidence.of(self._reader.network, augmented(self.images, self._copies - 1))
+        return Evidence.of(self._reader.cascade, augmented(self.images, self._copies - 1))
 
     @property
     def row_labels(self) -> Labels:
@@ -93,7 +93,7 @@ class Pupil:
         digit, probabilities = self._read(index, None)
         label, readings = self.labels[index], self._sights[index].readings
         if digit and probabilities.argmax() != label and label != NOT_A_DIGIT:
-            of_label = self._evidence.probabilities(self._reader.network, None, self._rows(index))[:, label]
+            of_label = self._evidence.probabilities(None, self._rows(index))[:, label]
             if of_label.max() > 0.5:
                 return readings[int(of_label.argmax())].digit
         return digit
@@ -129,7 +129,7 @@ class Pupil:
         return Predictions(np.stack([probabilities for _, probabilities in read]), several)
 
     def _read(self, index: int, shift: Matrix | None) -> tuple[NormalisedDigit | None, Probabilities]:
-        probabilities = self._evidence.probabilities(self._reader.network, shift, self._rows(index))
+        probabilities = self._evidence.probabilities(shift, self._rows(index))
         return self._reader.chosen(self._sights[index], probabilities)
 
 

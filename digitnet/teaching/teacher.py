@@ -63,9 +63,9 @@ class Teacher:
     def __init__(self, reader: DigitReader) -> None:
         self._reader = reader
         replay, self._guard = replay_and_guard()
-        copies = Evidence.of(reader.network, augmented(replay.images, REPLAY_COPIES))
+        copies = Evidence.of(reader.cascade, augmented(replay.images, REPLAY_COPIES))
         self._prior = Prior(copies.features)
-        self._guard_evidence = Evidence.of(reader.network, self._guard.images)
+        self._guard_evidence = Evidence.of(reader.cascade, self._guard.images)
         self._guard_before = self._guard_levels(None)
 
     def lesson(self, sights: Sequence[Sight], labels: Sequence[int], names: Sequence[str], *, at_once: bool) -> Lesson:
@@ -136,7 +136,7 @@ class Teacher:
         return (network.adaptation + adaptation if network.adaptation else adaptation).adapted(network.base)
 
     def _guard_levels(self, shift: Matrix | None) -> Levels:
-        probabilities = self._guard_evidence.probabilities(self._reader.network, shift)
+        probabilities = self._guard_evidence.probabilities(shift)
         never = np.zeros(len(probabilities), bool)
         return Predictions(probabilities, never).levels(self._guard.labels, self._reader.rejection)
 

@@ -8,8 +8,10 @@ from digitnet.teaching.last_layer import LastLayer, Prior
 @pytest.fixture
 def layer():
     rng = np.random.default_rng(0)
-    digits = Evidence(np.zeros((30, 10), np.float32), rng.random((30, 50)).astype(np.float32))
-    replay = Evidence(np.zeros((40, 10), np.float32), rng.random((40, 50)).astype(np.float32))
+    digits, replay = (
+        Evidence(None, None, np.zeros((count, 10), np.float32), rng.random((count, 50)).astype(np.float32))
+        for count in (30, 40)
+    )
     labels = np.arange(30) % 3
     return LastLayer(digits, labels, Prior(replay.features)), digits, labels, replay
 
