@@ -50,7 +50,8 @@ class Reader:
 
     Args:
         model: an .onnx file from `digitnet export` or `digitnet teach`, or a model.pth, which is exported first; this
-            needs PyTorch. None takes the model in the package, "large" the package's larger one.
+            needs PyTorch. None takes the model in the package and, for `predict` where that one is unsure, the package's
+            larger one as well; "large" takes the larger one alone.
         max_error: the fraction of answers that may be wrong, in [0, 1]. The reader abstains where it expects more.
             None answers every picture that holds ink.
         detector: for `read`, another network that finds digits: an .onnx file from `digitnet export detector.pth`.
