@@ -50,7 +50,7 @@ class Reader:
 
     Args:
         model: an .onnx file from `digitnet export` or `digitnet teach`, or a model.pth, which is exported first; this
-            needs PyTorch. None takes the model in the package and, for `predict` where that one is unsure, the package's
+            needs PyTorch. None takes the package's model and, for one digit that it is unsure of, the package's
             larger one as well; "large" takes the larger one alone.
         max_error: the fraction of answers that may be wrong, in [0, 1]. The reader abstains where it expects more.
             None answers every picture that holds ink.
