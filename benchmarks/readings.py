@@ -186,13 +186,13 @@ def hard_pictures(reader: DigitReader, count: int, seed: int) -> list[HardPictur
         if is_alone(first, grey.shape):
             continue
         if first:
-            odds = choice.odds(reader.network.probabilities(first.image[np.newaxis]))
+            odds = choice.odds(reader.cascade.probabilities(first.image[np.newaxis]))
             if is_sure(first, float(odds[0]), grey.shape):
                 continue
         sight = Sight(grey.shape, tuple(reader.readings(grey, first)), is_complete=True)
         if sight.readings:
             images = np.stack([reading.digit.image for reading in sight.readings])
-            hard.append(HardPicture(sight, reader.network.probabilities(images), label))
+            hard.append(HardPicture(sight, reader.cascade.probabilities(images), label))
     return hard
 
 
