@@ -15,34 +15,35 @@ BATCH = 256  # images that go through the network at once
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the first network of a cascade makes of images (N, 28, 28).
+    """What the first network of a cascade makes of images.
 
     Attributes:
-        logits: (N, 10).
-        features: of its last layer, (N, F).
+        cascade: a lesson changes its first network only.
+        images: (N, 28, 28).
+        logits, features: of the first network, (N, 10), and of its last layer, (N, F).
     """
 
-    network: Cascade
+    cascade: Cascade
     images: Images
     logits: Matrix
     features: Matrix
 
     @classmethod
-    def of(cls, network: Cascade, images: Images) -> "Evidence":
-        logits, features = zip(*map(network.first.logits_and_features, _batches(images)), strict=True)
-        return cls(network, images, np.concatenate(logits), np.concatenate(features))
+    def of(cls, cascade: Cascade, images: Images) -> "Evidence":
+        logits, features = zip(*map(cascade.first.logits_and_features, _batches(images)), strict=True)
+        return cls(cascade, images, np.concatenate(logits), np.concatenate(features))
 
     def probabilities(self, shift: Matrix | None, rows: slice = slice(None)) -> Probabilities:
         """What the cascade says, (N, 11), of some of the images after a shift (F + 1, 10) of the last layer."""
         logits = self.logits[rows]
         shifted = logits if shift is None else Adaptation(shift, 0).logits(logits, self.features[rows])
-        alone = self.network.first.calibrated(shifted)
+        alone = self.cascade.first.calibrated(shifted)
         return together(alone, *(opinion[rows] for opinion in self._opinions)) if self._opinions else alone
 
     @functools.cached_property
     def _opinions(self) -> tuple[Probabilities, ...]:
         """What `together` needs of all images besides. Lessons do not change it."""
-        opinions = zip(*map(self.network.opinions, _batches(self.images)), strict=True)
+        opinions = zip(*map(self.cascade.opinions, _batches(self.images)), strict=True)
         return tuple(np.concatenate(opinion) for opinion in opinions)
 
 
