@@ -83,7 +83,7 @@ class Reader:
     def _set_network(self, network: OnnxDigitNet, name: str) -> None:
         self._network = network
         self._rejection = rejection_for(network.risks, self.max_error)
-        self._has_larger = network.base == PACKAGED_MODEL.read_bytes()
+        self._has_larger = network.base == _usual_content()
         larger = {"larger": "the package's large model, where this one is unsure"} if self._has_larger else {}
         self.about = {"model": name, "version": __version__} | larger | network.metadata
 
@@ -94,7 +94,7 @@ class Reader:
     def checksums(self) -> dict[str, str]:
         """The SHA-256 of the content of each network: "model", "detector" and, where it is asked too, "larger"."""
         detector = self._detector_content or _content(self._detector)
-        larger = {"larger": checksum(_large().content)} if self._has_larger else {}
+        larger = {"larger": checksum(_content(LARGE_MODEL))} if self._has_larger else {}
         return {"model": checksum(self._network.content), "detector": checksum(detector)} | larger
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
@@ -342,6 +342,12 @@ class Reader:
 
 
 @functools.cache
+def _usual_content() -> bytes:
+    """The ONNX file of the package's usual network."""
+    return PACKAGED_MODEL.read_bytes()
+
+
+@functools.cache
 def _large() -> OnnxDigitNet:
     """The package's large network, for all readers of a process."""
     return OnnxDigitNet(LARGE_MODEL.read_bytes(), "the package's large model")
@@ -367,7 +373,7 @@ def _drawing(jpeg: bytes, page: Page) -> "Image.Image":
 def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
     """What messages call the model, and its ONNX content."""
     if model is None:
-        return "the package's model", PACKAGED_MODEL.read_bytes()
+        return "the package's model", _usual_content()
     if os.fspath(model) == LARGE:
         return "the package's large model", LARGE_MODEL.read_bytes()
     path = Path(model)

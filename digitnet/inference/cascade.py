@@ -13,11 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from digitnet.inference.onnx_models import Numbers, OnnxDigitNet, Probabilities
+from digitnet.inference.onnx_models import LEAST, Numbers, OnnxDigitNet, Probabilities
 
 BATCH = 128  # images that go through a network at once
 SURE = 0.95  # the first network alone decides where one of its eleven probabilities is at least this
-LEAST = 1e-7  # a probability below this is no more than rounding
 
 
 class Cascade:
@@ -35,8 +34,7 @@ class Cascade:
 
     def probabilities(self, images: Numbers) -> Probabilities:
         """Probabilities (N, 11) of the ten digits and of "not a digit", for normalised `images` (N, 28, 28)."""
-        starts = range(0, max(1, len(images)), BATCH)
-        return np.concatenate([self._of_batch(images[start : start + BATCH]) for start in starts])
+        return np.concatenate([self._of_batch(batch) for batch in batches(images)])
 
     def _of_batch(self, images: Numbers) -> Probabilities:
         probabilities = self.first.probabilities(images)
@@ -51,6 +49,11 @@ class Cascade:
         Nothing where there is no larger one.
         """
         return (self.first.untaught(images), self._larger().probabilities(images)) if self._larger else ()
+
+
+def batches(images: Numbers) -> list[Numbers]:
+    """The images (N, 28, 28), `BATCH` at a time; at least one batch, which may be empty."""
+    return [images[start : start + BATCH] for start in range(0, max(1, len(images)), BATCH)]
 
 
 def together(probabilities: Probabilities, untaught: Probabilities, of_larger: Probabilities) -> Probabilities:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitnet.imaging.readings import Reading
-from digitnet.inference.onnx_models import Probabilities
+from digitnet.inference.onnx_models import LEAST, Probabilities
 from digitnet.inference.rejection import NOT_A_DIGIT
 
 
@@ -88,7 +88,6 @@ ALONE = Weights(
 )
 # The powers of the two networks in which digit a detection shows, fitted like the weights.
 DETECTOR_POWER, DIGITNET_POWER = 1.1, 0.2
-LEAST = 1e-7  # a probability below this is no more than rounding
 
 
 def odds(probabilities: Probabilities) -> npt.NDArray[np.float64]:

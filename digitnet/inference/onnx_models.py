@@ -22,6 +22,8 @@ PROBABILITIES_OUTPUT = "answers"  # the file format's name for the eleven probab
 FEATURES_OUTPUT = "features"  # of the last layer; files of earlier versions lack it
 NOT_SHOWN = ("digitnet.risks", LESSON_KEY)  # entries of the metadata that are tables, not facts
 
+LEAST = 1e-7  # a probability below this is no more than rounding
+
 Numbers = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]  # (11,) or (N, 11): of the ten digits and of "not a digit"
 

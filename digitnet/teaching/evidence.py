@@ -6,11 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitnet.inference.adaptation import Adaptation, Matrix
-from digitnet.inference.cascade import Cascade, together
+from digitnet.inference.cascade import Cascade, batches, together
 from digitnet.inference.onnx_models import Probabilities
 from digitnet.teaching.augmentation import Images
-
-BATCH = 256  # images that go through the network at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +28,7 @@ class Evidence:
 
     @classmethod
     def of(cls, cascade: Cascade, images: Images) -> "Evidence":
-        logits, features = zip(*map(cascade.first.logits_and_features, _batches(images)), strict=True)
+        logits, features = zip(*map(cascade.first.logits_and_features, batches(images)), strict=True)
         return cls(cascade, images, np.concatenate(logits), np.concatenate(features))
 
     def probabilities(self, shift: Matrix | None, rows: slice = slice(None)) -> Probabilities:
@@ -43,10 +41,5 @@ class Evidence:
     @functools.cached_property
     def _opinions(self) -> tuple[Probabilities, ...]:
         """What `together` needs of all images besides. Lessons do not change it."""
-        opinions = zip(*map(self.cascade.opinions, _batches(self.images)), strict=True)
+        opinions = zip(*map(self.cascade.opinions, batches(self.images)), strict=True)
         return tuple(np.concatenate(opinion) for opinion in opinions)
-
-
-def _batches(images: Images) -> list[Images]:
-    """At least one, which may be empty."""
-    return [images[start : start + BATCH] for start in range(0, max(1, len(images)), BATCH)]
