@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Loaders = dict[str, Any]  # by purpose: "train", "validation" and, for DigitNet, "test"
 
 INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
+MODEL_FILES = {"digitnet": "model.pth", "detector": "detector.pth", "line reader": "line-reader.pth"}
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # the variables that it sets
 
 
@@ -49,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cycles", type=int, metavar="N", help="stop after N cycles (default: never stop)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first of these that is available)")
     parser.add_argument(
-        "--model", type=Path, help="the file to go on with and to save to (default: model.pth; detector.pth)"
+        "--model",
+        type=Path,
+        help="the file to go on with and to save to (default: model.pth; detector.pth; line-reader.pth)",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     parser.add_argument("--seed", type=int, default=0, help="of a new run: weights, order and augmentation")
@@ -115,7 +118,7 @@ def _resume_and_train(options: argparse.Namespace, interruption: Interruption, r
     device = ranks.device(options.device) if ranks else choose_device(options.device)
     with together():
         training, get_loaders = _job(options, recipe, device)
-    checkpoint = Checkpoint(options.model or ("detector.pth" if recipe.pages else "model.pth"))
+    checkpoint = Checkpoint(options.model or MODEL_FILES[recipe.network])
     with contextlib.ExitStack() as lock:
         with together():
             if is_first:
@@ -147,15 +150,22 @@ def _job(
     from digitnet.training.checkpoint import load_digitnet
     from digitnet.training.run import TrainingRun
 
-    if recipe.pages:
-        from digitnet.training.detector import Detector
-        from digitnet.training.detector_run import DetectorRun, get_page_loaders
-
+    if recipe.makes_data:
         if options.teacher:
             raise UsageError(f"--teacher: the recipe {recipe.name!r} learns from made pages only; leave --teacher out")
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
+    if recipe.network == "detector":
+        from digitnet.training.detector import Detector
+        from digitnet.training.detector_run import DetectorRun, get_page_loaders
+
         run = DetectorRun(Detector(), device, seed=options.seed, recipe=recipe)
         return run, functools.partial(get_page_loaders, options.data, seed=options.seed)
+    if recipe.network == "line reader":
+        from digitnet.training.line_reader import LineReader
+        from digitnet.training.line_reader_run import LineReaderRun, get_strip_loaders
+
+        line_run = LineReaderRun(LineReader(), device, seed=options.seed, recipe=recipe)
+        return line_run, functools.partial(get_strip_loaders, options.data, seed=options.seed)
 
     def get_loaders() -> Loaders:
         train, test = dataset.get_data_loaders(options.data, hold_out=dataset.HOLD_OUT, seed=options.seed)

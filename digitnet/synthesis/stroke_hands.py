@@ -222,7 +222,7 @@ def _to_unit_height(strokes: list[Points]) -> list[Points]:
 
 def _is_itself(variant: Variant, strokes: list[Points]) -> bool:
     """Whether the strokes, of height 1, still show the digit."""
-    if variant.label == NOT_A_DIGIT:
+    if variant.label == NOT_A_DIGIT or variant.unusual:
         return True
     width = max(float(stroke[:, 0].max()) for stroke in strokes)
     if variant.label == 1:

@@ -45,6 +45,7 @@ class Variant:
         widest_pen: in sizes of the digit; wider pens would fill its loops.
         pen: the width of the stroke in heights, from and to; None for the hand's own pen.
         turned: degrees by which it is turned to either side, from and to; None for a digit that stands.
+        unusual: whether the rules of shape (see `stroke_hands.written`) are left out, since people write it so.
     """
 
     index: int
@@ -58,6 +59,7 @@ class Variant:
     widest_pen: float
     pen: tuple[float, float] | None = None
     turned: tuple[float, float] | None = None
+    unusual: bool = False
 
     @property
     def kind(self) -> str:
@@ -160,6 +162,7 @@ def _variant(
     widest_pen: float | None = None,
     pen: Sequence[float] | None = None,
     turned: Sequence[float] | None = None,
+    unusual: bool = False,
 ) -> Variant:
     if not weight > 0:
         raise ValueError(f"has the weight {weight}")
@@ -179,6 +182,7 @@ def _variant(
         digit_widest_pen if widest_pen is None else float(widest_pen),
         _range(pen),
         _range(turned),
+        unusual,
     )
 
 

@@ -1,7 +1,7 @@
 """Writers: everything that is written on one page comes from one writer, in one hand."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -66,6 +66,7 @@ class Writer:
         strokes: the hand that writes digits stroke by stroke; None writes the pool's digits.
         copied: whether the pool's digits are shown as enlarged pictures, soft or in steps, instead of in the hand.
         shares: (10,), how often each digit is written where the layout does not say which.
+        own: for each label the place in the pool of the one digit that is always written; None writes any of them.
     """
 
     pool: Pool
@@ -73,6 +74,7 @@ class Writer:
     strokes: StrokeHand | None
     copied: bool
     shares: tuple[float, ...]
+    own: Mapping[int, int] | None = None
 
     def digit(self, rng: Generator, label: int | None = None, hand: Hand | None = None) -> tuple[Array, int]:
         """The ink (h, w) in [0, 1] of a digit, with this label if there is one, and its label.
@@ -85,7 +87,7 @@ class Writer:
             label = int(np.searchsorted(self.shares, rng.random()))
         if self.strokes:
             return self._written(self.strokes.variant(label, rng), self.strokes, hand.height, rng), label
-        places = self.pool.places[label]
+        places = self.pool.places[label] if self.own is None else np.array([self.own[label]])
         if self.copied:
             return _enlarged(self.pool.digits[rng.choice(places)], hand.height, rng), label
         if hand.pen is None:

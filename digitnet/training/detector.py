@@ -20,16 +20,16 @@ class Detector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.at_2 = _convolution(1, 16, size=5, stride=2)
-        self.at_4 = nn.Sequential(_convolution(16, 32, stride=2), Residual(32))
-        self.at_8 = nn.Sequential(_convolution(32, 64, stride=2), Residual(64), Residual(64))
-        self.at_16 = nn.Sequential(_convolution(64, 96, stride=2), Residual(96))
-        self.at_32 = nn.Sequential(_convolution(96, 112, stride=2), Residual(112))
+        self.at_2 = convolution(1, 16, size=5, stride=2)
+        self.at_4 = nn.Sequential(convolution(16, 32, stride=2), Residual(32))
+        self.at_8 = nn.Sequential(convolution(32, 64, stride=2), Residual(64), Residual(64))
+        self.at_16 = nn.Sequential(convolution(64, 96, stride=2), Residual(96))
+        self.at_32 = nn.Sequential(convolution(96, 112, stride=2), Residual(112))
         self.side_32, self.side_16 = nn.Conv2d(112, 80, 1), nn.Conv2d(96, 80, 1)
         self.side_8, self.side_4 = nn.Conv2d(64, 80, 1), nn.Conv2d(32, 48, 1)
-        self.up_16, self.up_8 = _convolution(80, 80), _convolution(80, 80)
+        self.up_16, self.up_8 = convolution(80, 80), convolution(80, 80)
         self.narrowed = nn.Conv2d(80, 48, 1)
-        self.up_4 = nn.Sequential(_convolution(48, 48), _convolution(48, 48))
+        self.up_4 = nn.Sequential(convolution(48, 48), convolution(48, 48))
         self.head = nn.Conv2d(48, MAPS, 1)
         rare = torch.zeros(MAPS)
         rare[:CLASSES] = -4.6  # a probability of 0.01, since most cells hold no centre (Lin et al., 2017b)
@@ -56,7 +56,7 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _convolution(channels, channels)
+        self.first = convolution(channels, channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
@@ -64,7 +64,8 @@ class Residual(nn.Module):
         return functional.relu(maps + self.norm(self.second(self.first(maps))))
 
 
-def _convolution(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
+def convolution(inputs: int, outputs: int, *, size: int = 3, stride: int | tuple[int, int] = 1) -> nn.Sequential:
+    """A convolution with batch normalisation (Ioffe and Szegedy, 2015) and a rectifier."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )

@@ -214,7 +214,8 @@ def page_maker(root: str | None = None, *, training: bool = True) -> PageMaker:
     return PageMaker(all_digits[order].numpy(), all_labels[order].numpy(), negatives[:, 0].numpy(), strokes=STROKES)
 
 
-def _leave_interrupts_to_the_trainer(worker: int) -> None:
+def leave_interrupts_to_the_trainer(worker: int) -> None:
+    """A worker process of a loader: Ctrl-C is the trainer's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -234,7 +235,7 @@ def get_page_loaders(root: str | None = None, *, seed: int = 0) -> "dict[str, Da
             num_workers=1,
             prefetch_factor=4,
             persistent_workers=True,
-            worker_init_fn=_leave_interrupts_to_the_trainer,
+            worker_init_fn=leave_interrupts_to_the_trainer,
         ),
         "validation": DataLoader(
             Subset(Pages(page_maker(root, training=False), VALIDATION), range(VALIDATION_PAGES)), batch_size=BATCH

@@ -218,14 +218,14 @@ class SharedRun:
             raise self.ranks.shared(
                 UsageError(f"{self.ranks.count} ranks are too many for a batch of {smallest}; start fewer")
             )
-        if self.run.recipe.pages:
+        if self.run.recipe.makes_data:
             sampler.share = self._share
         yield from self.run.batches(loader)
 
     def prepare(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
         """This rank's share of what `TrainingRun.prepare` makes of the batch."""
         images, targets = self.run.prepare(batch)
-        return (images, targets) if self.run.recipe.pages else (images[self._share], targets[self._share])
+        return (images, targets) if self.run.recipe.makes_data else (images[self._share], targets[self._share])
 
     def loss(self, outputs: Tensor, targets: Any, images: Tensor) -> Tensor:
         """The loss of this rank's share. Its weight makes the mean of the ranks' gradients that of the whole batch."""

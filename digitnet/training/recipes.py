@@ -1,6 +1,9 @@
 """`Recipe`: the size of a network and how it is trained. Numbers only, so that the command line can list them."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
+
+Network = Literal["digitnet", "detector", "line reader"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Recipe:
         warmup_steps: the batches of warm-up.
         stroke_digits: how many digits written stroke by stroke each batch gets, relative to the images from MNIST.
         label_smoothing: the share of a label's weight that is spread over all classes, in [0, 1].
-        pages: whether it trains `detector.Detector`, which finds digits on pages, instead of DigitNet, which reads one.
+        network: what it trains: "digitnet", which reads one digit; "detector", which finds digits on pages; "line
+            reader", which reads a line of them.
     """
 
     name: str
@@ -32,7 +36,12 @@ class Recipe:
     warmup_steps: int = 100
     stroke_digits: float = 0.0
     label_smoothing: float = 0.05
-    pages: bool = False
+    network: Network = "digitnet"
+
+    @property
+    def makes_data(self) -> bool:
+        """Whether the run makes its own pages or strips; each rank of several then makes its share of a batch."""
+        return self.network != "digitnet"
 
 
 QUICK = Recipe("quick", "a small network, good after a minute, better the longer it trains")
@@ -72,7 +81,7 @@ DETECTOR = Recipe(
     epochs=80,
     peak_learning_rate=2e-3,
     warmup_steps=500,
-    pages=True,
+    network="detector",
 )
 DETECTOR_AGAIN = replace(
     DETECTOR,
@@ -81,7 +90,15 @@ DETECTOR_AGAIN = replace(
     epochs=13,  # as above
     peak_learning_rate=1e-3,
 )
-RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, LARGE_AGAIN, BEST, DETECTOR, DETECTOR_AGAIN)}
+LINE_READER = Recipe(
+    "line-reader",
+    "the network that reads a line of digits, trained on made strips",
+    epochs=26,
+    peak_learning_rate=2.5e-3,
+    warmup_steps=300,
+    network="line reader",
+)
+RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, LARGE_AGAIN, BEST, DETECTOR, DETECTOR_AGAIN, LINE_READER)}
 FORMER_NAMES = {"locator": DETECTOR.name}
 
 
