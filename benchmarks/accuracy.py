@@ -18,7 +18,7 @@ from digitnet import Reader
 from digitnet.evaluation.labelled import TABLE, folder, mnist_test_set
 from digitnet.evaluation.metrics import LabelledPredictions, Metrics, Share, compute_metrics
 from digitnet.files import PICTURE_SUFFIXES
-from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT
+from digitnet.reading.answer import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 
 
 def main() -> None:

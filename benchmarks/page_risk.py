@@ -21,7 +21,7 @@ from pages import SEED, labelled
 from digitnet import Reader
 from digitnet.dataset import MNIST, find_mnist
 from digitnet.evaluation.page_metrics import only_digits
-from digitnet.imaging.load import Source
+from digitnet.reading.load import Source
 from digitnet.synthesis.pages import PageMaker
 from digitnet.synthesis.photos import EVERY
 

@@ -23,11 +23,11 @@ from torch.nn import functional
 
 from digitnet import Reader
 from digitnet.dataset import get_validation_loader
-from digitnet.imaging.normalise import normalise
-from digitnet.imaging.readings import Reading
-from digitnet.inference import choice
-from digitnet.inference.rejection import NOT_A_DIGIT, score
-from digitnet.pages.digit_reader import DigitReader, Sight, is_alone, is_sure
+from digitnet.reading.normalise import normalise
+from digitnet.reading.readings import Reading
+from digitnet.reading import choice
+from digitnet.reading.answer import NOT_A_DIGIT, score
+from digitnet.reading.digit_reader import DigitReader, Sight, is_alone, is_sure
 from digitnet.synthesis.pages import PageMaker
 from digitnet.synthesis.situations import in_situation
 from digitnet.synthesis.strokes import digits_of, stroke_letters

@@ -22,11 +22,11 @@ import torch
 
 from digitnet import Reader
 from digitnet.dataset import get_validation_loader
-from digitnet.imaging.normalise import SIDE, NormalisedDigit, normalise
-from digitnet.imaging.readings import Reading
-from digitnet.inference.adaptation import Matrix
-from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.digit_reader import Sight
+from digitnet.reading.normalise import SIDE, NormalisedDigit, normalise
+from digitnet.reading.readings import Reading
+from digitnet.reading.adaptation import Matrix
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.digit_reader import Sight
 from digitnet.results import Box
 from digitnet.synthesis import strokes
 from digitnet.synthesis.stroke_hands import random_stroke_hand

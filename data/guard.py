@@ -15,7 +15,7 @@ import torch
 
 from digitnet.dataset import get_validation_loader
 from digitnet.files import write_atomically
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.synthesis.strokes import stroke_digits, stroke_letters
 from digitnet.teaching.guard import GUARD
 from digitnet.training.negatives import drawings, held_out_glyphs, spoil

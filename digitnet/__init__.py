@@ -13,8 +13,8 @@ from digitnet.version import __version__
 
 if TYPE_CHECKING:
     from digitnet.archives.batch import batch
-    from digitnet.imaging.load import Source
     from digitnet.reader import Reader
+    from digitnet.reading.load import Source
     from digitnet.results import Digit, Page
 
 __all__ = ["Reader", "__version__", "batch", "predict", "read"]

@@ -23,15 +23,15 @@ from digitnet import __version__
 from digitnet import main as training
 from digitnet.errors import DataError, DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
 from digitnet.files import PICTURE_SUFFIXES
-from digitnet.inference.rejection import DEFAULT_MAX_ERROR
-from digitnet.pages.constraints import CHECKS
+from digitnet.reading.answer import DEFAULT_MAX_ERROR
+from digitnet.reading.constraints import CHECKS
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from digitnet.evaluation.comparison import Labelled
-    from digitnet.pages.digit_reader import Examination
     from digitnet.reader import Reader
+    from digitnet.reading.digit_reader import Examination
     from digitnet.results import Page
 
 Result = TypeVar("Result")
@@ -272,7 +272,7 @@ def _predict(options: argparse.Namespace) -> int:
         write(json.dumps({"file": name, **digit.to_dict()}) if options.json else f"{name}: {answer}", sys.stdout)
 
     def drawn(examination: "Examination") -> "Image.Image":
-        from digitnet.inference.drawing import draw  # imported here, since most runs draw nothing
+        from digitnet.reading.drawing import draw  # imported here, since most runs draw nothing
 
         return draw(examination.picture, examination.normalised, examination.digit)
 
@@ -316,7 +316,7 @@ def _for_each_picture(
     if options.show:
         if options.show.suffix.lower() not in PICTURE_SUFFIXES:
             raise UsageError(f"--show {options.show}: name a picture file, such as {options.show.with_suffix('.png')}")
-        from digitnet.inference.drawing import Sheets
+        from digitnet.reading.drawing import Sheets
 
         sheets = Sheets(options.show)
     names = [picture for name in options.pictures for picture in _expanded(name)]
@@ -390,7 +390,7 @@ def _serve(options: argparse.Namespace) -> int:
         from digitnet.serving import server
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "serving", "serve") from error
-    from digitnet.imaging.load import MAX_PIXELS
+    from digitnet.reading.load import MAX_PIXELS
     from digitnet.serving.corrections import Corrections
     from digitnet.serving.guard import Limits
 

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, Subset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, as_is, find_mnist, split
 from digitnet.errors import UsageError
-from digitnet.imaging.load import Source
-from digitnet.inference.adaptation import Matrix
-from digitnet.pages.digit_reader import Sight
 from digitnet.reader import Reader
+from digitnet.reading.adaptation import Matrix
+from digitnet.reading.digit_reader import Sight
+from digitnet.reading.load import Source
 from digitnet.results import Lesson
 from digitnet.teaching.augmentation import Images
 from digitnet.teaching.guard import replay_and_guard

@@ -13,15 +13,21 @@ import numpy.typing as npt
 
 from digitnet.errors import ImageError, ModelError, UsageError
 from digitnet.files import checksum
-from digitnet.imaging.encoding import jpeg
-from digitnet.imaging.load import Picture, Source, load
-from digitnet.imaging.normalise import SIDE, NormalisedDigit
-from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet
-from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT, rejection_for
-from digitnet.pages.constraints import constrained
-from digitnet.pages.digit_reader import BATCH, DigitReader, Examination, Sight
-from digitnet.pages.page_reader import PageExamination, PageReader
-from digitnet.pages.work import IsCancelled
+from digitnet.reading.answer import DEFAULT_MAX_ERROR, NOT_A_DIGIT, rejection_for
+from digitnet.reading.constraints import constrained
+from digitnet.reading.digit_reader import BATCH, DigitReader, Examination, Sight
+from digitnet.reading.encoding import jpeg
+from digitnet.reading.lines import LineFinder
+from digitnet.reading.load import Picture, Source, load
+from digitnet.reading.networks import (
+    PACKAGED_DETECTOR,
+    PACKAGED_LINE_READER,
+    PACKAGED_MODEL,
+    OnnxDigitNet,
+)
+from digitnet.reading.normalise import SIDE, NormalisedDigit
+from digitnet.reading.page_reader import PageExamination, PageReader
+from digitnet.reading.work import IsCancelled
 from digitnet.results import Box, Digit, Lesson, Page
 from digitnet.version import __version__
 
@@ -30,13 +36,9 @@ if TYPE_CHECKING:
 
     from digitnet.teaching.teacher import Teacher
 
-LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
 PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
-# A page may well hold a letter or a drawing instead of a digit. So the one digit of a page is answered without the
-# detector only where DigitNet keeps to this fraction of `max_error`.
-ALONE = 1 / 3
-MADE_LATER = ("digit_reader", "_pages", "_teacher")  # when they are first needed; not pickled
+MADE_LATER = ("digit_reader", "_finder", "_pages", "_teacher")  # when they are first needed; not pickled
 
 
 class Reader:
@@ -50,11 +52,11 @@ class Reader:
 
     Args:
         model: an .onnx file from `digitnet export` or `digitnet teach`, or a model.pth, which is exported first; this
-            needs PyTorch. None takes the package's model and, for one digit that it is unsure of, the package's
-            larger one as well; "large" takes the larger one alone.
+            needs PyTorch. None takes the package's model.
         max_error: the fraction of answers that may be wrong, in [0, 1]. The reader abstains where it expects more.
             None answers every picture that holds ink.
-        detector: for `read`, another network that finds digits: an .onnx file from `digitnet export detector.pth`.
+        detector: another network that finds lines: an .onnx file from `digitnet export detector.pth`.
+        line_reader: another network that reads lines: an .onnx file from `digitnet export line-reader.pth`.
         threads: how many cores one call may use; None for all. A process beside others of its kind takes 1.
 
     Raises:
@@ -69,33 +71,33 @@ class Reader:
         *,
         max_error: float | None = DEFAULT_MAX_ERROR,
         detector: str | os.PathLike[str] | None = None,
+        line_reader: str | os.PathLike[str] | None = None,
         threads: int | None = None,
     ) -> None:
         name, content = _model_bytes(model)
         self.max_error = max_error
         self._threads = threads
-        self._detector = Path(PACKAGED_DETECTOR if detector is None else detector)
-        self._detector_content = None if detector is None else _content(self._detector)  # for processes elsewhere
+        self._networks = {
+            "detector": _Given(PACKAGED_DETECTOR, detector),
+            "line reader": _Given(PACKAGED_LINE_READER, line_reader),
+        }
         self._set_network(OnnxDigitNet(content, name), name)
-        if detector is not None:
-            self._pages  # noqa: B018  a wrong file fails here, not at the first page
+        if detector is not None or line_reader is not None:
+            self._finder  # noqa: B018  a wrong file fails here, not at the first page
 
     def _set_network(self, network: OnnxDigitNet, name: str) -> None:
         self._network = network
         self._rejection = rejection_for(network.risks, self.max_error)
-        self._has_larger = network.base == _usual_content()
-        larger = {"larger": "the package's large model, where this one is unsure"} if self._has_larger else {}
-        self.about = {"model": name, "version": __version__} | larger | network.metadata
+        self.about = {"model": name, "version": __version__} | network.metadata
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in MADE_LATER}
 
     @property
     def checksums(self) -> dict[str, str]:
-        """The SHA-256 of the content of each network: "model", "detector" and, where it is asked too, "larger"."""
-        detector = self._detector_content or _content(self._detector)
-        larger = {"larger": checksum(_content(LARGE_MODEL))} if self._has_larger else {}
-        return {"model": checksum(self._network.content), "detector": checksum(detector)} | larger
+        """The SHA-256 of the content of each network: "model", "detector" and "line reader"."""
+        others = {name: checksum(given.content) for name, given in self._networks.items()}
+        return {"model": checksum(self._network.content)} | others
 
     def predict(self, picture: Source, *, name: str | None = None) -> Digit:
         """The one digit in `picture`: a path, bytes, a binary stream, a PIL image, an array or a tensor.
@@ -186,7 +188,7 @@ class Reader:
 
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
         """A drawing of what the reader saw: the picture with a box, the 28x28, the probabilities as bars."""
-        from digitnet.inference.drawing import draw
+        from digitnet.reading.drawing import draw
 
         examination = self.examine(picture, name=name)
         return draw(examination.picture, examination.normalised, examination.digit)
@@ -243,8 +245,8 @@ class Reader:
 
     def chosen(self, sight: Sight) -> NormalisedDigit | None:
         """The digit in what `sight` gave, as the network sees it; None in a blank picture."""
-        images = np.array([reading.digit.image for reading in sight.readings], np.float32).reshape(-1, SIDE, SIDE)
-        return self.digit_reader.chosen(sight, self.digit_reader.cascade.probabilities(images))[0]
+        images = np.array([digit.image for digit in sight.digits], np.float32).reshape(-1, SIDE, SIDE)
+        return self.digit_reader.chosen(sight, self._network.probabilities(images)).digit
 
     def taught(self, lesson: Lesson | bytes) -> "Reader":
         """A reader that has learnt a lesson; this reader itself where the lesson was not kept.
@@ -262,8 +264,8 @@ class Reader:
         if network.base != self._network.base:
             raise ModelError(f"{name}: the lesson is of another model; teach this one")
         other._set_network(network, name)
-        if "_pages" in self.__dict__:  # the detector is shared; a lesson leaves it and the table of risks as they are
-            other._pages = replace(self._pages, probabilities=other._network.probabilities)
+        if "_finder" in self.__dict__:  # its networks are shared; a lesson leaves them as they are
+            other._finder = self._finder.with_digitnet(network.probabilities)
         return other
 
     def read(
@@ -279,7 +281,7 @@ class Reader:
         r"""All digits in `picture` (see `imaging.load.load`), line by line.
 
         `length`, `pattern` and `check` are constraints: they re-rank the readings of each line (see
-        `pages.constraints.constrained`). Each line's `note` says what they did.
+        `reading.constraints.constrained`). Each line's `note` says what they did.
 
         Args:
             name: what an error calls the picture, if it has no path.
@@ -322,8 +324,7 @@ class Reader:
     @functools.cached_property
     def digit_reader(self) -> DigitReader:
         """Reads pictures of one digit."""
-        larger = _large if self._has_larger else None
-        return DigitReader(self._network, self._rejection, lambda: self._pages.session, larger)
+        return DigitReader(self._network, self._rejection, lambda: self._finder)
 
     @functools.cached_property
     def _teacher(self) -> "Teacher":
@@ -332,25 +333,39 @@ class Reader:
         return Teacher(self.digit_reader)
 
     @functools.cached_property
+    def _finder(self) -> LineFinder:
+        """Made when it is first needed, since loading its networks takes longer than reading a digit."""
+        contents = {name: (given.content, str(given.path)) for name, given in self._networks.items()}
+        is_own = self._network.base != _usual_content()
+        return LineFinder.from_onnx(
+            contents["detector"],
+            contents["line reader"],
+            self._network.probabilities,
+            names_alone=is_own,
+            threads=self._threads,
+        )
+
+    @functools.cached_property
     def _pages(self) -> PageReader:
-        """Made when the first page is read, since loading its network takes longer than reading a digit."""
-        network = self._network
-        max_error = DEFAULT_MAX_ERROR if self.max_error is None else self.max_error
-        alone = rejection_for(network.risks, max_error * ALONE)
-        content, name = self._detector_content or _content(self._detector), str(self._detector)
-        return PageReader.from_onnx(content, name, network.probabilities, self.max_error, alone, self._threads)
+        return PageReader(lambda: self._finder, self._rejection)
+
+
+class _Given:
+    """A network's file. One that a user gave is kept, for processes elsewhere; the package's is read when needed."""
+
+    def __init__(self, packaged: Path, given: str | os.PathLike[str] | None) -> None:
+        self.path = packaged if given is None else Path(given)
+        self._content = None if given is None else _content(self.path)
+
+    @property
+    def content(self) -> bytes:
+        return self._content or _content(self.path)
 
 
 @functools.cache
 def _usual_content() -> bytes:
-    """The ONNX file of the package's usual network."""
+    """The ONNX file of the package's network."""
     return PACKAGED_MODEL.read_bytes()
-
-
-@functools.cache
-def _large() -> OnnxDigitNet:
-    """The package's large network, for all readers of a process."""
-    return OnnxDigitNet(LARGE_MODEL.read_bytes(), "the package's large model")
 
 
 def _loaded(source: Source, name: str) -> Picture | ImageError:
@@ -365,7 +380,7 @@ def _name(source: Source | Sight, place: int) -> str | None:
 
 
 def _drawing(jpeg: bytes, page: Page) -> "Image.Image":
-    from digitnet.inference.drawing import draw_page
+    from digitnet.reading.drawing import draw_page
 
     return draw_page(jpeg, page)
 
@@ -374,8 +389,6 @@ def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
     """What messages call the model, and its ONNX content."""
     if model is None:
         return "the package's model", _usual_content()
-    if os.fspath(model) == LARGE:
-        return "the package's large model", LARGE_MODEL.read_bytes()
     path = Path(model)
     if path.suffix in (".pth", ".pt"):
         from digitnet.training.onnx_cache import cached_onnx

@@ -53,7 +53,7 @@ def page_of(digits, lines, height=48):
 
 
 def satisfies(constraint, digits):
-    """Whether a `pages.constraints.Constraint` allows a number, given its digits from the first to the last."""
+    """Whether a `reading.constraints.Constraint` allows a number, given its digits from the first to the last."""
     source, taken, target = constraint.arrows.T
     states = constraint.starts
     for digit in list(digits)[::-1]:

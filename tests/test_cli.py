@@ -12,7 +12,7 @@ from helpers import ROOT, environment, page_of, run_python
 from PIL import Image, ImageDraw
 
 from digitnet import Reader, cli
-from digitnet.inference import drawing
+from digitnet.reading import drawing
 
 SAMPLES = ROOT / "samples"
 

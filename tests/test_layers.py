@@ -127,7 +127,7 @@ def test_the_reader_asks_training_for_one_thing_only():
 
 def test_reading_never_loads_torch(tmp_path):
     script = (
-        "import sys, digitnet.cli, digitnet.reader, digitnet.inference.drawing\n"
+        "import sys, digitnet.cli, digitnet.reader, digitnet.reading.drawing\n"
         f"show = ['--show', {str(tmp_path / 'out.png')!r}]\n"
         f"assert digitnet.cli.main(['predict', {str(ROOT / 'samples')!r}, *show]) == 0\n"
         f"assert digitnet.cli.main(['read', {str(ROOT / 'sample_pages')!r}, *show]) == 0\n"

@@ -236,7 +236,7 @@ def test_a_model_file_that_is_no_digitnet_is_refused_by_name(tmp_path):
 
 
 def test_the_packages_model_says_how_its_pictures_are_normalised():
-    from digitnet.imaging.normalise import VERSION
+    from digitnet.reading.normalise import VERSION
 
     model = onnx.load(ROOT / "digitnet" / "weights" / "digitnet.onnx")
     metadata = {entry.key: entry.value for entry in model.metadata_props}

@@ -25,8 +25,8 @@ from digitnet.archives.sources import Unit, expanded, is_url, planned
 from digitnet.archives.workers import Pool, Progress, Work
 from digitnet.errors import MissingExtraError, UsageError
 from digitnet.files import locked
-from digitnet.inference.rejection import DEFAULT_MAX_ERROR
 from digitnet.reader import Reader
+from digitnet.reading.answer import DEFAULT_MAX_ERROR
 from digitnet.version import __version__
 
 FORMAT = 1  # of the output; raise it when units or rows change

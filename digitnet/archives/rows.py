@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from digitnet.archives.sources import Item, name_of
 from digitnet.errors import ImageError, UsageError
-from digitnet.inference.rejection import DEFAULT_MAX_ERROR
 from digitnet.reader import Reader
+from digitnet.reading.answer import DEFAULT_MAX_ERROR
 from digitnet.results import Digit, Line
 
 Row = dict[str, Any]

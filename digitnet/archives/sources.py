@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from digitnet.archives.tar import content, tar_members
 from digitnet.errors import ImageError, UsageError
 from digitnet.files import PICTURE_SUFFIXES, checksum
-from digitnet.imaging.load import MAX_BYTES
+from digitnet.reading.load import MAX_BYTES
 
 MOST_BYTES = 64 * 2**20  # of pictures' files in a unit
 UNKNOWN_BYTES = 128 * 2**10  # what a picture counts whose size is not known

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 from digitnet.errors import ImageError
-from digitnet.imaging.load import MAX_BYTES
+from digitnet.reading.load import MAX_BYTES
 
 BLOCK = 512  # bytes; headers and contents begin at multiples of it
 PLAIN_TYPES, PAX = (b"0", b"\0"), b"x"  # of headers: a file, and facts about the next one

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from digitnet.errors import ImageError, MissingExtraError, UsageError
 from digitnet.evaluation.metrics import Image, LabelledPredictions
 from digitnet.evaluation.page_metrics import LabelledPages, best_guess_text
-from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.digit_reader import Sight
 from digitnet.reader import Reader
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.digit_reader import Sight
 
 TABLE = "labels.csv"
 DIGITS = frozenset("0123456789")

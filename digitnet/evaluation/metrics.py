@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitnet.errors import UsageError
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.results import Digit
 
 Z = 1.959963984540054  # 95 % of the normal distribution lies between -Z and Z

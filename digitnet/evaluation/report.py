@@ -18,8 +18,8 @@ from digitnet.errors import SaveError
 from digitnet.evaluation.metrics import Flags, LabelledPredictions, Metrics, Share, compute_metrics
 from digitnet.evaluation.page_metrics import LabelledPages, PageMetrics, compute_page_metrics
 from digitnet.files import write_atomically
-from digitnet.imaging.encoding import png_data_url
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.encoding import png_data_url
 
 MOST_SHOWN = 60  # pictures of one kind in one set
 COLUMNS = ("set", "pictures", "right", "answered", "wrong among answered", "calibration error", "non-digits rejected")

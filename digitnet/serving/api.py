@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from digitnet.errors import ImageError
-from digitnet.imaging.encoding import png_data_url
-from digitnet.imaging.normalise import SIDE
-from digitnet.pages.digit_reader import Examination
-from digitnet.pages.page_reader import PageExamination
-from digitnet.pages.work import IsCancelled
+from digitnet.reading.digit_reader import Examination
+from digitnet.reading.encoding import png_data_url
+from digitnet.reading.normalise import SIDE
+from digitnet.reading.page_reader import PageExamination
+from digitnet.reading.work import IsCancelled
 from digitnet.results import Box
 from digitnet.serving import openapi
 from digitnet.serving.corrections import Corrections, crop

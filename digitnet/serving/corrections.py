@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 
 from digitnet import files
 from digitnet.errors import SaveError, UsageError
-from digitnet.imaging.encoding import png
-from digitnet.imaging.load import FORMATS, decoding, is_deep, load
+from digitnet.reading.encoding import png
+from digitnet.reading.load import FORMATS, decoding, is_deep, load
 from digitnet.results import Box
 from digitnet.serving.problem import Problem
 

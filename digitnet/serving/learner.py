@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from digitnet.errors import DigitNetError, ModelError, SaveError
 from digitnet.files import write_atomically
-from digitnet.pages.digit_reader import Sight
+from digitnet.reading.digit_reader import Sight
 from digitnet.serving.corrections import Correction, Corrections
 from digitnet.serving.workers import Workers
 

@@ -19,8 +19,8 @@ import numpy as np
 import uvicorn
 
 from digitnet.errors import BusyError, UsageError
-from digitnet.imaging.encoding import png
 from digitnet.reader import Reader
+from digitnet.reading.encoding import png
 from digitnet.serving.application import application
 from digitnet.serving.connection import Connection
 from digitnet.serving.corrections import Corrections

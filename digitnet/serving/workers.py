@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from digitnet.errors import CancelledError, ImageError
-from digitnet.imaging.load import size
-from digitnet.pages.digit_reader import Examination
-from digitnet.pages.work import IsCancelled
 from digitnet.reader import Reader
+from digitnet.reading.digit_reader import Examination
+from digitnet.reading.load import size
+from digitnet.reading.work import IsCancelled
 from digitnet.serving.guard import Limits
 from digitnet.serving.problem import Problem
 from digitnet.serving.upload import Upload

@@ -439,9 +439,9 @@ def _window(
             symbols.append((mark.symbol, span))
         elif mark.symbol == OTHER and across > 0.3 and down > 0.5:
             symbols.append((OTHER, span))
-        elif mark.symbol < 10 and down > OTHER_LINE and across > HIDDEN:
-            unknown.append(span)
-        elif mark.symbol >= 10 and seen > HIDDEN and not is_small:
+        elif (mark.symbol < 10 and down > OTHER_LINE and across > HIDDEN) or (
+            mark.symbol >= 10 and seen > HIDDEN and not is_small
+        ):
             unknown.append(span)
     symbols.sort(key=lambda one: one[1][0] + one[1][1])
     digits = [one for one in symbols if one[0] < 10]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.synthesis.paper import Array
 from digitnet.synthesis.variants import BOX, SOFTEST, STEP, Points, Variant, choices
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from digitnet.imaging.ink import STRONG
-from digitnet.imaging.normalise import SIDE, fit
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.ink import STRONG
+from digitnet.reading.normalise import SIDE, fit
 from digitnet.synthesis.paper import Array
 from digitnet.synthesis.stroke_hands import StrokeHand, inked, random_stroke_hand, written
 from digitnet.synthesis.variants import Variant, choices, letters

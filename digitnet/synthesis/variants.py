@@ -18,7 +18,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from digitnet.errors import DataError, UsageError
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
 
 Points = npt.NDArray[np.float64]  # (N, 2): x to the right, y down
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.imaging.normalise import SIDE
+from digitnet.reading.normalise import SIDE
 
 TURN = 8.0  # degrees; standard deviations of what is drawn at random
 SLANT = 0.12  # pixels to the right for each pixel up

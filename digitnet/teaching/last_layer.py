@@ -10,8 +10,8 @@ curvature (Böhning, 1992), so no step can be too long.
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.inference.adaptation import Matrix
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.adaptation import Matrix
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.teaching.evidence import Evidence
 
 RANK = 128  # directions of the features in which the layer may change

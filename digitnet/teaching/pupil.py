@@ -1,4 +1,4 @@
-"""The pictures of one lesson, and how a shifted last layer reads them, the whole way from readings to an answer."""
+"""The pictures of one lesson, and how a shifted last layer reads them, the whole way from sights to an answer."""
 
 import functools
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.imaging.normalise import SIDE, NormalisedDigit
-from digitnet.inference.adaptation import Matrix
-from digitnet.inference.onnx_models import Probabilities
-from digitnet.inference.rejection import NOT_A_DIGIT, Rejection
-from digitnet.pages.digit_reader import DigitReader, Sight
+from digitnet.reading.adaptation import Matrix
+from digitnet.reading.answer import NOT_A_DIGIT, Rejection
+from digitnet.reading.digit_reader import Choice, DigitReader, Sight
+from digitnet.reading.networks import Probabilities
+from digitnet.reading.normalise import SIDE, NormalisedDigit
 from digitnet.teaching.augmentation import Images, augmented
 from digitnet.teaching.evidence import Evidence
 from digitnet.teaching.last_layer import LastLayer
@@ -31,14 +31,14 @@ Levels = npt.NDArray[np.int64]  # (N,), how well each picture is read
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Of N pictures: probabilities (N, 11), and whether there seem to be several digits (N,)."""
+    """Of N pictures: probabilities (N, 11), and whether they must not be answered (N,), see `Choice`."""
 
     probabilities: Probabilities
-    several: npt.NDArray[np.bool_]
+    barred: npt.NDArray[np.bool_]
 
     def levels(self, labels: Labels, rejection: Rejection) -> Levels:
         """How well each picture is read, for its label (N,)."""
-        answered = np.array(rejection.accepts(self.probabilities), bool) & (~self.several | rejection.never)
+        answered = np.array(rejection.accepts(self.probabilities), bool) & (~self.barred | rejection.never)
         right = self.probabilities[:, :NOT_A_DIGIT].argmax(1) == labels
         of_digits = np.where(answered, np.where(right, RIGHT, WRONG), np.where(right, UNSURE, UNSURE_AND_WRONG))
         return np.where(labels == NOT_A_DIGIT, np.where(answered, WRONG, RIGHT), of_digits)
@@ -64,9 +64,9 @@ class Pupil:
 
     def __init__(self, reader: DigitReader, sights: Sequence[Sight], labels: Sequence[int]) -> None:
         self._reader, self._sights, self.labels = reader, sights, np.array(labels, np.int64)
-        self._ends = np.cumsum([len(sight.readings) for sight in sights])
+        self._ends = np.cumsum([len(sight.digits) for sight in sights])
         self._evidence = Evidence.of(
-            reader.cascade, _stack([reading.digit.image for sight in sights for reading in sight.readings])
+            reader.network, _stack([digit.image for sight in sights for digit in sight.digits])
         )
         digits = [self._shown(index) for index in range(len(sights))]
         shown = [index for index, digit in enumerate(digits) if digit]  # the others are blank and teach nothing
@@ -78,7 +78,7 @@ class Pupil:
     @functools.cached_property
     def rows(self) -> Evidence:
         """Evidence of the digits and of their augmented copies (R)."""
-        return Evidence.of(self._reader.cascade, augmented(self.images, self._copies - 1))
+        return Evidence.of(self._reader.network, augmented(self.images, self._copies - 1))
 
     @property
     def row_labels(self) -> Labels:
@@ -86,21 +86,20 @@ class Pupil:
         return self.labels[self._owners]
 
     def _shown(self, index: int) -> NormalisedDigit | None:
-        """The reading that shows a picture's label: the chosen one or, where that shows something else, a likelier one.
+        """The digit that shows a picture's label: the chosen one or, where that shows something else, a likelier one.
 
         Otherwise the layer would learn to call a piece of a neighbour by this label.
         """
-        digit, probabilities = self._read(index, None)
-        label, readings = self.labels[index], self._sights[index].readings
-        if digit and probabilities.argmax() != label and label != NOT_A_DIGIT:
+        choice, label = self._read(index, None), self.labels[index]
+        if choice.digit and choice.probabilities.argmax() != label and label != NOT_A_DIGIT:
             of_label = self._evidence.probabilities(None, self._rows(index))[:, label]
             if of_label.max() > 0.5:
-                return readings[int(of_label.argmax())].digit
-        return digit
+                return self._sights[index].digits[int(of_label.argmax())]
+        return choice.digit
 
     def _rows(self, index: int) -> slice:
-        """Where the evidence of a picture's readings is."""
-        return slice(self._ends[index] - len(self._sights[index].readings), self._ends[index])
+        """Where the evidence of what a picture shows is."""
+        return slice(self._ends[index] - len(self._sights[index].digits), self._ends[index])
 
     def weights(self, counts: Matrix) -> Matrix:
         """The weight of each row, where each picture counts as `counts` (N,) says, together with all of its copies."""
@@ -125,10 +124,10 @@ class Pupil:
     def _predictions(self, shifts: Sequence[Matrix | None]) -> Predictions:
         """How the pictures are read, each after a shift of its own."""
         read = [self._read(index, shift) for index, shift in enumerate(shifts)]
-        several = np.array([digit is not None and digit.several for digit, _ in read], bool)
-        return Predictions(np.stack([probabilities for _, probabilities in read]), several)
+        barred = np.array([choice.barred is not None for choice in read], bool)
+        return Predictions(np.stack([choice.probabilities for choice in read]), barred)
 
-    def _read(self, index: int, shift: Matrix | None) -> tuple[NormalisedDigit | None, Probabilities]:
+    def _read(self, index: int, shift: Matrix | None) -> Choice:
         probabilities = self._evidence.probabilities(shift, self._rows(index))
         return self._reader.chosen(self._sights[index], probabilities)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from digitnet.inference.adaptation import Matrix
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.adaptation import Matrix
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.results import Tally
 from digitnet.teaching.pupil import RIGHT, UNSURE, WRONG, Labels, Levels
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digitnet.inference.adaptation import Adaptation, Matrix
-from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.digit_reader import DigitReader, Sight
+from digitnet.reading.adaptation import Adaptation, Matrix
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.digit_reader import DigitReader, Sight
 from digitnet.results import Contradiction, Lesson
 from digitnet.teaching.augmentation import augmented
 from digitnet.teaching.evidence import Evidence
@@ -63,9 +63,9 @@ class Teacher:
     def __init__(self, reader: DigitReader) -> None:
         self._reader = reader
         replay, self._guard = replay_and_guard()
-        copies = Evidence.of(reader.cascade, augmented(replay.images, REPLAY_COPIES))
+        copies = Evidence.of(reader.network, augmented(replay.images, REPLAY_COPIES))
         self._prior = Prior(copies.features)
-        self._guard_evidence = Evidence.of(reader.cascade, self._guard.images)
+        self._guard_evidence = Evidence.of(reader.network, self._guard.images)
         self._guard_before = self._guard_levels(None)
 
     def lesson(self, sights: Sequence[Sight], labels: Sequence[int], names: Sequence[str], *, at_once: bool) -> Lesson:

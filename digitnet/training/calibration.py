@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from digitnet.dataset import get_validation_loader
-from digitnet.inference.rejection import NOT_A_DIGIT, Risk, score
 from digitnet.model import DigitNet
+from digitnet.reading.answer import NOT_A_DIGIT, Risk, score
 from digitnet.synthesis.strokes import stroke_digits, stroke_letters
 from digitnet.training.augment import augment
 from digitnet.training.negatives import drawings, held_out_glyphs, spoil

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from digitnet.pages.detect import CLASSES
+from digitnet.reading.places import CLASSES
 
 MAPS = CLASSES + 4  # one a digit, then place and size
 
@@ -36,7 +36,7 @@ class Detector(nn.Module):
         self.head.bias = nn.Parameter(rare)
 
     def forward(self, pages: Tensor) -> Tensor:
-        """The detector maps (N, 14, H/4, W/4) of `pages` (N, 1, H, W), made by `detect.normalise_contrast`.
+        """The detector maps (N, 14, H/4, W/4) of `pages` (N, 1, H, W), made by `contrast.normalise_contrast`.
 
         The first ten maps are logits of the digits. Then come the centre's place in its cell, across and down in
         [0, 1], and the logarithms of the digit's width and height in cells. H and W are multiples of 32.

@@ -19,19 +19,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
-from digitnet.inference.rejection import NOT_A_DIGIT
-from digitnet.pages.boxes import edges, middles
-from digitnet.pages.detect import (
-    BORDER,
-    CLASSES,
-    STRIDE,
-    Grey,
-    distinct,
-    framed,
-    normalise_contrast,
-    peaks,
-    same_ink,
-)
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.boxes import edges, middles, same_ink
+from digitnet.reading.contrast import Grey, normalise_contrast
+from digitnet.reading.places import BORDER, CLASSES, STRIDE, distinct, framed, peaks
 from digitnet.results import Evaluation
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
 from digitnet.synthesis.photos import Difficulties, random_difficulties
@@ -47,7 +38,7 @@ VALIDATION_PAGES = 256
 TRAINING, VALIDATION = 1, 2  # streams of random numbers
 FOREIGN = 7  # times each digit from a font is put beside MNIST's; they are then a fifth of all
 HEIGHT, WIDTH = 160, 224  # pixels; of a page
-CUT_OUT = 0.34  # of the pages are a number cut out tightly, framed as `detect.framed` frames pictures
+CUT_OUT = 0.34  # of the pages are a number cut out tightly, framed as `places.framed` frames pictures
 PATTERNED = 0.4  # of those are on patterned paper, as amounts on cheques are
 FRAMED = 0.7  # of the pages, together with those, are smaller than the network's input, and are framed
 STROKES = 0.35  # of the pages are written stroke by stroke
@@ -99,7 +90,7 @@ class Pages(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 def in_frame(parts: Sequence[MadePage], rng: np.random.Generator) -> tuple[Grey, MadePage]:
     """Pages as the detector sees them, (`HEIGHT`, `WIDTH`) pixels of normalised contrast, and their digits.
 
-    They stand one below the other with `BORDER` pixels around each, as `detect.framed` frames a picture. Of a page that
+    They stand one below the other with `BORDER` pixels around each, as `places.framed` frames a picture. Of a page that
     is too wide, the left or the right end is seen.
     """
     picture = np.zeros((HEIGHT, WIDTH), np.float32)

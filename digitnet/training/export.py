@@ -16,24 +16,28 @@ import torch
 
 from digitnet.errors import ModelError, UsageError
 from digitnet.files import checksum, write_atomically
-from digitnet.imaging.normalise import VERSION as NORMALISATION_VERSION
-from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_MODEL, OnnxDigitNet, session
-from digitnet.inference.rejection import risks_to_json
 from digitnet.model import DigitNet
-from digitnet.pages.detect import CONTRAST_VERSION, DEEPEST, normalise_contrast
+from digitnet.reading.answer import risks_to_json
+from digitnet.reading.contrast import VERSION as CONTRAST_VERSION
+from digitnet.reading.networks import PACKAGED_MODEL, OnnxDigitNet, session
+from digitnet.reading.normalise import VERSION as NORMALISATION_VERSION
+from digitnet.reading.places import DEEPEST
+from digitnet.reading.strips import HEIGHT, STRIDE
 from digitnet.training import CALIBRATION_VERSION
 from digitnet.training.calibration import CalibratedDigitNet, calibrate
 from digitnet.training.checkpoint import load_weights
 from digitnet.training.detector import Detector
-from digitnet.training.fusion_calibration import calibrate_pages, made_pages
+from digitnet.training.joint_calibration import fitted_joint
+from digitnet.training.line_reader import LineReader
 
 TOLERANCE = 1e-3  # the largest difference that is allowed between logits, which are about 10; rounding gives about 1e-5
 OPSET = 18
-DETECTOR_WEIGHT = "side_32.weight"  # a name in the weights of each Detector and of no DigitNet
+DETECTOR_WEIGHT = "side_32.weight"  # a name in the weights of each Detector and of no other network
+LINE_READER_WEIGHT = "beside.0.0.weight"  # the same for each LineReader
 
 
 def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data: str | Path | None = None) -> Path:
-    """Writes the ONNX form of a model.pth or detector.pth and returns its path.
+    """Writes the ONNX form of a model.pth, detector.pth or line-reader.pth and returns its path.
 
     An .onnx file from `digitnet teach` gets the weights that it was taught into its last layer, for other programs.
 
@@ -84,30 +88,39 @@ def merged(taught_path: Path) -> bytes:
     return content
 
 
-def to_onnx(model_path: str | Path, data: str | Path | None = None, *, detectors: bool = True) -> bytes:
-    """The ONNX form of a model.pth or detector.pth; with `detectors=False`, a detector.pth is refused at once.
+def to_onnx(model_path: str | Path, data: str | Path | None = None, *, others: bool = True) -> bytes:
+    """The ONNX form of a model.pth, detector.pth or line-reader.pth; without `others`, all but a model.pth are refused.
 
     DigitNet has the input "images" (N, 1, 28, 28) in [0, 1] and the outputs "logits" (N, 10), "answers" (N, 11), the
     calibrated probabilities of the ten digits and, last, of "not a digit", and "features" (N, F), which lessons need.
     Its metadata holds the calibration and the table of risks.
 
-    Detector has the input "pages" (N, 1, H, W), made by `detect.normalise_contrast`, and the output "detections"
-    (N, 14, H/4, W/4), its detector maps. Its metadata also says how to weigh its scores with those of the package's
-    DigitNet.
+    Detector has the input "pages" (N, 1, H, W), made by `contrast.normalise_contrast`, and the output "detections"
+    (N, 14, H/4, W/4), its detector maps.
+
+    LineReader has the input "strips" (N, 1, 48, W), made by `strips.prepared`, and the output "columns" (N, W/4, 22),
+    logits. Its metadata also says how to weigh it with the package's DigitNet.
     """
     weights = load_weights(model_path, _network_like)
     model = _network_like(weights).eval()
-    if isinstance(model, Detector) and not detectors:
+    if not others and not isinstance(model, DigitNet):
+        kind, purpose, option = (
+            ("detector", "finds lines of digits", "--detector")
+            if isinstance(model, Detector)
+            else ("line reader", "reads lines of digits", "--line-reader")
+        )
         raise ModelError(
-            f"{model_path}: the weights of a detector, which finds digits on pages, not of a DigitNet; choose another "
-            f"file, or make a file for --detector from it: digitnet export {model_path}"
+            f"{model_path}: the weights of a {kind}, which {purpose}, not of a DigitNet; choose another file, or make "
+            f"a file for {option} from it: digitnet export {model_path}"
         )
     model.load_state_dict(weights)
     identity = checksum(Path(model_path).read_bytes())
-    if isinstance(model, Detector):
-        content, difference = _detector_onnx(model, identity, data)
-    else:
+    if isinstance(model, DigitNet):
         content, difference = _digitnet_onnx(model, identity, data)
+    elif isinstance(model, Detector):
+        content, difference = _detector_onnx(model, identity)
+    else:
+        content, difference = _line_reader_onnx(model, identity, data)
     if not difference <= TOLERANCE:
         raise ModelError(
             f"{model_path}: its ONNX form gives logits that differ by up to {difference:.2g} (allowed: {TOLERANCE:g}), "
@@ -116,9 +129,11 @@ def to_onnx(model_path: str | Path, data: str | Path | None = None, *, detectors
     return content
 
 
-def _network_like(weights: dict[str, torch.Tensor]) -> Detector | DigitNet:
+def _network_like(weights: dict[str, torch.Tensor]) -> Detector | LineReader | DigitNet:
     """A network of the kind and size that the weights are for."""
-    return Detector() if DETECTOR_WEIGHT in weights else DigitNet.like(weights)
+    if DETECTOR_WEIGHT in weights:
+        return Detector()
+    return LineReader() if LINE_READER_WEIGHT in weights else DigitNet.like(weights)
 
 
 def _digitnet_onnx(model: DigitNet, identity: str, data: str | Path | None) -> tuple[bytes, float]:
@@ -146,24 +161,35 @@ def _digits() -> npt.NDArray[np.float32]:
         return np.asarray(np.load(file)["images"], np.float32) / np.float32(255)
 
 
-def _detector_onnx(model: torch.nn.Module, identity: str, data: str | Path | None) -> tuple[bytes, float]:
+def _detector_onnx(model: Detector, identity: str) -> tuple[bytes, float]:
     """The ONNX content, and the largest difference of its numbers from PyTorch's."""
     count, down, across = (torch.export.Dim(name) for name in ("count", "down", "across"))
     shapes = {0: count, 2: DEEPEST * down, 3: DEEPEST * across}
     proto = _converted(model, torch.zeros(2, 1, 2 * DEEPEST, 3 * DEEPEST), "pages", ["detections"], shapes)
-    detector = session(_with_metadata(proto, {}))
+    content = _with_metadata(proto, {"contrast": str(CONTRAST_VERSION), "weights": identity})
+    return content, _difference(model, session(content), _noise(6 * DEEPEST, 8 * DEEPEST))
+
+
+def _line_reader_onnx(model: LineReader, identity: str, data: str | Path | None) -> tuple[bytes, float]:
+    """The ONNX content, and the largest difference of its numbers from PyTorch's."""
+    count, columns = torch.export.Dim("count"), torch.export.Dim("columns")
+    shapes = {0: count, 3: STRIDE * columns}
+    proto = _converted(model, torch.zeros(2, 1, HEIGHT, 32 * STRIDE), "strips", ["columns"], shapes)
+    network = session(proto.SerializeToString())
     digitnet = OnnxDigitNet(PACKAGED_MODEL.read_bytes(), "the package's model")
-    second = OnnxDigitNet(LARGE_MODEL.read_bytes(), "the package's large model")
-    fusion, risks = calibrate_pages(detector, digitnet.probabilities, second.probabilities, data)
     metadata = {
-        "evening": str(CONTRAST_VERSION),
+        "contrast": str(CONTRAST_VERSION),
         "weights": identity,
         "digitnet": digitnet.metadata["weights"],
-        "fusion": fusion.to_json(),
-        "risks": risks_to_json(risks),
+        "joint": fitted_joint(network, digitnet.probabilities, data).to_json(),
     }
-    page = normalise_contrast(next(made_pages(data, 1)).picture)[np.newaxis, np.newaxis]
-    return _with_metadata(proto, metadata), _difference(model, detector, page)
+    content = _with_metadata(proto, metadata)
+    return content, _difference(model, network, _noise(HEIGHT, 75 * STRIDE))
+
+
+def _noise(height: int, width: int) -> npt.NDArray[np.float32]:
+    """A picture (1, 1, height, width) that excites all of a network, the same at every call."""
+    return np.random.default_rng(0).standard_normal((1, 1, height, width), np.float32)
 
 
 def _difference(model: torch.nn.Module, exported: onnxruntime.InferenceSession, pictures: Any) -> float:

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from digitnet.pages.detect import Grey
 from digitnet.reading.alphabet import BLANK, OTHER
-from digitnet.reading.strips import HEIGHT, STRIDE, prepared
+from digitnet.reading.contrast import Grey
+from digitnet.reading.strips import HEIGHT, STRIDE, prepared, resized
 from digitnet.results import Evaluation
 from digitnet.synthesis.strips import MadeStrip, StripMaker
 from digitnet.training.detector_run import FreshBatches, leave_interrupts_to_the_trainer, page_maker
@@ -66,7 +66,7 @@ class Strips(Dataset[list[MadeStrip]]):
 
 def row_of(strip: MadeStrip) -> Row | None:
     """A row with one strip, None where it is too wide or too short for its text."""
-    picture = prepared(strip.picture)
+    picture = prepared(resized(strip.picture))
     scale = picture.shape[1] / strip.picture.shape[1] / STRIDE
     width = -(-picture.shape[1] // STRIDE) * STRIDE
     picture = np.pad(picture, ((0, 0), (0, width - picture.shape[1])))

@@ -20,9 +20,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from digitnet.imaging.ink import STRONG
-from digitnet.imaging.normalise import SIDE, fit
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.ink import STRONG
+from digitnet.reading.normalise import SIDE, fit
 from digitnet.synthesis.strokes import stroke_digits, stroke_letters
 
 GLYPHS = Path(__file__).parents[1] / "weights" / "glyphs.npz"

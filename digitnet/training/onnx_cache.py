@@ -7,7 +7,7 @@ from pathlib import Path
 
 from digitnet.errors import MissingExtraError, ModelError, SaveError
 from digitnet.files import checksum, write_atomically
-from digitnet.inference.onnx_models import OnnxDigitNet
+from digitnet.reading.networks import OnnxDigitNet
 from digitnet.training import CALIBRATION_VERSION
 
 
@@ -18,7 +18,7 @@ def cached_onnx(model_path: str | Path) -> bytes:
     that folder cannot be written, it is kept in the user's cache folder. Where that fails too, nothing is kept.
 
     Raises:
-        ModelError: the file cannot be read, is refused (see `checkpoint.load_weights`) or holds a detector.
+        ModelError: the file cannot be read, is refused (see `checkpoint.load_weights`) or holds another network.
         DataError: MNIST was not found and could not be downloaded.
         MissingExtraError: it is not in the cache and PyTorch is not installed.
     """
@@ -41,7 +41,7 @@ def cached_onnx(model_path: str | Path) -> bytes:
             f"{path}: reading PyTorch weights needs PyTorch; install it with pip install 'digitnet[train]', "
             f"or run where it is installed: digitnet export {path}"
         ) from error
-    content = to_onnx(path, detectors=False)
+    content = to_onnx(path, others=False)
     for folder in _folders(path):
         with contextlib.suppress(OSError, SaveError):  # the folder cannot be written
             folder.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 from digitnet.dataset import ShuffledBatches
 from digitnet.errors import ModelError
 from digitnet.files import checksum
-from digitnet.inference.rejection import NOT_A_DIGIT
 from digitnet.model import DigitNet, with_not_a_digit
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.results import Evaluation
 from digitnet.test import evaluate
 from digitnet.training.augment import augment

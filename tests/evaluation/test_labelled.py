@@ -10,7 +10,7 @@ from digitnet.errors import ImageError, UsageError
 from digitnet.evaluation import labelled
 from digitnet.evaluation.metrics import compute_metrics
 from digitnet.evaluation.page_metrics import LabelledPages
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.results import Digit
 
 

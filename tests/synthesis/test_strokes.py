@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from digitnet.errors import UsageError
-from digitnet.imaging.ink import STRONG
+from digitnet.reading.ink import STRONG
 from digitnet.synthesis import strokes
 from digitnet.synthesis.strokes import digits_of, stroke_digits
 from digitnet.synthesis.variants import variants

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.model import DigitNet, with_not_a_digit
 from digitnet.training import calibration
 from digitnet.training.calibration import (

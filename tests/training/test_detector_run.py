@@ -8,7 +8,7 @@ from small_main import SmallMNIST
 from torch.utils.data import DataLoader
 
 from digitnet import dataset, main
-from digitnet.pages.detect import CLASSES, STRIDE
+from digitnet.reading.detect import CLASSES, STRIDE
 from digitnet.synthesis.pages import MadeDigit, MadePage
 from digitnet.train import train
 from digitnet.training import detector_run

@@ -9,10 +9,10 @@ from helpers import ROOT, page_of, run_python
 
 from digitnet import Reader, cli
 from digitnet.errors import ModelError, UsageError
-from digitnet.inference.adaptation import Adaptation
-from digitnet.inference.onnx_models import OnnxDigitNet
+from digitnet.reading.adaptation import Adaptation
+from digitnet.reading.networks import OnnxDigitNet
 from digitnet.model import DigitNet
-from digitnet.pages.fusion import Fusion
+from digitnet.reading.fusion import Fusion
 from digitnet.training import export as exporting
 from digitnet.training import fusion_calibration
 from digitnet.training.calibration import Calibration

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.training import negatives
 from digitnet.training.negatives import add_negatives, drawings, pools, spoil
 

@@ -64,7 +64,7 @@ def test_the_export_of_another_calibration_is_made_anew(own, exports, monkeypatc
 
 def test_the_export_of_another_normalisation_is_made_anew(own, exports, monkeypatch):
     cached_onnx(own)
-    monkeypatch.setattr("digitnet.inference.onnx_models.NORMALISATION_VERSION", 99)
+    monkeypatch.setattr("digitnet.reading.networks.NORMALISATION_VERSION", 99)
     cached_onnx(own)
     assert len(exports) == 2
 

@@ -88,3 +88,27 @@ def _expanded(counts: npt.NDArray[np.intp]) -> Pairs:
     """For counts such as 2, 0, 3 the owners 0, 0, 2, 2, 2 and their steps 0, 1, 0, 1, 2."""
     owners = np.repeat(np.arange(len(counts)), counts)
     return owners, np.arange(len(owners)) - (np.cumsum(counts) - counts)[owners]
+
+
+def same_ink(ones: Boxes, others: Boxes) -> npt.NDArray[np.bool_]:
+    """Whether `ones` (..., 4) and `others` (..., 4), whose shapes are broadcast, are on the same ink.
+
+    They share a third of their area, or one lies in the other.
+    """
+    shared, area, other_area = shared_areas(ones, others), areas(ones), areas(others)
+    within = shared > 0.7 * np.minimum(area, other_area)
+    return np.asarray(within | (shared > 0.35 * (area + other_area - shared)))
+
+
+def same_ink_groups(boxes: Boxes) -> list[list[int]]:
+    """Each of `boxes` (N, 4) that is in no group yet, together with all on the same ink that are in none."""
+    first, second = overlapping_pairs(boxes)
+    same = same_ink(boxes[first], boxes[second])
+    is_free = [True] * len(boxes)
+    groups = []
+    for index, others in enumerate(partners((first[same], second[same]), len(boxes))):
+        if is_free[index]:
+            groups.append([index, *(other for other in others if is_free[other])])
+            for member in groups[-1]:
+                is_free[member] = False
+    return groups

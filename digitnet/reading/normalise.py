@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitnet.imaging.ink import ALIKE, NEIGHBOURS, STRONG, Array, Mask, flat_ink, is_small, large_ink, small_ink
+from digitnet.reading.ink import ALIKE, NEIGHBOURS, STRONG, Array, Mask, flat_ink, is_small, large_ink, small_ink
 from digitnet.results import Box
 
 SIDE = 28

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from digitnet.pages.boxes import areas, intersection_over_union, overlapping_pairs, partners, shared_areas
+from digitnet.reading.boxes import areas, intersection_over_union, overlapping_pairs, partners, shared_areas
 
 
 def boxes_of(count, width, height, largest, seed=0):

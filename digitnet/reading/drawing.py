@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from digitnet.files import write_atomically
-from digitnet.imaging.load import Picture
-from digitnet.imaging.normalise import NormalisedDigit
+from digitnet.reading.load import Picture
+from digitnet.reading.normalise import NormalisedDigit
 from digitnet.results import Digit, Page
 
 PANEL = 280  # pixels: ten for one of the 28x28

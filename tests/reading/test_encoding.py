@@ -4,7 +4,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from digitnet.imaging.encoding import jpeg, png, png_data_url
+from digitnet.reading.encoding import jpeg, png, png_data_url
 
 
 def ramp():

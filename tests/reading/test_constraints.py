@@ -6,7 +6,7 @@ import pytest
 from helpers import satisfies
 
 from digitnet.errors import UsageError
-from digitnet.pages.constraints import ANY_NUMBER, CHECKS, LONGEST, MAX_STATES, constrained
+from digitnet.reading.constraints import ANY_NUMBER, CHECKS, LONGEST, MAX_STATES, constrained
 
 
 def digits(text):

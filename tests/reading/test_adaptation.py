@@ -6,8 +6,8 @@ import pytest
 
 from digitnet import Reader
 from digitnet.errors import ModelError
-from digitnet.inference.adaptation import KEY, Adaptation, split
-from digitnet.inference.onnx_models import PACKAGED_MODEL, OnnxDigitNet
+from digitnet.reading.adaptation import KEY, Adaptation, split
+from digitnet.reading.networks import PACKAGED_MODEL, OnnxDigitNet
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""When to answer and when to abstain: from the eleven probabilities of a network to a digit or a reason.
+"""When to answer and when to abstain: from eleven probabilities to a digit or a reason. All that decides it is here.
 
 A calibrated network knows how often it is right, so the user can say how often it may be wrong. Each model carries a
 table of risks: how many of its answers are wrong when it answers above a given score. This is the risk of selective
@@ -7,23 +7,25 @@ classification (El-Yaniv and Wiener, 2010), measured on pictures that the model 
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy.typing as npt
 
 from digitnet.errors import UsageError
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+Eleven = npt.NDArray[Any]  # (11,) or (N, 11): probabilities of the ten digits and of "not a digit"
 
 NOT_A_DIGIT = 10  # the index of "not a digit" among the eleven classes
 DEFAULT_MAX_ERROR = 0.003  # abstains on some 2 % of other people's digits and on most pictures of no digit
-NON_DIGIT_FACTOR = 15.0  # the score assumes so many times more non-digits than the confidence does: some 1 in 8
+# The prior of "no digit" in each context: the score assumes so many times more non-digits than the confidence does.
+IN_PICTURE = 15.0  # a picture of one digit; some 1 in 8 then shows none
+IN_LINE = 4.0  # a digit among others in a line
 UNREACHABLE = 2.0  # a threshold above every score
 TOO_FAINT = 0.1  # fraction of the paper's brightness; unsure ink that takes away less is called too faint
 
 
-def score(probabilities: "npt.NDArray[np.float32]") -> Any:
-    """Confidence recomputed as if non-digits were `NON_DIGIT_FACTOR` times as common.
+def score(probabilities: Eleven, non_digits: float = IN_PICTURE) -> Any:
+    """Confidence recomputed as if non-digits were `non_digits` times as common (Bayes' rule), in [0, 1].
 
     This score is compared with the threshold. Confidence assumes the few non-digits that people show to a digit
     reader by mistake. Forms full of letters need more caution, and where there are only digits it costs little.
@@ -32,17 +34,7 @@ def score(probabilities: "npt.NDArray[np.float32]") -> Any:
         probabilities: (..., 11) of the ten digits and of "not a digit". The score is (...), in [0, 1].
     """
     digits, none = probabilities[..., :NOT_A_DIGIT], probabilities[..., NOT_A_DIGIT]
-    return with_more_non_digits(digits.max(-1), digits.sum(-1), none, NON_DIGIT_FACTOR)
-
-
-def with_more_non_digits(confidence: Any, digit: Any, none: Any, factor: float) -> Any:
-    """Confidence recomputed as if non-digits were `factor` times as common (Bayes' rule), in [0, 1].
-
-    Args:
-        confidence: the probability of the likeliest digit.
-        digit, none: the probabilities of any digit and of none.
-    """
-    return confidence / (digit + factor * none)
+    return digits.max(-1) / (digits.sum(-1) + non_digits * none)
 
 
 @dataclass(frozen=True)
@@ -73,13 +65,13 @@ class Rejection:
         """Whether every picture with ink is answered."""
         return self.threshold <= 0
 
-    def accepts(self, probabilities: "npt.NDArray[np.float32]") -> list[bool]:
-        """Whether each row of `probabilities` (N, 11) is answered."""
-        accepted: list[bool] = (score(probabilities) >= self.threshold).tolist()
+    def accepts(self, probabilities: Eleven, non_digits: float = IN_PICTURE) -> list[bool]:
+        """Whether each row of `probabilities` (N, 11) is answered, with this prior of "no digit"."""
+        accepted: list[bool] = (score(probabilities, non_digits) >= self.threshold).tolist()
         return accepted
 
 
-def reason(probabilities: "npt.NDArray[np.float32]", strength: float = 1.0) -> str:
+def reason(probabilities: Eleven, strength: float = 1.0) -> str:
     """Why there is no answer, in a few words.
 
     Args:

@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from digitnet.errors import ImageError, ImageTooLargeError
-from digitnet.imaging import load as picture
-from digitnet.imaging.load import load
+from digitnet.reading import load as picture
+from digitnet.reading.load import load
 
 
 class OnlyDLPack:
@@ -262,5 +262,5 @@ def test_a_small_png_gives_the_same_by_the_short_way_and_by_pillow(pixels, level
 
     short = outcome()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("digitnet.imaging.load._small_png", lambda content: None)
+        patch.setattr("digitnet.reading.load._small_png", lambda content: None)
         assert outcome() == short

@@ -10,8 +10,8 @@ from helpers import ROOT
 from PIL import Image
 
 from digitnet.errors import ImageError
-from digitnet.imaging.container_limits import MAX_SCANS, MAX_SEGMENTS, check_segments
-from digitnet.imaging.load import load, size
+from digitnet.reading.container_limits import MAX_SCANS, MAX_SEGMENTS, check_segments
+from digitnet.reading.load import load, size
 
 
 def encoded(image_format, **options):

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitnet.errors import UsageError
-from digitnet.inference import rejection as rejection
-from digitnet.inference.rejection import NOT_A_DIGIT, Rejection, Risk
+from digitnet.reading import rejection as rejection
+from digitnet.reading.answer import NOT_A_DIGIT, Rejection, Risk
 
 RISKS = (Risk(0.1, 0.2), Risk(0.6, 0.04), Risk(0.9, 0.01), Risk(0.99, 0.0))
 

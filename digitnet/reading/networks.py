@@ -8,16 +8,16 @@ import numpy.typing as npt
 import onnxruntime
 
 from digitnet.errors import ModelError
-from digitnet.imaging.normalise import SIDE
-from digitnet.imaging.normalise import VERSION as NORMALISATION_VERSION
-from digitnet.inference import adaptation, rejection
-from digitnet.inference.adaptation import KEY as LESSON_KEY
-from digitnet.inference.rejection import NOT_A_DIGIT
+from digitnet.reading import adaptation, answer
+from digitnet.reading.adaptation import KEY as LESSON_KEY
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.normalise import SIDE
+from digitnet.reading.normalise import VERSION as NORMALISATION_VERSION
 
 PACKAGED = Path(__file__).parents[1] / "weights"
 PACKAGED_MODEL = PACKAGED / "digitnet.onnx"
-LARGE_MODEL = PACKAGED / "large.onnx"
 PACKAGED_DETECTOR = PACKAGED / "detector.onnx"
+PACKAGED_LINE_READER = PACKAGED / "line-reader.onnx"
 PROBABILITIES_OUTPUT = "answers"  # the file format's name for the eleven probabilities
 FEATURES_OUTPUT = "features"  # of the last layer; files of earlier versions lack it
 NOT_SHOWN = ("digitnet.risks", LESSON_KEY)  # entries of the metadata that are tables, not facts
@@ -51,7 +51,7 @@ class OnnxDigitNet:
         content: its ONNX file.
         base: the ONNX file of the model before any lesson; `content` where there was none.
         metadata: facts about it, by name: the checksum of its weights, its calibration, the pictures that taught it.
-        risks: how often its answers are wrong (see `rejection.rejection_for`).
+        risks: how often its answers are wrong (see `answer.rejection_for`).
         adaptation: what it was taught; None where it was not.
 
     Args:
@@ -69,7 +69,7 @@ class OnnxDigitNet:
             self._session = session(content, threads=1, keep_memory=True)
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.base, self.adaptation = adaptation.split(content, metadata.get(LESSON_KEY), name)
-            self.risks = rejection.risks_from_json(metadata["digitnet.risks"])
+            self.risks = answer.risks_from_json(metadata["digitnet.risks"])
             scales = ("temperature", "slope", "offset")
             self._scales = tuple(float(metadata[f"digitnet.{scale}"]) for scale in scales)
             of_this_version = metadata["digitnet.normalisation"] == str(NORMALISATION_VERSION)

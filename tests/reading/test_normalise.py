@@ -6,8 +6,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 from scenes import SCENES, render
 
-from digitnet.imaging.load import load
-from digitnet.imaging.normalise import BOX_SIDE, SIDE, normalise
+from digitnet.reading.load import load
+from digitnet.reading.normalise import BOX_SIDE, SIDE, normalise
 
 
 def seen(picture):

@@ -1,1 +1,0 @@
-"""Any picture to the one digit in it: load, detection the ink, normalise to (28, 28)."""

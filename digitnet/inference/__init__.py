@@ -1,1 +1,0 @@
-"""A normalised digit to probabilities, and probabilities to an answer."""

@@ -1,0 +1,273 @@
+"""From a picture of one digit to a `Digit`: the first look and, where it is not sure, the lines of the picture.
+
+The first look is the ink finder and DigitNet. It takes less than a millisecond and is sure of most pictures. Otherwise
+the picture is read as a page is (`lines`), and the one digit that a line shows is the answer.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from digitnet.reading import answer
+from digitnet.reading.answer import NOT_A_DIGIT, Rejection
+from digitnet.reading.boxes import intersection_over_union
+from digitnet.reading.ink import ALIKE, Array, is_small
+from digitnet.reading.lines import LIKELIER_NOT, FoundDigit, LineFinder, without_duplicates
+from digitnet.reading.load import Picture
+from digitnet.reading.networks import OnnxDigitNet, Probabilities
+from digitnet.reading.normalise import SIDE, NormalisedDigit, normalise, normalise_stack
+from digitnet.reading.places import Place
+from digitnet.results import Box, Digit
+
+BATCH = 128  # small pictures that are computed together
+SURE = math.exp(6)  # odds; where DigitNet sees a digit in the first look with these, no other look is taken
+VERY_SURE = math.exp(10)  # odds; a lesson will hardly bring them below `SURE`
+SURE_ALONE = math.exp(2)  # the same for a small picture that holds nothing but its digit
+SAME_PLACE = 0.5  # shared part of two boxes; the ink finder's crop is then the better one
+NO_PROBABILITIES = (0.1,) * 10
+NOTHING = "not a digit"  # the usual reason where there is likely none
+LEAST = 1e-7  # a probability below this is no more than rounding
+TINY = 1e-30  # keeps the ten probabilities from dividing by 0 where all are 0
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A picture, the digit found in it (None in a blank picture), and the answer."""
+
+    picture: Picture
+    normalised: NormalisedDigit | None
+    digit: Digit
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What may be the digit of a picture.
+
+    Attributes:
+        digit: what DigitNet is shown, and where it lies in the picture.
+        in_place: (11,), what the line reader says of it.
+        is_line: whether it is all that the line reader sees in its strip, rather than one digit found in a line.
+    """
+
+    digit: NormalisedDigit
+    in_place: Probabilities
+    is_line: bool = False
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a picture of `shape` (H, W) shows, before DigitNet judges it.
+
+    Attributes:
+        first: what the ink finder found; None where it found no ink.
+        candidates: what the line reader found.
+        is_complete: whether the line reader was asked; otherwise there is the first look alone.
+    """
+
+    shape: tuple[int, ...]
+    first: NormalisedDigit | None
+    candidates: tuple[Candidate, ...] = ()
+    is_complete: bool = True
+
+    @property
+    def digits(self) -> list[NormalisedDigit]:
+        """All that DigitNet is shown: what the ink finder found, then the candidates."""
+        return ([self.first] if self.first else []) + [candidate.digit for candidate in self.candidates]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The digit of a picture, None in a blank one; its probabilities (11,); and why it must not be answered, if so."""
+
+    digit: NormalisedDigit | None
+    probabilities: Probabilities
+    barred: str | None = None
+
+
+class DigitReader:
+    """Reads pictures of one digit. Threads may share it.
+
+    Args:
+        network: gives eleven probabilities for each normalised image.
+        rejection: decides which of them are answered.
+        finder: gives what reads lines. It is asked for when the first hard picture comes.
+    """
+
+    def __init__(self, network: OnnxDigitNet, rejection: Rejection, finder: Callable[[], LineFinder]) -> None:
+        self.network = network
+        self.rejection = rejection
+        self.finder = finder
+
+    def examine(self, pictures: Iterable[Picture]) -> Iterator[Examination]:
+        """One answer for each picture, in order.
+
+        Small neighbours of one size are computed together. A large picture is let go before the next one is loaded.
+        """
+        for shape, group in itertools.groupby(pictures, key=lambda picture: picture.grey.shape):
+            size = BATCH if is_small(shape) else 1
+            while batch := list(itertools.islice(group, size)):
+                yield from self._examined(batch, shape)
+                batch.clear()
+
+    def sight(self, grey: Array) -> Sight:
+        """What a picture (H, W) in [0, 1] shows.
+
+        It is complete unless DigitNet is so sure of the first look that a lesson will hardly make it unsure.
+        """
+        first = normalise(grey)
+        if first and is_sure(first, math.inf, grey.shape):
+            if odds(self.network.probabilities(first.image[np.newaxis]))[0] > VERY_SURE:
+                return Sight(grey.shape, first, is_complete=False)
+        return self._complete(grey, first)
+
+    def chosen(self, sight: Sight, probabilities: Probabilities) -> Choice:
+        """The digit in a picture, from DigitNet's probabilities (N, 11) of `sight.digits`."""
+        first = sight.first
+        if first and (not sight.is_complete or is_sure(first, float(odds(probabilities[:1])[0]), sight.shape)):
+            return Choice(first, probabilities[0], "more than one digit" if first.several else None)
+        return self._chosen(sight, probabilities)
+
+    def digits(self, found: Sequence[NormalisedDigit]) -> list[Digit]:
+        """One answer for each normalised digit, which is taken as it is."""
+        probabilities = self._probabilities(found)
+        choices = [Choice(digit, eleven) for digit, eleven in zip(found, probabilities, strict=True)]
+        return [self._answer(choice) for choice in choices]
+
+    def _examined(self, pictures: Sequence[Picture], shape: tuple[int, ...]) -> Iterator[Examination]:
+        """Pictures of one shape (H, W), computed together."""
+        found = normalise_stack(np.stack([picture.grey for picture in pictures]))
+        probabilities = self._probabilities(found)
+        sure = odds(probabilities).tolist()
+        for index, (picture, first) in enumerate(zip(pictures, found, strict=True)):
+            if first is not None and is_sure(first, sure[index], shape):
+                choice = Choice(first, probabilities[index])
+            else:
+                sight = self._complete(picture.grey, first)
+                choice = self._chosen(sight, self._probabilities(sight.digits))
+            if (digit := choice.digit) and picture.scale != 1:
+                box = digit.box
+                box = picture.box_as_given(box.x, box.y, box.x + box.width, box.y + box.height)
+                choice = replace(choice, digit=replace(digit, box=box))
+            yield Examination(picture, choice.digit, self._answer(choice))
+
+    def _probabilities(self, found: Sequence[NormalisedDigit | None]) -> Probabilities:
+        """(N, 11); where there is no digit, all are 0 but that of "not a digit"."""
+        probabilities = np.zeros((len(found), NOT_A_DIGIT + 1), np.float32)
+        probabilities[:, NOT_A_DIGIT] = 1
+        images = {index: digit.image for index, digit in enumerate(found) if digit}
+        if images:
+            probabilities[list(images)] = self.network.probabilities(np.stack(list(images.values())))
+        return probabilities
+
+    def _complete(self, grey: Array, first: NormalisedDigit | None) -> Sight:
+        """What the lines of a picture (H, W) show, too."""
+        finder = self.finder()
+        looked = finder.places(grey, first)
+        height, width = grey.shape
+        if is_small(grey.shape):
+            looked.append(Place(0, 0, width, height, height / 1.3, margin=0.0))
+        lines = finder.read(grey, looked)
+        candidates = []
+        for line in without_duplicates(lines):
+            candidates += [_candidate(digit, digit.in_place, grey, first) for digit in line.digits]
+        if not candidates and first is not None:
+            # No line is likely; the strip with the likeliest digit is asked all the same.
+            best = min((line.anywhere for line in lines), key=lambda eleven: float(eleven[NOT_A_DIGIT]), default=None)
+            if best is not None:
+                candidates = [Candidate(first, best, is_line=True)]
+        return Sight(grey.shape, first, tuple(one for one in candidates if one))
+
+    def _chosen(self, sight: Sight, probabilities: Probabilities) -> Choice:
+        """The likeliest candidate, from DigitNet's probabilities (N, 11) of `sight.digits`."""
+        if not sight.candidates:
+            if sight.first is None:
+                return Choice(None, np.eye(NOT_A_DIGIT + 1)[NOT_A_DIGIT])
+            return Choice(sight.first, probabilities[0], NOTHING)
+        finder = self.finder()
+        seen = probabilities[len(probabilities) - len(sight.candidates) :]
+        joint = np.stack(
+            [finder.together(candidate.in_place, own) for candidate, own in zip(sight.candidates, seen, strict=True)]
+        )
+        exists = 1 - joint[:, NOT_A_DIGIT]
+        heights = np.array([candidate.digit.box.height for candidate in sight.candidates])
+        # The tallest of the likely digits; others as tall are a number, smaller ones the print around it.
+        best = int(np.where(exists >= LIKELIER_NOT, 1 + heights / heights.max(), exists).argmax())
+        others = (exists >= LIKELIER_NOT) & (heights > ALIKE * heights[best])
+        eleven, candidate = joint[best], sight.candidates[best]
+        digit = candidate.digit
+        if others.sum() > 1:
+            return Choice(replace(digit, several=True), eleven, "more than one digit")
+        named = {int(one[:NOT_A_DIGIT].argmax()) for one in (eleven, candidate.in_place, seen[best])}
+        is_agreed = len(named) == 1 or finder.names_alone
+        return Choice(digit, eleven, None if is_agreed else answer.reason(eleven, digit.strength))
+
+    def _answer(self, choice: Choice) -> Digit:
+        normalised = choice.digit
+        if normalised is None:
+            return Digit(None, 0.0, "blank", None, NO_PROBABILITIES)
+        eleven = choice.probabilities
+        ten = eleven[:NOT_A_DIGIT]
+        best, confidence = int(ten.argmax()), float(ten.max())
+        of_ten = tuple((ten / max(float(ten.sum()), TINY)).tolist())
+        if self.rejection.never:
+            reason = None
+        elif choice.barred:
+            reason = choice.barred
+        elif self.rejection.accepts(eleven[np.newaxis])[0]:
+            reason = None
+        else:
+            reason = answer.reason(eleven, normalised.strength)
+        return Digit(None if reason else best, confidence, reason, best, of_ten, normalised.box)
+
+
+def _candidate(
+    digit: FoundDigit, in_place: Probabilities, grey: Array, first: NormalisedDigit | None
+) -> Candidate | None:
+    """A digit of a line as a candidate; the ink finder's crop is the better one where it is of the same ink."""
+    height, width = grey.shape
+    box = Box.within(digit.edges, width, height)
+    if first is not None:
+        own = first.box
+        shared = intersection_over_union(
+            np.array([[own.x, own.y, own.x + own.width, own.y + own.height]], float), np.array([digit.edges])
+        )
+        if float(shared[0]) > SAME_PLACE:
+            return Candidate(replace(first, several=False), in_place)
+    if digit.crop is None:
+        return None
+    inside = grey[box.y : box.y + box.height, box.x : box.x + box.width]
+    return Candidate(NormalisedDigit(digit.crop.image, box, float(np.ptp(inside)), several=False), in_place)
+
+
+def odds(probabilities: Probabilities) -> "np.typing.NDArray[np.float64]":
+    """The odds (N,) that there is a digit, for `probabilities` (N, 11)."""
+    none = probabilities[:, NOT_A_DIGIT].astype(np.float64)
+    return (1 - none + LEAST) / (none + LEAST)
+
+
+def is_sure(first: NormalisedDigit, odds: float, shape: tuple[int, ...]) -> bool:
+    """Whether the first look at a picture of `shape` (H, W), with these odds of a digit, needs no other beside it.
+
+    Ink that touches the border may be a digit that was cut out tightly, of which the first look takes thick strokes
+    for paper, or a neighbour that was cut off. A small picture that holds nothing else cannot show anything else.
+    """
+    if is_alone(first, shape):
+        return odds > SURE_ALONE and not first.several
+    return is_inside(first.box, shape) and odds > SURE and not first.several
+
+
+def is_alone(first: NormalisedDigit | None, shape: tuple[int, ...]) -> bool:
+    """Whether a picture of `shape` (H, W) is small and holds no other ink than its `first` look found.
+
+    One of 28x28 pixels is taken for a digit that was normalised before, as MNIST's are: what else it holds is noise.
+    """
+    return shape == (SIDE, SIDE) or (first.alone if first else is_small(shape))
+
+
+def is_inside(box: Box, shape: tuple[int, ...]) -> bool:
+    """Whether a box does not touch the border of a picture of `shape` (H, W)."""
+    height, width = shape
+    return min(box.x, box.y, width - box.x - box.width, height - box.y - box.height) > 0

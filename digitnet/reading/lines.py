@@ -1,0 +1,426 @@
+"""A picture to lines of digits: places, strips, the line reader and DigitNet, and one decoder for both voices.
+
+The line reader sees each digit in its place, DigitNet sees it cut out. They make different mistakes, so what both say
+is surer than what one says (product of experts, Hinton, 2002). A handful of numbers, `Joint`, weighs the voices.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from digitnet.errors import ModelError
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.boxes import same_ink
+from digitnet.reading.constraints import Constraint
+from digitnet.reading.contrast import VERSION as CONTRAST_VERSION
+from digitnet.reading.contrast import Grey
+from digitnet.reading.decode import NONE, Numbers, ReadDigit, ReadLine, decode, of_digits
+from digitnet.reading.networks import Probabilities, session
+from digitnet.reading.normalise import NormalisedDigit, normalise_stack
+from digitnet.reading.places import COARSE, DEEPEST, LARGEST, Place, places
+from digitnet.reading.strips import HEIGHT, STRIDE, Strip, cut, prepared
+from digitnet.reading.work import IsCancelled, raise_if, share_out
+
+STRIPS = 16  # go through the line reader at once
+SLACK = 1.35  # a strip is put beside others that are up to so many times as wide
+CROPS = 128  # go through DigitNet at once; more need much memory and are no quicker
+WINDOW = 60  # pixels of a strip; the width of the window in which a digit's ink is searched
+REACH = 1.0  # heights; the window reaches no further from the digit's middle on either side
+NEAR = 2  # columns around a digit in which DigitNet's voice counts
+FAINTEST_VOICE = 1e-4  # a probability below this counts as this
+KEPT = 1 / 3  # probability of a digit; what is less likely is left out. A digit left out is worse than one too many
+LIKELIER_NOT = 0.5  # from this probability of a digit on, there is a line
+SAME_LEVEL = 0.6  # heights; two lines whose middles differ less stand beside each other
+
+Images = npt.NDArray[np.float32]  # (N, 28, 28) in [0, 1]
+Classify = Callable[[Images], Probabilities]  # to (N, 11)
+Edges = tuple[float, float, float, float]  # left, top, right, bottom
+UNSEEN = np.zeros(NOT_A_DIGIT + 1, np.float32)  # DigitNet's probabilities where it saw nothing
+
+
+@dataclass(frozen=True)
+class Joint:
+    """How the two networks are weighed, fitted at export.
+
+    Attributes:
+        power: of the line reader's probabilities in each column.
+        digit: how much the logarithm of DigitNet's probability of a digit counts, given that there is one.
+        exists: how much the log-odds count that DigitNet sees a digit at all.
+        offset: is added to those.
+    """
+
+    power: float = 1.0
+    digit: float = 0.5
+    exists: float = 0.2
+    offset: float = 0.0
+
+    @classmethod
+    def from_json(cls, text: str) -> "Joint":
+        """Raises ValueError or TypeError for another text."""
+        return cls(**{name: float(value) for name, value in json.loads(text).items()})
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    def voice(self, seen: Probabilities) -> Numbers:
+        """What DigitNet's probabilities (11,) add to the logarithm of each digit, (10,); nothing where it saw none."""
+        if not seen.any():
+            return np.zeros(NONE)
+        eleven = np.maximum(seen.astype(np.float64), FAINTEST_VOICE)
+        ten = eleven[:NOT_A_DIGIT] / eleven[:NOT_A_DIGIT].sum()
+        odds = np.log(eleven[:NOT_A_DIGIT].sum() / eleven[NOT_A_DIGIT])
+        return np.asarray(self.digit * np.log(10 * ten) + self.exists * odds + self.offset)
+
+    def together(self, in_place: Numbers, seen: Probabilities) -> Numbers:
+        """The probabilities (11,) of both: the line reader's `in_place` (11,), and those of DigitNet, `seen` (11,)."""
+        eleven = in_place.copy()
+        eleven[:NONE] *= np.exp(self.voice(seen))
+        return np.asarray(eleven / eleven.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class FoundDigit:
+    """A digit of a line.
+
+    Attributes:
+        edges: around its ink, in pixels of the picture.
+        probabilities: (11,) of the ten digits and of none, by both networks.
+        in_place: (11,), by the line reader alone.
+        seen: (11,), by DigitNet alone; all 0 where it saw nothing.
+        crop: what DigitNet saw; None where there was no ink.
+    """
+
+    edges: Edges
+    probabilities: Numbers
+    in_place: Numbers
+    seen: Probabilities
+    crop: NormalisedDigit | None
+
+    @property
+    def digit(self) -> int:
+        return int(self.probabilities[:NONE].argmax())
+
+    @property
+    def confidence(self) -> float:
+        return float(self.probabilities[:NONE].max())
+
+    @property
+    def exists(self) -> float:
+        """The probability that there is a digit, whichever it is."""
+        return float(1 - self.probabilities[NONE])
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether each network alone would name this digit."""
+        return bool(self.seen.any()) and self.digit == int(self.in_place[:NONE].argmax()) == int(
+            self.seen[:NONE].argmax()
+        )
+
+    @property
+    def height(self) -> float:
+        return self.edges[3] - self.edges[1]
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLine:
+    """A line of digits in a picture.
+
+    Attributes:
+        digits: from left to right; none where nothing in the strip is likely a digit.
+        confidence: the probability that these are its digits, all of them and no others.
+        anywhere: (11,), by the line reader alone, for one digit anywhere in the strip.
+        place: where it was looked for.
+        free: the digits as they are without the constraint, where there is one.
+        is_allowed: whether the constraint allows any reading.
+    """
+
+    digits: tuple[FoundDigit, ...]
+    confidence: float
+    anywhere: Numbers
+    place: Place
+    free: tuple[FoundDigit, ...] | None = None
+    is_allowed: bool = True
+
+    @property
+    def worth(self) -> float:
+        """How many digits are expected to be right."""
+        return sum(digit.confidence for digit in self.digits)
+
+
+class LineFinder:
+    """Finds and reads the lines of a picture. Threads may share it.
+
+    Attributes:
+        detector: says where lines may be.
+        line_reader: reads them: "strips" (N, 1, 48, W) to "columns" (N, W/4, 22).
+        classify: DigitNet.
+        joint: how the two are weighed.
+        names_alone: whether DigitNet alone names the digits, as a user's own model does.
+        threads: how many may work on a picture; None for one on each core.
+    """
+
+    def __init__(
+        self,
+        detector: onnxruntime.InferenceSession,
+        line_reader: onnxruntime.InferenceSession,
+        classify: Classify,
+        joint: Joint,
+        *,
+        names_alone: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self.detector, self.line_reader, self.classify = detector, line_reader, classify
+        self.joint, self.names_alone, self.threads = joint, names_alone, threads
+
+    @classmethod
+    def from_onnx(
+        cls,
+        detector: tuple[bytes, str],
+        line_reader: tuple[bytes, str],
+        classify: Classify,
+        *,
+        names_alone: bool = False,
+        threads: int | None = None,
+    ) -> "LineFinder":
+        """With the networks in these ONNX files, each with the name that errors call it.
+
+        Raises ModelError where one is no such network of this version.
+        """
+        finds, _ = _network(*detector, "detector", {"pages": np.zeros((1, 1, DEEPEST, DEEPEST), np.float32)}, threads)
+        reads, joint = _network(
+            *line_reader, "line reader", {"strips": np.zeros((1, 1, HEIGHT, STRIDE), np.float32)}, threads
+        )
+        return cls(finds, reads, classify, Joint.from_json(joint), names_alone=names_alone, threads=threads)
+
+    def with_digitnet(self, classify: Classify) -> "LineFinder":
+        """The same with another DigitNet."""
+        other = copy.copy(self)
+        other.classify = classify
+        return other
+
+    def lines(
+        self,
+        grey: Grey,
+        first: NormalisedDigit | None = None,
+        constraint: Constraint | None = None,
+        is_cancelled: IsCancelled | None = None,
+    ) -> list[FoundLine]:
+        """The lines of a picture (H, W) in [0, 1], from top to bottom.
+
+        Args:
+            first: what the ink finder took for the picture's one digit; it is a place, too.
+            constraint: which numbers each line may be.
+            is_cancelled: asked now and then whether to stop.
+
+        Raises CancelledError where `is_cancelled` says True.
+        """
+        found = self.read(grey, self.places(grey, first, is_cancelled), constraint, is_cancelled)
+        return in_reading_order(without_duplicates(found))
+
+    def places(self, grey: Grey, first: NormalisedDigit | None, is_cancelled: IsCancelled | None = None) -> list[Place]:
+        """Where lines may be in a picture (H, W) in [0, 1]. Arguments are those of `lines`."""
+        looked = places(self.detector, grey, is_cancelled)
+        return [*looked, *_of_ink(grey, first, looked)]
+
+    def read(
+        self,
+        grey: Grey,
+        of_places: Sequence[Place],
+        constraint: Constraint | None = None,
+        is_cancelled: IsCancelled | None = None,
+    ) -> list[FoundLine]:
+        """What stands in each place of a picture (H, W) in [0, 1], in the order of the places."""
+        strips = [cut(grey, place) for place in of_places]
+        columns = [of_digits(logits, self.joint.power) for logits in self.columns(strips, is_cancelled)]
+        alone = decode(columns)
+        cut_out = [crops(strip, line.digits) for strip, line in zip(strips, alone, strict=True)]
+        raise_if(is_cancelled)
+        seen = self._seen([crop for of_line in cut_out for crop in of_line], is_cancelled)
+        found, rest = [], iter(seen)
+        for place, strip, line, of_line in zip(of_places, strips, alone, cut_out, strict=True):
+            digits = [
+                self._found(strip, digit, crop, next(rest)) for digit, crop in zip(line.digits, of_line, strict=True)
+            ]
+            found.append(_line(line, digits, place))
+        if constraint is not None:
+            found = self._constrained(found, strips, columns, alone, constraint)
+        return found
+
+    def columns(
+        self, strips: Sequence[Strip], is_cancelled: IsCancelled | None = None
+    ) -> list[npt.NDArray[np.float32]]:
+        """The line reader's logits (T, 22) of the columns of each strip."""
+        images = [prepared(strip.grey) for strip in strips]
+        order = sorted(range(len(strips)), key=lambda index: images[index].shape[1])
+        found: dict[int, npt.NDArray[np.float32]] = {}
+        while order:
+            raise_if(is_cancelled)
+            widest = SLACK * images[order[0]].shape[1]
+            batch = [index for index in order[:STRIPS] if images[index].shape[1] <= widest]
+            order = order[len(batch) :]
+            width = -(-max(images[index].shape[1] for index in batch) // STRIDE) * STRIDE
+            stacked = np.zeros((len(batch), 1, HEIGHT, width), np.float32)
+            for row, index in enumerate(batch):
+                stacked[row, 0, :, : images[index].shape[1]] = images[index]
+            (logits,) = self.line_reader.run(None, {"strips": stacked})
+            found.update({index: logits[row, : images[index].shape[1] // STRIDE] for row, index in enumerate(batch)})
+        return [found[index] for index in range(len(strips))]
+
+    def _seen(self, crops: Sequence[NormalisedDigit | None], is_cancelled: IsCancelled | None) -> Probabilities:
+        """DigitNet's probabilities (N, 11) of each crop; all 0 where there is none."""
+        seen = np.zeros((len(crops), NOT_A_DIGIT + 1), np.float32)
+        rows = np.array([row for row, crop in enumerate(crops) if crop], np.intp)
+        images = np.array([crop.image for crop in crops if crop], np.float32)
+
+        def classify(batch: slice) -> None:
+            seen[rows[batch]] = self.classify(images[batch])
+
+        share_out(classify, len(rows), CROPS, is_cancelled, threads=self.threads)
+        return seen
+
+    def together(self, in_place: Numbers, seen: Probabilities) -> Numbers:
+        """The probabilities (11,) of a digit, from those of the line reader and of DigitNet, (11,) each."""
+        eleven = self.joint.together(in_place, seen)
+        if self.names_alone and seen[:NOT_A_DIGIT].any():
+            eleven[:NONE] = (1 - eleven[NONE]) * seen[:NONE] / seen[:NONE].sum()
+        return eleven
+
+    def _found(self, strip: Strip, digit: ReadDigit, crop: NormalisedDigit | None, seen: Probabilities) -> FoundDigit:
+        if crop:
+            box = crop.box
+            inside = (box.x, box.y, box.x + box.width, box.y + box.height)
+        else:
+            half, middle = strip.height / 2, (HEIGHT - 1) / 2
+            inside = (STRIDE * digit.first - half / 2, middle - half, STRIDE * digit.last + half / 2, middle + half)
+        edges = strip.box_in_picture(*inside)
+        return FoundDigit(edges, self.together(digit.probabilities, seen), digit.probabilities, seen, crop)
+
+    def _constrained(
+        self,
+        found: Sequence[FoundLine],
+        strips: Sequence[Strip],
+        columns: Sequence[Numbers],
+        alone: Sequence[ReadLine],
+        constraint: Constraint,
+    ) -> list[FoundLine]:
+        """The lines as the constraint allows them. DigitNet's voice enters the lattice where its crops are."""
+        voices = []
+        for line, of_line, read in zip(columns, found, alone, strict=True):
+            voice = np.zeros((len(line), NONE))
+            for digit, place in zip(of_line.digits, read.digits, strict=True):
+                begin = max(int(np.ceil(place.left)), place.first - NEAR)
+                voice[begin : min(int(np.ceil(place.right)), place.last + NEAR + 1)] = self.joint.voice(digit.seen)
+            voices.append(voice)
+        bound = []
+        for line, strip, read, before in zip(found, strips, decode(columns, voices, constraint), alone, strict=True):
+            if not read.is_allowed:
+                bound.append(replace(line, free=line.digits, is_allowed=False))
+                continue
+            digits = []
+            for digit in read.digits:
+                same = (
+                    known
+                    for known, place in zip(line.digits, before.digits, strict=True)
+                    if place.first <= digit.last + 1 and digit.first <= place.last + 1
+                )
+                known = next(same, None) or self._found(strip, digit, None, UNSEEN)
+                digits.append(replace(known, probabilities=digit.probabilities))
+            bound.append(replace(line, digits=tuple(digits), confidence=read.confidence, free=line.digits))
+        return bound
+
+
+def _network(
+    content: bytes, name: str, kind: str, example: dict[str, Grey], threads: int | None
+) -> tuple[onnxruntime.InferenceSession, str]:
+    """A network that runs on the example, and its entry "joint"; empty where there is none."""
+    make = f"make one with: digitnet export {kind.replace(' ', '-')}.pth"
+    try:
+        network = session(content, threads or 0)
+        metadata = network.get_modelmeta().custom_metadata_map
+        contrast = metadata["digitnet.contrast"]
+        joint = metadata["digitnet.joint"] if kind == "line reader" else ""
+        network.run(None, example)
+    except Exception as error:  # ONNX Runtime has no exception class of its own to catch
+        raise ModelError(f"{name}: not a {kind} in ONNX ({type(error).__name__}); {make}") from error
+    if contrast != str(CONTRAST_VERSION):
+        raise ModelError(f"{name}: made for another version of DigitNet; {make}")
+    return network, joint
+
+
+def _line(line: ReadLine, digits: Sequence[FoundDigit], place: Place) -> FoundLine:
+    """A line of the digits that are likely enough, with its confidence: what the lattice says, moved by DigitNet."""
+    confidence = line.confidence
+    for digit in digits:
+        confidence *= digit.confidence / max(float(digit.in_place[digit.digit]), 1e-9)
+    return FoundLine(tuple(digits), min(1.0, confidence), line.anywhere, place)
+
+
+def _of_ink(grey: Grey, first: NormalisedDigit | None, looked: Sequence[Place]) -> Iterable[Place]:
+    """The ink finder's place, where it is too tall for the coarse look, or nothing else was found."""
+    if first is not None:
+        box = first.box
+        tall = box.height * COARSE / max(grey.shape)
+        if tall > 0.6 * LARGEST or not looked:
+            yield Place(box.x, box.y, box.x + box.width, box.y + box.height, box.height)
+
+
+def without_duplicates(found: Sequence[FoundLine]) -> list[FoundLine]:
+    """The lines without digits on ink that a better line reads; strips overlap, since they are cut wide."""
+    taken: list[Edges] = []
+    kept = []
+    for line in sorted(found, key=lambda one: -one.worth):
+        digits = line.digits
+        if taken and digits:
+            mine = np.array([digit.edges for digit in digits])[:, np.newaxis]
+            is_free = ~same_ink(mine, np.array(taken)[np.newaxis]).any(1)
+            digits = tuple(digit for digit, free in zip(digits, is_free.tolist(), strict=True) if free)
+        likely = tuple(digit for digit in digits if digit.exists > KEPT)
+        if any(digit.exists >= LIKELIER_NOT for digit in likely):
+            taken += [digit.edges for digit in likely]
+            kept.append(replace(line, digits=likely))
+    return kept
+
+
+def in_reading_order(lines: Sequence[FoundLine]) -> list[FoundLine]:
+    """Lines from top to bottom; those that stand beside each other from left to right."""
+
+    def level(line: FoundLine) -> float:
+        return float(np.median([(digit.edges[1] + digit.edges[3]) / 2 for digit in line.digits]))
+
+    rows: list[list[FoundLine]] = []
+    for line in sorted(lines, key=level):
+        tall = max((one.place.height for one in [*rows[-1], line]), default=0.0) if rows else 0.0
+        if rows and level(line) - level(rows[-1][0]) < SAME_LEVEL * tall:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [line for row in rows for line in sorted(row, key=lambda one: one.digits[0].edges[0])]
+
+
+def crops(strip: Strip, digits: Sequence[ReadDigit]) -> list[NormalisedDigit | None]:
+    """What DigitNet sees of each digit of a strip: its ink between its neighbours, the box in pixels of the strip."""
+    if not digits:
+        return []
+    width = strip.grey.shape[1]
+    windows = np.empty((len(digits), HEIGHT, WINDOW), np.float32)
+    shifts = []
+    for window, digit in zip(windows, digits, strict=True):
+        middle = STRIDE * (digit.first + digit.last) / 2
+        reach = min(WINDOW / 2, REACH * strip.height)
+        left = max(0, round(max(STRIDE * digit.left, middle - reach)))
+        right = min(width, round(min(STRIDE * digit.right, middle + reach)))
+        left = min(left, max(0, right - STRIDE))
+        part = strip.grey[:, left:right]
+        begin = (WINDOW - part.shape[1]) // 2
+        window[:] = np.median(part)
+        window[:, begin : begin + part.shape[1]] = part
+        shifts.append(left - begin)
+    return [
+        found and replace(found, box=replace(found.box, x=found.box.x + shift))
+        for found, shift in zip(normalise_stack(windows), shifts, strict=True)
+    ]
