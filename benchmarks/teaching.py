@@ -51,7 +51,7 @@ class Folder:
         self.labels = np.array([label for _, label in rows])
         self.sights = [reader.digit_reader.sight(load(path / name).grey) for name in self.names]
         images = [reading.digit.image for sight in self.sights for reading in sight.readings]
-        self.evidence = Evidence.of(reader.digit_reader.cascade, np.array(images, np.float32))
+        self.evidence = Evidence.of(reader.digit_reader.network, np.array(images, np.float32))
         self.ends = np.cumsum([len(sight.readings) for sight in self.sights])
         self.before = self.levels(None)
 
@@ -89,7 +89,7 @@ def main() -> None:
     guards = {name: Folder(reader, arguments.folder / name) for name in GUARDS}
     mnist = MNIST(find_mnist(None), train=False)
     images = mnist.data.numpy().astype(np.float32) / np.float32(255)
-    of_mnist, mnist_labels = Evidence.of(reader.digit_reader.cascade, images), mnist.targets.numpy()
+    of_mnist, mnist_labels = Evidence.of(reader.digit_reader.network, images), mnist.targets.numpy()
 
     def guarded(shift: Matrix | None) -> dict[str, float]:
         """Points or pictures right, of each guard."""

@@ -70,16 +70,16 @@ def main() -> None:
     reader = Reader()
     images, labels = held_out()
     hands = [*stroke_hands(reader), *changed_hands(images[:CHANGED], labels[:CHANGED])]
-    others, other_labels = Evidence.of(reader.digit_reader.cascade, images[CHANGED:]), labels[CHANGED:]
+    others, other_labels = Evidence.of(reader.digit_reader.network, images[CHANGED:]), labels[CHANGED:]
     for name, digits, right in hands:
-        wrong = best(Evidence.of(reader.digit_reader.cascade, digits)) != right
+        wrong = best(Evidence.of(reader.digit_reader.network, digits)) != right
         print(f"{name}: {wrong.mean():.1%} of {len(right)} digits are read wrong")
     others_right = int((best(others) == other_labels).sum())
     print(f"other hands: {len(other_labels) - others_right} of {len(other_labels):,} are read wrong")
     for count in arguments.taught:
         sums = np.zeros((len(PRIORS), 6), int)
         for _, digits, right in hands:
-            evidence = Evidence.of(reader.digit_reader.cascade, digits)
+            evidence = Evidence.of(reader.digit_reader.network, digits)
             wrong = best(evidence) != right
             for split in range(arguments.splits):
                 order = np.random.default_rng(split).permutation(len(right))
@@ -111,7 +111,7 @@ def shifted(reader: Reader, pupil: Pupil, prior: dict[str, float]) -> Matrix:
         key = str({**prior, "TIMES": 1})
         if key not in made:
             copies = augmented(replay_and_guard()[0].images, int(prior.get("COPIES", REPLAY_COPIES)))
-            made[key] = last_layer.Prior(Evidence.of(reader.digit_reader.cascade, copies).features)
+            made[key] = last_layer.Prior(Evidence.of(reader.digit_reader.network, copies).features)
         layer = last_layer.LastLayer(pupil.rows, pupil.row_labels, made[key])
         return layer.shift(pupil.weights(np.full(len(pupil.labels), prior.get("TIMES", 1), np.float32)))
 
@@ -138,7 +138,7 @@ def stroke_hands(reader: Reader) -> Iterator[Hand]:
     for number in range(TRIED):
         hand = random_stroke_hand(rng)
         images, labels = written_by(hand, 100, number)
-        found.append((float((best(Evidence.of(reader.digit_reader.cascade, images)) != labels).mean()), number, hand))
+        found.append((float((best(Evidence.of(reader.digit_reader.network, images)) != labels).mean()), number, hand))
     for _, number, hand in sorted(found, key=lambda one: one[0], reverse=True)[:HANDS]:
         yield f"stroke hand {number}", *written_by(hand, DIGITS, TRIED + number)
 

@@ -39,7 +39,7 @@ Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it t
 
 STANDARD_INPUT = "-"
 BEST_WEIGHTS = Path(__file__).parents[1] / "models" / "best.pth"  # in the repository, not in the package
-MODEL_HELP = "your own model, .onnx or .pth, or 'large' for the package's larger one"
+MODEL_HELP = "your own model, .onnx or .pth"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -230,8 +230,9 @@ def _constraints(options: argparse.Namespace) -> dict[str, Any]:
 
 def _add_detector_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--detector", "--locator", metavar="FILE", help="your own network that finds digits, an .onnx file"
+        "--detector", "--locator", metavar="FILE", help="your own network that finds lines, an .onnx file"
     )
+    parser.add_argument("--line-reader", metavar="FILE", help="your own network that reads lines, an .onnx file")
 
 
 def _add_data_argument(parser: argparse.ArgumentParser) -> None:
@@ -261,8 +262,8 @@ def _add_reader_arguments(parser: argparse.ArgumentParser) -> None:
 def _reader(options: argparse.Namespace) -> "Reader":
     from digitnet.reader import Reader
 
-    detector = {"detector": options.detector} if "detector" in options else {}
-    return Reader(options.model, max_error=None if options.always else options.max_error, **detector)
+    networks = {name: value for name, value in vars(options).items() if name in ("detector", "line_reader")}
+    return Reader(options.model, max_error=None if options.always else options.max_error, **networks)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -372,6 +373,7 @@ def _batch(options: argparse.Namespace) -> int:
         model=options.model,
         max_error=None if options.always else options.max_error,
         detector=options.detector,
+        line_reader=options.line_reader,
         column=options.column,
         **_constraints(options),
     )
@@ -428,7 +430,6 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _test(options: argparse.Namespace) -> int:
     from digitnet.evaluation.summary import describe
-    from digitnet.reader import LARGE
 
     reader = _reader(options)
     sets = [of for (of,) in _labelled([reader], options.data)]
@@ -438,7 +439,7 @@ def _test(options: argparse.Namespace) -> int:
         from digitnet.evaluation import report  # here, since most runs write none and need not wait for Jinja2
 
         own = {"training data": "Not recorded in the model.", "protocol": "Not recorded in the model."}
-        report.write(options.report, sets, reader.about | ({} if options.model in (None, LARGE) else own))
+        report.write(options.report, sets, reader.about | ({} if options.model is None else own))
         print(f"The report is in {options.report / 'index.html'}", file=sys.stderr)
     return _exit_code(sets)
 

@@ -106,7 +106,7 @@ def deep_lesson(
     ]
     shallow = reader.teach(sights, labels, names=names)
     doubtful = {contradiction.name for contradiction in shallow.contradictions}
-    trusted = [index for index, name in enumerate(names) if name not in doubtful and sights[index].readings]
+    trusted = [index for index, name in enumerate(names) if name not in doubtful and sights[index].digits]
     if len(trusted) < FEWEST:
         raise UsageError(
             f"{len(trusted)} pictures with labels that are not in doubt are too few for a deep lesson; give {FEWEST} "
@@ -154,9 +154,9 @@ def _read(pupil: Pupil, reader: Reader) -> tuple[Levels, Matrix]:
 
 def _guard_levels(reader: Reader) -> Levels:
     guard = replay_and_guard()[1]
-    probabilities = reader.digit_reader.cascade.probabilities(guard.images)
-    several = np.zeros(len(guard.labels), bool)
-    return Predictions(probabilities, several).levels(guard.labels, reader.digit_reader.rejection)
+    probabilities = reader.digit_reader.network.probabilities(guard.images)
+    barred = np.zeros(len(guard.labels), bool)
+    return Predictions(probabilities, barred).levels(guard.labels, reader.digit_reader.rejection)
 
 
 def _taught(weights: Path, pupil: Pupil, max_error: float | None, data: str | Path | None) -> Reader:

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         type=Path,
-        help="the file to go on with and to save to (default: model.pth; detector.pth; line-reader.pth)",
+        help="the file to go on with and to save to (default: model.pth, detector.pth or line-reader.pth)",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     parser.add_argument("--seed", type=int, default=0, help="of a new run: weights, order and augmentation")

@@ -62,6 +62,7 @@ def batch(
     model: str | os.PathLike[str] | None = None,
     max_error: float | None = DEFAULT_MAX_ERROR,
     detector: str | os.PathLike[str] | None = None,
+    line_reader: str | os.PathLike[str] | None = None,
     column: str | None = None,
     **constraints: Any,
 ) -> Summary:
@@ -77,7 +78,7 @@ def batch(
         workers: processes; None for as many as there are cores, on a cluster for as many as it has.
         ray: None for this machine; "" for a Ray that runs here or is started here; or an address such as
             "ray://HOST:10001".
-        model, max_error, detector: as for `Reader`.
+        model, max_error, detector, line_reader: as for `Reader`.
         column: what holds the paths or the pictures in tables.
         constraints: as for `Reader.read`.
 
@@ -98,7 +99,7 @@ def batch(
         raise UsageError(f"{target}: exists already, or is a URL; name a new file")
     path = Path(target)
     parts = Parts(str(path.with_name(f".{path.name}.parts")) if is_table else target)
-    reader = Reader(model, max_error=max_error, detector=detector, threads=1)
+    reader = Reader(model, max_error=max_error, detector=detector, line_reader=line_reader, threads=1)
     settings = {
         "format": FORMAT,
         "task": task,

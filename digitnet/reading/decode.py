@@ -198,7 +198,7 @@ class _Lattice:
         return runs
 
     def starts(self) -> tuple[Numbers, Numbers]:
-        """The probability that each digit starts in each column, (N, T, 10), and the logarithms of all paths' sums (N,).
+        """The probability that each digit starts in each column, (N, T, 10), and the logarithm of all paths' sum (N,).
 
         Columns are as they were given: a digit starts in its rightmost column.
         """
@@ -234,10 +234,10 @@ class _Lattice:
             whole += ((digits.sum(2) + nothing) * empties).sum(1)
             found[:, column] = by_digit / np.maximum(whole, 1e-300)[:, np.newaxis]
             # What follows from each state: all starts but that of the digit that it shows, a blank, or the same digit.
-            own = np.zeros((count, self.states * NONE))
+            flat = np.zeros((count, self.states * NONE))
             if len(self.source_firsts):
-                own[:, self.sources] = np.add.reduceat(ahead[:, self.by_source], self.source_firsts, axis=1)
-            own = own.reshape(back_digit.shape)
+                flat[:, self.sources] = np.add.reduceat(ahead[:, self.by_source], self.source_firsts, axis=1)
+            own = flat.reshape(back_digit.shape)
             sums = own.sum(2)
             back_digit = stays + (sums + empties)[:, :, np.newaxis] - own
             back_none = sums + empties

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from digitnet.reading import answer
-from digitnet.reading.answer import NOT_A_DIGIT, Rejection
+from digitnet.reading.answer import NOT_A_DIGIT, Eleven, Rejection
 from digitnet.reading.boxes import intersection_over_union
 from digitnet.reading.ink import ALIKE, Array, is_small
-from digitnet.reading.lines import LIKELIER_NOT, FoundDigit, LineFinder, without_duplicates
+from digitnet.reading.lines import LIKELIER_NOT, FoundDigit, LineFinder, best_shown, without_duplicates
 from digitnet.reading.load import Picture
 from digitnet.reading.networks import OnnxDigitNet, Probabilities
 from digitnet.reading.normalise import SIDE, NormalisedDigit, normalise, normalise_stack
@@ -47,14 +47,14 @@ class Candidate:
     """What may be the digit of a picture.
 
     Attributes:
-        digit: what DigitNet is shown, and where it lies in the picture.
         in_place: (11,), what the line reader says of it.
-        is_line: whether it is all that the line reader sees in its strip, rather than one digit found in a line.
+        height: of its ink, in pixels of the picture.
+        crops: what DigitNet is shown of it: its ink in the strip, and what the ink finder took for the digit there.
     """
 
-    digit: NormalisedDigit
-    in_place: Probabilities
-    is_line: bool = False
+    in_place: Eleven
+    height: float
+    crops: tuple[NormalisedDigit, ...]
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Sight:
 
     @property
     def digits(self) -> list[NormalisedDigit]:
-        """All that DigitNet is shown: what the ink finder found, then the candidates."""
-        return ([self.first] if self.first else []) + [candidate.digit for candidate in self.candidates]
+        """All that DigitNet is shown: what the ink finder found, then the crops of each candidate."""
+        return ([self.first] if self.first else []) + [crop for one in self.candidates for crop in one.crops]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class Choice:
     """The digit of a picture, None in a blank one; its probabilities (11,); and why it must not be answered, if so."""
 
     digit: NormalisedDigit | None
-    probabilities: Probabilities
+    probabilities: Eleven
     barred: str | None = None
 
 
@@ -118,9 +118,12 @@ class DigitReader:
         It is complete unless DigitNet is so sure of the first look that a lesson will hardly make it unsure.
         """
         first = normalise(grey)
-        if first and is_sure(first, math.inf, grey.shape):
-            if odds(self.network.probabilities(first.image[np.newaxis]))[0] > VERY_SURE:
-                return Sight(grey.shape, first, is_complete=False)
+        if (
+            first
+            and is_sure(first, math.inf, grey.shape)
+            and odds(self.network.probabilities(first.image[np.newaxis]))[0] > VERY_SURE
+        ):
+            return Sight(grey.shape, first, is_complete=False)
         return self._complete(grey, first)
 
     def chosen(self, sight: Sight, probabilities: Probabilities) -> Choice:
@@ -170,15 +173,13 @@ class DigitReader:
         if is_small(grey.shape):
             looked.append(Place(0, 0, width, height, height / 1.3, margin=0.0))
         lines = finder.read(grey, looked)
-        candidates = []
-        for line in without_duplicates(lines):
-            candidates += [_candidate(digit, digit.in_place, grey, first) for digit in line.digits]
-        if not candidates and first is not None:
-            # No line is likely; the strip with the likeliest digit is asked all the same.
-            best = min((line.anywhere for line in lines), key=lambda eleven: float(eleven[NOT_A_DIGIT]), default=None)
-            if best is not None:
-                candidates = [Candidate(first, best, is_line=True)]
-        return Sight(grey.shape, first, tuple(one for one in candidates if one))
+        candidates = [_candidate(digit, grey, first) for line in without_duplicates(lines) for digit in line.digits]
+        candidates = [candidate for candidate in candidates if candidate.crops]
+        if not candidates and first is not None and lines:
+            # No line is likely. The strip with the likeliest digit is asked all the same.
+            best = min((line.anywhere for line in lines), key=lambda eleven: float(eleven[NOT_A_DIGIT]))
+            candidates = [Candidate(best, first.box.height, (first,))]
+        return Sight(grey.shape, first, tuple(candidates))
 
     def _chosen(self, sight: Sight, probabilities: Probabilities) -> Choice:
         """The likeliest candidate, from DigitNet's probabilities (N, 11) of `sight.digits`."""
@@ -187,21 +188,23 @@ class DigitReader:
                 return Choice(None, np.eye(NOT_A_DIGIT + 1)[NOT_A_DIGIT])
             return Choice(sight.first, probabilities[0], NOTHING)
         finder = self.finder()
-        seen = probabilities[len(probabilities) - len(sight.candidates) :]
-        joint = np.stack(
-            [finder.together(candidate.in_place, own) for candidate, own in zip(sight.candidates, seen, strict=True)]
-        )
+        rows = iter(range(len(probabilities) - sum(len(one.crops) for one in sight.candidates), len(probabilities)))
+        crops, seen = [], []
+        for candidate in sight.candidates:
+            own = probabilities[[next(rows) for _ in candidate.crops]]
+            shown = best_shown(candidate.in_place, own)
+            crops.append(candidate.crops[shown])
+            seen.append(own[shown])
+        joint = np.stack([finder.together(one.in_place, own) for one, own in zip(sight.candidates, seen, strict=True)])
         exists = 1 - joint[:, NOT_A_DIGIT]
-        heights = np.array([candidate.digit.box.height for candidate in sight.candidates])
+        heights = np.array([candidate.height for candidate in sight.candidates])
         # The tallest of the likely digits; others as tall are a number, smaller ones the print around it.
         best = int(np.where(exists >= LIKELIER_NOT, 1 + heights / heights.max(), exists).argmax())
-        others = (exists >= LIKELIER_NOT) & (heights > ALIKE * heights[best])
-        eleven, candidate = joint[best], sight.candidates[best]
-        digit = candidate.digit
-        if others.sum() > 1:
+        eleven, digit = joint[best], crops[best]
+        if ((exists >= LIKELIER_NOT) & (heights > ALIKE * heights[best])).sum() > 1:
             return Choice(replace(digit, several=True), eleven, "more than one digit")
-        named = {int(one[:NOT_A_DIGIT].argmax()) for one in (eleven, candidate.in_place, seen[best])}
-        is_agreed = len(named) == 1 or finder.names_alone
+        named = {int(one[:NOT_A_DIGIT].argmax()) for one in (eleven, sight.candidates[best].in_place, seen[best])}
+        is_agreed = (len(named) == 1 or finder.names_alone) and seen[best][NOT_A_DIGIT] < LIKELIER_NOT
         return Choice(digit, eleven, None if is_agreed else answer.reason(eleven, digit.strength))
 
     def _answer(self, choice: Choice) -> Digit:
@@ -223,23 +226,19 @@ class DigitReader:
         return Digit(None if reason else best, confidence, reason, best, of_ten, normalised.box)
 
 
-def _candidate(
-    digit: FoundDigit, in_place: Probabilities, grey: Array, first: NormalisedDigit | None
-) -> Candidate | None:
-    """A digit of a line as a candidate; the ink finder's crop is the better one where it is of the same ink."""
+def _candidate(digit: FoundDigit, grey: Array, first: NormalisedDigit | None) -> Candidate:
+    """A digit of a line as a candidate for the digit of a picture (H, W)."""
     height, width = grey.shape
     box = Box.within(digit.edges, width, height)
+    strength = float(np.ptp(grey[box.y : box.y + box.height, box.x : box.x + box.width]))
+    crops = [replace(crop, box=box, strength=strength, several=False) for crop in digit.crops]
     if first is not None:
-        own = first.box
-        shared = intersection_over_union(
-            np.array([[own.x, own.y, own.x + own.width, own.y + own.height]], float), np.array([digit.edges])
+        own = np.array(
+            [[first.box.x, first.box.y, first.box.x + first.box.width, first.box.y + first.box.height]], float
         )
-        if float(shared[0]) > SAME_PLACE:
-            return Candidate(replace(first, several=False), in_place)
-    if digit.crop is None:
-        return None
-    inside = grey[box.y : box.y + box.height, box.x : box.x + box.width]
-    return Candidate(NormalisedDigit(digit.crop.image, box, float(np.ptp(inside)), several=False), in_place)
+        if intersection_over_union(own, np.array([digit.edges]))[0] > SAME_PLACE:
+            crops.append(replace(first, several=False))
+    return Candidate(digit.in_place, digit.height, tuple(crops))
 
 
 def odds(probabilities: Probabilities) -> "np.typing.NDArray[np.float64]":
@@ -256,7 +255,7 @@ def is_sure(first: NormalisedDigit, odds: float, shape: tuple[int, ...]) -> bool
     """
     if is_alone(first, shape):
         return odds > SURE_ALONE and not first.several
-    return is_inside(first.box, shape) and odds > SURE and not first.several
+    return is_inside(first.box, shape) and odds > SURE and first.whole and not first.several
 
 
 def is_alone(first: NormalisedDigit | None, shape: tuple[int, ...]) -> bool:

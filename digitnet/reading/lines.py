@@ -14,27 +14,27 @@ import numpy.typing as npt
 import onnxruntime
 
 from digitnet.errors import ModelError
-from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.answer import NOT_A_DIGIT, Eleven
 from digitnet.reading.boxes import same_ink
 from digitnet.reading.constraints import Constraint
 from digitnet.reading.contrast import VERSION as CONTRAST_VERSION
 from digitnet.reading.contrast import Grey
+from digitnet.reading.crops import crops
 from digitnet.reading.decode import NONE, Numbers, ReadDigit, ReadLine, decode, of_digits
 from digitnet.reading.networks import Probabilities, session
-from digitnet.reading.normalise import NormalisedDigit, normalise_stack
-from digitnet.reading.places import COARSE, DEEPEST, LARGEST, Place, places
+from digitnet.reading.normalise import NormalisedDigit
+from digitnet.reading.places import DEEPEST, Place, places
 from digitnet.reading.strips import HEIGHT, STRIDE, Strip, cut, prepared
 from digitnet.reading.work import IsCancelled, raise_if, share_out
 
 STRIPS = 16  # go through the line reader at once
 SLACK = 1.35  # a strip is put beside others that are up to so many times as wide
 CROPS = 128  # go through DigitNet at once; more need much memory and are no quicker
-WINDOW = 60  # pixels of a strip; the width of the window in which a digit's ink is searched
-REACH = 1.0  # heights; the window reaches no further from the digit's middle on either side
 NEAR = 2  # columns around a digit in which DigitNet's voice counts
 FAINTEST_VOICE = 1e-4  # a probability below this counts as this
 KEPT = 1 / 3  # probability of a digit; what is less likely is left out. A digit left out is worse than one too many
 LIKELIER_NOT = 0.5  # from this probability of a digit on, there is a line
+TALL = 0.4  # of the picture's height; ink so tall is a place of its own
 SAME_LEVEL = 0.6  # heights; two lines whose middles differ less stand beside each other
 
 Images = npt.NDArray[np.float32]  # (N, 28, 28) in [0, 1]
@@ -92,14 +92,21 @@ class FoundDigit:
         probabilities: (11,) of the ten digits and of none, by both networks.
         in_place: (11,), by the line reader alone.
         seen: (11,), by DigitNet alone; all 0 where it saw nothing.
-        crop: what DigitNet saw; None where there was no ink.
+        crops: what DigitNet may be shown of it, see `crops.crops`; its ink's box in pixels of the strip.
+        shown: which of them it was shown.
     """
 
     edges: Edges
     probabilities: Numbers
     in_place: Numbers
     seen: Probabilities
-    crop: NormalisedDigit | None
+    crops: tuple[NormalisedDigit, ...] = ()
+    shown: int = 0
+
+    @property
+    def crop(self) -> NormalisedDigit | None:
+        """What DigitNet saw; None where there was no ink."""
+        return self.crops[self.shown] if self.crops else None
 
     @property
     def digit(self) -> int:
@@ -240,12 +247,13 @@ class LineFinder:
         alone = decode(columns)
         cut_out = [crops(strip, line.digits) for strip, line in zip(strips, alone, strict=True)]
         raise_if(is_cancelled)
-        seen = self._seen([crop for of_line in cut_out for crop in of_line], is_cancelled)
-        found, rest = [], iter(seen)
+        seen = self._seen([crop for of_line in cut_out for of_digit in of_line for crop in of_digit], is_cancelled)
+        found, row = [], 0
         for place, strip, line, of_line in zip(of_places, strips, alone, cut_out, strict=True):
-            digits = [
-                self._found(strip, digit, crop, next(rest)) for digit, crop in zip(line.digits, of_line, strict=True)
-            ]
+            digits = []
+            for digit, of_digit in zip(line.digits, of_line, strict=True):
+                digits.append(self._found(strip, digit, of_digit, seen[row : row + len(of_digit)]))
+                row += len(of_digit)
             found.append(_line(line, digits, place))
         if constraint is not None:
             found = self._constrained(found, strips, columns, alone, constraint)
@@ -271,16 +279,15 @@ class LineFinder:
             found.update({index: logits[row, : images[index].shape[1] // STRIDE] for row, index in enumerate(batch)})
         return [found[index] for index in range(len(strips))]
 
-    def _seen(self, crops: Sequence[NormalisedDigit | None], is_cancelled: IsCancelled | None) -> Probabilities:
-        """DigitNet's probabilities (N, 11) of each crop; all 0 where there is none."""
-        seen = np.zeros((len(crops), NOT_A_DIGIT + 1), np.float32)
-        rows = np.array([row for row, crop in enumerate(crops) if crop], np.intp)
-        images = np.array([crop.image for crop in crops if crop], np.float32)
+    def _seen(self, images: Sequence[NormalisedDigit], is_cancelled: IsCancelled | None) -> Probabilities:
+        """DigitNet's probabilities (N, 11) of each crop."""
+        seen = np.zeros((len(images), NOT_A_DIGIT + 1), np.float32)
+        stacked = np.array([crop.image for crop in images], np.float32)
 
         def classify(batch: slice) -> None:
-            seen[rows[batch]] = self.classify(images[batch])
+            seen[batch] = self.classify(stacked[batch])
 
-        share_out(classify, len(rows), CROPS, is_cancelled, threads=self.threads)
+        share_out(classify, len(images), CROPS, is_cancelled, threads=self.threads)
         return seen
 
     def together(self, in_place: Numbers, seen: Probabilities) -> Numbers:
@@ -290,15 +297,21 @@ class LineFinder:
             eleven[:NONE] = (1 - eleven[NONE]) * seen[:NONE] / seen[:NONE].sum()
         return eleven
 
-    def _found(self, strip: Strip, digit: ReadDigit, crop: NormalisedDigit | None, seen: Probabilities) -> FoundDigit:
-        if crop:
-            box = crop.box
-            inside = (box.x, box.y, box.x + box.width, box.y + box.height)
+    def _found(
+        self, strip: Strip, digit: ReadDigit, of_digit: tuple[NormalisedDigit, ...], seen: Probabilities
+    ) -> FoundDigit:
+        """A digit, from its crops and DigitNet's probabilities of them (K, 11)."""
+        if of_digit:
+            shown = best_shown(digit.probabilities, seen)
+            box, own = of_digit[shown].box, seen[shown]
+            inside: Edges = (box.x, box.y, box.x + box.width, box.y + box.height)
         else:
+            shown, own = 0, UNSEEN
             half, middle = strip.height / 2, (HEIGHT - 1) / 2
             inside = (STRIDE * digit.first - half / 2, middle - half, STRIDE * digit.last + half / 2, middle + half)
         edges = strip.box_in_picture(*inside)
-        return FoundDigit(edges, self.together(digit.probabilities, seen), digit.probabilities, seen, crop)
+        joint = self.together(digit.probabilities, own)
+        return FoundDigit(edges, joint, digit.probabilities, own, of_digit, shown)
 
     def _constrained(
         self,
@@ -310,8 +323,8 @@ class LineFinder:
     ) -> list[FoundLine]:
         """The lines as the constraint allows them. DigitNet's voice enters the lattice where its crops are."""
         voices = []
-        for line, of_line, read in zip(columns, found, alone, strict=True):
-            voice = np.zeros((len(line), NONE))
+        for columns_of_line, of_line, read in zip(columns, found, alone, strict=True):
+            voice = np.zeros((len(columns_of_line), NONE))
             for digit, place in zip(of_line.digits, read.digits, strict=True):
                 begin = max(int(np.ceil(place.left)), place.first - NEAR)
                 voice[begin : min(int(np.ceil(place.right)), place.last + NEAR + 1)] = self.joint.voice(digit.seen)
@@ -322,14 +335,16 @@ class LineFinder:
                 bound.append(replace(line, free=line.digits, is_allowed=False))
                 continue
             digits = []
-            for digit in read.digits:
+            for bound_digit in read.digits:
                 same = (
-                    known
-                    for known, place in zip(line.digits, before.digits, strict=True)
-                    if place.first <= digit.last + 1 and digit.first <= place.last + 1
+                    one
+                    for one, where in zip(line.digits, before.digits, strict=True)
+                    if where.first <= bound_digit.last + 1 and bound_digit.first <= where.last + 1
                 )
-                known = next(same, None) or self._found(strip, digit, None, UNSEEN)
-                digits.append(replace(known, probabilities=digit.probabilities))
+                known = next(same, None) or self._found(
+                    strip, bound_digit, (), np.zeros((0, NOT_A_DIGIT + 1), np.float32)
+                )
+                digits.append(replace(known, probabilities=bound_digit.probabilities))
             bound.append(replace(line, digits=tuple(digits), confidence=read.confidence, free=line.digits))
         return bound
 
@@ -352,6 +367,18 @@ def _network(
     return network, joint
 
 
+def best_shown(in_place: Eleven, seen: Probabilities) -> int:
+    """Which of the crops of a digit counts: the one in which DigitNet sees most of what the line reader sees there.
+
+    Another crop may show a piece of it, or a circle around it.
+
+    Args:
+        in_place: (11,), what the line reader says of the digit.
+        seen: (K, 11), what DigitNet says of its crops.
+    """
+    return int(seen[:, int(in_place[:NOT_A_DIGIT].argmax())].argmax())
+
+
 def _line(line: ReadLine, digits: Sequence[FoundDigit], place: Place) -> FoundLine:
     """A line of the digits that are likely enough, with its confidence: what the lattice says, moved by DigitNet."""
     confidence = line.confidence
@@ -361,12 +388,14 @@ def _line(line: ReadLine, digits: Sequence[FoundDigit], place: Place) -> FoundLi
 
 
 def _of_ink(grey: Grey, first: NormalisedDigit | None, looked: Sequence[Place]) -> Iterable[Place]:
-    """The ink finder's place, where it is too tall for the coarse look, or nothing else was found."""
+    """The ink finder's place and, where nothing was found, the whole picture."""
+    height, width = grey.shape
     if first is not None:
         box = first.box
-        tall = box.height * COARSE / max(grey.shape)
-        if tall > 0.6 * LARGEST or not looked:
+        if not looked or box.height > TALL * height:
             yield Place(box.x, box.y, box.x + box.width, box.y + box.height, box.height)
+    elif not looked:
+        yield Place(0, 0, width, height, height / 1.3, margin=0.0)
 
 
 def without_duplicates(found: Sequence[FoundLine]) -> list[FoundLine]:
@@ -377,8 +406,8 @@ def without_duplicates(found: Sequence[FoundLine]) -> list[FoundLine]:
         digits = line.digits
         if taken and digits:
             mine = np.array([digit.edges for digit in digits])[:, np.newaxis]
-            is_free = ~same_ink(mine, np.array(taken)[np.newaxis]).any(1)
-            digits = tuple(digit for digit, free in zip(digits, is_free.tolist(), strict=True) if free)
+            is_free = np.logical_not(same_ink(mine, np.array(taken)[np.newaxis]).any(1)).tolist()
+            digits = tuple(digit for digit, free in zip(digits, is_free, strict=True) if free)
         likely = tuple(digit for digit in digits if digit.exists > KEPT)
         if any(digit.exists >= LIKELIER_NOT for digit in likely):
             taken += [digit.edges for digit in likely]
@@ -400,27 +429,3 @@ def in_reading_order(lines: Sequence[FoundLine]) -> list[FoundLine]:
         else:
             rows.append([line])
     return [line for row in rows for line in sorted(row, key=lambda one: one.digits[0].edges[0])]
-
-
-def crops(strip: Strip, digits: Sequence[ReadDigit]) -> list[NormalisedDigit | None]:
-    """What DigitNet sees of each digit of a strip: its ink between its neighbours, the box in pixels of the strip."""
-    if not digits:
-        return []
-    width = strip.grey.shape[1]
-    windows = np.empty((len(digits), HEIGHT, WINDOW), np.float32)
-    shifts = []
-    for window, digit in zip(windows, digits, strict=True):
-        middle = STRIDE * (digit.first + digit.last) / 2
-        reach = min(WINDOW / 2, REACH * strip.height)
-        left = max(0, round(max(STRIDE * digit.left, middle - reach)))
-        right = min(width, round(min(STRIDE * digit.right, middle + reach)))
-        left = min(left, max(0, right - STRIDE))
-        part = strip.grey[:, left:right]
-        begin = (WINDOW - part.shape[1]) // 2
-        window[:] = np.median(part)
-        window[:, begin : begin + part.shape[1]] = part
-        shifts.append(left - begin)
-    return [
-        found and replace(found, box=replace(found.box, x=found.box.x + shift))
-        for found, shift in zip(normalise_stack(windows), shifts, strict=True)
-    ]

@@ -19,6 +19,7 @@ BOX_SIDE = 20
 VERSION = 1  # of this normalisation; each model file names the version that it was measured with
 
 DETAIL_SIDE = 384  # pixels; larger pictures are reduced to this before ink is searched for
+PIECE = 0.2  # of the largest component's size; a smaller one is a speck or the gap of a broken stroke
 THINNEST_STROKE = 1.2  # pixels of the 20x20 box; MNIST's own strokes are mostly 2 to 4 wide
 
 
@@ -32,6 +33,7 @@ class NormalisedDigit:
         strength: the largest fraction of the paper's brightness that its ink takes away, in [0, 1].
         several: whether the picture holds other ink that is as much like a digit.
         alone: whether the picture is small (see `ink.is_small`) and this is all of its ink but for grain.
+        whole: whether its ink hangs together. A circle or a line that was taken for part of the digit does not.
     """
 
     image: Array
@@ -39,6 +41,7 @@ class NormalisedDigit:
     strength: float
     several: bool
     alone: bool = False
+    whole: bool = True
 
 
 def normalise(grey: Array, *, opposite: bool = False) -> NormalisedDigit | None:
@@ -82,7 +85,16 @@ def _normalise_large(grey: Array, opposite: bool = False) -> NormalisedDigit | N
         return None
     box = _box(mask, grey.shape)
     strength = float(ink[mask > 0].max())
-    return NormalisedDigit(fit(ink[np.newaxis], mask[np.newaxis])[0], box, strength, several)
+    return NormalisedDigit(
+        fit(ink[np.newaxis], mask[np.newaxis])[0], box, strength, several, whole=_hangs_together(mask)
+    )
+
+
+def _hangs_together(mask: Mask) -> bool:
+    """Whether all of a mask (H, W) but specks is one connected component."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    sizes = stats[1:, 2:4].max(1)
+    return int((sizes > PIECE * sizes.max(initial=0)).sum()) == 1
 
 
 def _reduced(grey: Array) -> Array:

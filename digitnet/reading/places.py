@@ -1,7 +1,8 @@
 """A picture to places: where lines of digits may be, how tall their digits are, and how they slope.
 
-The network (`training.detector`, as ONNX) knows digits of some sizes only. So it looks at the picture at two sizes, and
-at a third where the picture is large and its digits are small. Its peaks are chained into lines. Which digits they are,
+The network (`training.detector`, as ONNX) knows digits of some sizes only. So it looks at the picture at two sizes, at
+the size of a stamp for a digit that fills the picture, which costs next to nothing, and once more where the picture is
+large and its digits are small. Its peaks are chained into lines. Which digits they are,
 and whether they are digits at all, is for the line reader to say.
 """
 
@@ -27,7 +28,7 @@ LIKELY = 0.2  # a line has a peak of at least this score
 MAX_LOG_SIZE = 4.0  # the network knows no larger size
 SMALLEST, LARGEST = 8.0, 76.0  # pixels; heights of digits that the network knows
 
-COARSE, FINE = 160, 640  # pixels; the longer side of the picture at the two looks
+COARSEST, COARSE, FINE = 72, 200, 640  # pixels; the longer side of the picture at each look
 MOST_ENLARGED = 1.5  # times; small pictures are enlarged by no more
 SMALL = 16.0  # pixels; where the usual digit of the finer look is lower, a third look is taken at the whole picture
 
@@ -80,7 +81,7 @@ def places(session: onnxruntime.InferenceSession, grey: Grey, is_cancelled: IsCa
     """
     found: list[Peak] = []
     longest = max(grey.shape)
-    for scale in sorted({min(MOST_ENLARGED, COARSE / longest), min(MOST_ENLARGED, FINE / longest)}):
+    for scale in sorted({min(MOST_ENLARGED, side / longest) for side in (COARSEST, COARSE, FINE)}):
         raise_if(is_cancelled)
         fine = look(session, grey, scale)
         found += fine

@@ -36,15 +36,15 @@ class Strip:
         """Pixels of the picture for one of the strip."""
         return float(math.hypot(*self.to_picture[:, 0]))
 
-    def box_in_picture(self, left: float, top: float, right: float, bottom: float) -> tuple[float, ...]:
+    def box_in_picture(self, left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
         """The edges in the picture of a box in the strip: left, top, right and bottom."""
-        middle = self.to_picture @ np.array([(left + right) / 2, (top + bottom) / 2, 1])
-        half = self.pixels * (right - left) / 2, self.pixels * (bottom - top) / 2
-        return middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1]
+        x, y = (self.to_picture @ np.array([(left + right) / 2, (top + bottom) / 2, 1])).tolist()
+        across, down = self.pixels * (right - left) / 2, self.pixels * (bottom - top) / 2
+        return x - across, y - down, x + across, y + down
 
 
 def cut(grey: Grey, place: Place) -> Strip:
-    """The strip of a place of a picture (H, W) in [0, 1]. Beyond the picture's edge its last pixels are repeated."""
+    """The strip of a place of a picture (H, W) in [0, 1]. Beyond the picture's edge it has paper."""
     angle = math.atan(place.slope)
     cos, sin = math.cos(angle), math.sin(angle)
     wide, tall = place.right - place.left, place.bottom - place.top
@@ -79,9 +79,10 @@ def _sampled(grey: Grey, to_picture: npt.NDArray[np.float64], width: int) -> Gre
         matrix[:, 2] += 0.5
         matrix /= [[across], [down]]
         matrix[:, 2] -= 0.5
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flags, paper = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, float(np.median(part))
     return np.asarray(
-        cv2.warpAffine(part, matrix, (width, HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+        cv2.warpAffine(part, matrix, (width, HEIGHT), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=paper),
+        np.float32,
     )
 
 

@@ -76,7 +76,8 @@ def _time(rng: Generator, length: int) -> str:
 
 
 def _sum(rng: Generator, length: int) -> str:
-    return f"{digits(rng, max(1, length // 2))}{'+-'[int(rng.integers(2))]}{digits(rng, max(1, length // 2))}={digits(rng, 2)}"
+    one, other = (digits(rng, max(1, length // 2)) for _ in range(2))
+    return f"{one}{'+-'[int(rng.integers(2))]}{other}={digits(rng, 2)}"
 
 
 _WITH_SIGNS = (

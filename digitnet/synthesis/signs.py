@@ -35,7 +35,8 @@ def sign(character: str, height: float, pen: float, rng: Generator) -> tuple[Arr
         placed[:, 0] += lean * (least[1] + placed[:, 1] - margin - (most[1] if lean > 0 else least[1])) * -1
         fixed.append(np.rint(placed * height * FINE * (1 << SUBPIXELS)).astype(np.int32))
     cv2.polylines(canvas, fixed, False, 255, max(1, round(pen * FINE)), cv2.LINE_AA, SUBPIXELS)
-    ink = np.asarray(cv2.resize(canvas, (int(wide), int(tall)), interpolation=cv2.INTER_AREA), np.float32) / 255
+    reduced = cv2.resize(canvas, (int(wide), int(tall)), interpolation=cv2.INTER_AREA)
+    ink = np.multiply(reduced, np.float32(1 / 255), dtype=np.float32)
     left, top, across, down = cv2.boundingRect((ink > 0.2).astype(np.uint8))
     if not across:
         return ink, float((least[1] - margin) * height)

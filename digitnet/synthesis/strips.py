@@ -5,15 +5,17 @@ circle, a bracket, ink of the lines above and below. Each line then gives a stri
 apart. Some strips hold no digit.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
-from digitnet.reading.alphabet import OTHER, SYMBOLS
+from digitnet.reading.alphabet import DIGITS, OTHER, SYMBOLS
 from digitnet.synthesis import numbers
 from digitnet.synthesis.hands import Pixels
 from digitnet.synthesis.paper import PAPERS, guilloche
@@ -173,7 +175,7 @@ class StripMaker:
                 size *= small_zeros
             own = replace(hand, height=size, slant=hand.slant + hand.unsteady * rng.uniform(-0.1, 0.1))
             level = y + hand.slope * x + hand.unsteady * rng.uniform(-0.1, 0.1) * hand.height
-            if character in numbers_digits:
+            if character in DIGITS:
                 patch, label = writer.digit(rng, int(character), own)
                 top = level + (hand.height - len(patch)) * rng.uniform(0.3, 0.7)
                 if size < 0.85 * hand.height and rng.random() < 0.5:
@@ -190,10 +192,10 @@ class StripMaker:
                 break
             sheet.add(patch, round(x), round(top))
             marks.append(Mark(label, x, top, x + patch.shape[1], top + len(patch), line, apart=first))
-            before = (x, top, patch) if character in numbers_digits else None
+            before = (x, top, patch) if character in DIGITS else None
             first = False
             x += patch.shape[1] + hand.height * (gap + 0.04) * (1 + hand.unsteady * rng.uniform(-0.5, 0.5))
-            if character not in numbers_digits:
+            if character not in DIGITS:
                 x += hand.height * max(0.0, 0.06 - gap)
         return x
 
@@ -264,9 +266,6 @@ class StripMaker:
         return x
 
 
-numbers_digits = frozenset("0123456789")
-
-
 def _pen(writer: Writer) -> float:
     """Width of the writer's strokes in heights of a digit."""
     if writer.strokes:
@@ -329,12 +328,13 @@ def _decorate(sheet: Sheet, group: Sequence[Mark], writer: Writer, rng: Generato
     elif kind < 0.78:
         grown = rng.uniform(0.05, 0.4, 4) * tall
         corners = (left - grown[0], top - grown[1]), (right + grown[2], bottom + grown[3])
-        cv2.rectangle(sheet.ink, *([round(float(v)) for v in corner] for corner in corners), 1.0, pen, cv2.LINE_AA)
+        first, last = ([round(float(value)) for value in corner] for corner in corners)
+        cv2.rectangle(sheet.ink, first, last, 1.0, pen, cv2.LINE_AA)
     elif kind < 0.95:
         digits = [mark for mark in group if mark.symbol < 10]
-        between = [(one.right + other.left) / 2 for one, other in zip(digits, digits[1:], strict=False)]
-        grown = rng.uniform(0.05, 0.3) * tall
-        columns = [left - grown, *between, right + grown]
+        between = [(one.right + other.left) / 2 for one, other in itertools.pairwise(digits)]
+        outside = rng.uniform(0.05, 0.3) * tall
+        columns = [left - outside, *between, right + outside]
         upper, lower = top - rng.uniform(0, 0.2) * tall, bottom + rng.uniform(0, 0.2) * tall
         for x in columns:
             sheet.draw_line((x, upper), (x, lower), max(1, pen // 2))
@@ -445,7 +445,7 @@ def _window(
             unknown.append(span)
     symbols.sort(key=lambda one: one[1][0] + one[1][1])
     digits = [one for one in symbols if one[0] < 10]
-    for (_, one), (_, other) in zip(digits, digits[1:], strict=False):
+    for (_, one), (_, other) in itertools.pairwise(digits):
         shared = min(one[1], other[1]) - max(one[0], other[0])
         if shared > 0.7 * min(one[1] - one[0], other[1] - other[0]):
             return None  # one above the other
@@ -454,7 +454,8 @@ def _window(
 
 def _worn(strip: MadeStrip, rng: Generator) -> MadeStrip:
     """The strip turned a little, in a lower resolution, stretched, with more paper around it: each on some strips."""
-    picture, scale, shift = strip.picture, 1.0, 0.0
+    picture: Any = strip.picture
+    scale, shift = 1.0, 0.0
     tall, wide = picture.shape
     if rng.random() < 0.25:
         turn = cv2.getRotationMatrix2D((wide / 2, tall / 2), rng.normal(0, 2.2 if wide < 4 * tall else 0.8), 1)

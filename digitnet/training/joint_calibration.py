@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from digitnet.reading import lines as reading
 from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.crops import crops
 from digitnet.reading.decode import NONE, Numbers, decode, of_digits
-from digitnet.reading.lines import Classify, Joint, LineFinder
+from digitnet.reading.lines import Classify, Joint, LineFinder, best_shown
 from digitnet.reading.networks import Probabilities
 from digitnet.reading.strips import HEIGHT, STRIDE, Strip, resized
 from digitnet.synthesis.strips import MadeStrip, StripMaker
@@ -48,13 +48,13 @@ def fitted_joint(network: onnxruntime.InferenceSession, classify: Classify, data
         read = decode([of_digits(each, power) for each in logits])
         found = []
         for strip, line, known in zip(cut, read, places, strict=True):
-            crops = reading.crops(strip, line.digits)
-            for digit, crop in zip(line.digits, crops, strict=True):
+            for digit, ways in zip(line.digits, crops(strip, line.digits), strict=True):
                 inside = [label for label, column in known if digit.left <= column < digit.right]
-                if crop is not None:
-                    found.append((digit.probabilities, crop.image, inside[0] if len(inside) == 1 else NONE))
-        seen = np.concatenate([classify(part) for part in np.array_split(np.stack([one[1] for one in found]), 20)])
-        return [(one[0], each, one[2]) for one, each in zip(found, seen, strict=True)]
+                if ways:
+                    seen = classify(np.stack([way.image for way in ways]))
+                    own = seen[best_shown(digit.probabilities, seen)]
+                    found.append((digit.probabilities, own, inside[0] if len(inside) == 1 else NONE))
+        return found
 
     by_power = {power: evidence(power) for power in STEPS["power"]}
 

@@ -5,6 +5,7 @@ smaller part is that of CTC (Graves et al., 2006), the probability of the whole 
 in a row of the batch, with paper between them, because strips are of very different widths.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def row_of(strip: MadeStrip) -> Row | None:
     columns = width // STRIDE
     classes, weights = np.full(columns, BLANK), np.ones(columns, np.float32)
     text = [symbol for symbol, _ in strip.symbols]
-    repeats = sum(one == other for one, other in zip(text, text[1:], strict=False))
+    repeats = sum(one == other for one, other in itertools.pairwise(text))
     if width > ROW or columns < len(text) + repeats + 1:
         return None
     for span in [*strip.unknown, *(span for _, span in strip.symbols)]:
