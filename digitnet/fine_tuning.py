@@ -149,14 +149,14 @@ def deep_lesson(
 def _read(pupil: Pupil, reader: Reader) -> tuple[Levels, Matrix]:
     """How well the reader that a pupil was made for reads its N pictures: levels (N,) and surprise (N,)."""
     predictions = pupil.predictions(None)
-    return predictions.levels(pupil.labels, reader.digit_reader.rejection), predictions.surprise(pupil.labels)
+    return predictions.levels(pupil.labels), predictions.surprise(pupil.labels)
 
 
 def _guard_levels(reader: Reader) -> Levels:
     guard = replay_and_guard()[1]
     probabilities = reader.digit_reader.network.probabilities(guard.images)
-    barred = np.zeros(len(guard.labels), bool)
-    return Predictions(probabilities, barred).levels(guard.labels, reader.digit_reader.rejection)
+    answered = np.array(reader.digit_reader.rejection.accepts(probabilities), bool)
+    return Predictions(probabilities, answered).levels(guard.labels)
 
 
 def _taught(weights: Path, pupil: Pupil, max_error: float | None, data: str | Path | None) -> Reader:

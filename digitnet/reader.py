@@ -341,6 +341,7 @@ class Reader:
             contents["detector"],
             contents["line reader"],
             self._network.probabilities,
+            max_error=self.max_error,
             names_alone=is_own,
             threads=self._threads,
         )

@@ -21,9 +21,6 @@ from digitnet.reading.alphabet import CLASSES
 from digitnet.reading.constraints import ANY_NUMBER, Constraint
 
 NONE = 10  # in a column: no digit
-KEEP = (
-    0.69  # ln 2: a digit is kept if it is there with a probability of a third, since nobody sees one that is left out
-)
 SURELY_NONE = np.log(0.9995)  # neighbouring columns without a digit, each surer than this, are weighed as one
 LEAST = 1e-9  # probability of a digit in a column, since a check digit may ask for it all the same
 WORK = 4_000_000  # states of all columns and lines that are weighed at once
@@ -159,7 +156,7 @@ class _Lattice:
         for column in range(columns):
             digits, none = of_digit[column], of_none[column]
             others = _without_own(digits, none)  # (N, S, 10)
-            begun = others[:, self.before, self.digit] + (self.start[:, column, self.digit] + KEEP)
+            begun = others[:, self.before, self.digit] + self.start[:, column, self.digit]
             best = np.full((count, self.states * NONE), -np.inf)
             if len(self.firsts):
                 best[:, self.places] = np.maximum.reduceat(begun, self.firsts, axis=1)
@@ -186,7 +183,7 @@ class _Lattice:
             sources = self.before[here]
             others = _without_own(of_digit[column, sources], of_none[column, sources])[:, digit]
             source = int(others.argmax())
-            begun = others[source] + self.start[index, column, digit] + KEEP
+            begun = others[source] + self.start[index, column, digit]
             if of_digit[column, state, digit] + self.stay[index, column, digit] >= begun:
                 continue
             length = self.lengths[index]

@@ -80,11 +80,11 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The digit of a picture, None in a blank one; its probabilities (11,); and why it must not be answered, if so."""
+    """The digit of a picture, None in a blank one; its probabilities (11,); why it is not answered, None if it is."""
 
     digit: NormalisedDigit | None
     probabilities: Eleven
-    barred: str | None = None
+    reason: str | None = None
 
 
 class DigitReader:
@@ -130,14 +130,16 @@ class DigitReader:
         """The digit in a picture, from DigitNet's probabilities (N, 11) of `sight.digits`."""
         first = sight.first
         if first and (not sight.is_complete or is_sure(first, float(odds(probabilities[:1])[0]), sight.shape)):
-            return Choice(first, probabilities[0], "more than one digit" if first.several else None)
+            return self._choice(first, probabilities[0], self.rejection)
         return self._chosen(sight, probabilities)
 
     def digits(self, found: Sequence[NormalisedDigit]) -> list[Digit]:
         """One answer for each normalised digit, which is taken as it is."""
         probabilities = self._probabilities(found)
-        choices = [Choice(digit, eleven) for digit, eleven in zip(found, probabilities, strict=True)]
-        return [self._answer(choice) for choice in choices]
+        choices = (
+            self._choice(digit, eleven, self.rejection) for digit, eleven in zip(found, probabilities, strict=True)
+        )
+        return [_answer(choice) for choice in choices]
 
     def _examined(self, pictures: Sequence[Picture], shape: tuple[int, ...]) -> Iterator[Examination]:
         """Pictures of one shape (H, W), computed together."""
@@ -146,7 +148,7 @@ class DigitReader:
         sure = odds(probabilities).tolist()
         for index, (picture, first) in enumerate(zip(pictures, found, strict=True)):
             if first is not None and is_sure(first, sure[index], shape):
-                choice = Choice(first, probabilities[index])
+                choice = self._choice(first, probabilities[index], self.rejection)
             else:
                 sight = self._complete(picture.grey, first)
                 choice = self._chosen(sight, self._probabilities(sight.digits))
@@ -154,7 +156,7 @@ class DigitReader:
                 box = digit.box
                 box = picture.box_as_given(box.x, box.y, box.x + box.width, box.y + box.height)
                 choice = replace(choice, digit=replace(digit, box=box))
-            yield Examination(picture, choice.digit, self._answer(choice))
+            yield Examination(picture, choice.digit, _answer(choice))
 
     def _probabilities(self, found: Sequence[NormalisedDigit | None]) -> Probabilities:
         """(N, 11); where there is no digit, all are 0 but that of "not a digit"."""
@@ -185,9 +187,10 @@ class DigitReader:
         """The likeliest candidate, from DigitNet's probabilities (N, 11) of `sight.digits`."""
         if not sight.candidates:
             if sight.first is None:
-                return Choice(None, np.eye(NOT_A_DIGIT + 1)[NOT_A_DIGIT])
-            return Choice(sight.first, probabilities[0], NOTHING)
+                return Choice(None, np.eye(NOT_A_DIGIT + 1)[NOT_A_DIGIT], "blank")
+            return self._choice(sight.first, probabilities[0], self.rejection, NOTHING)
         finder = self.finder()
+        rejection = finder.rejection(self.rejection)
         rows = iter(range(len(probabilities) - sum(len(one.crops) for one in sight.candidates), len(probabilities)))
         crops, seen = [], []
         for candidate in sight.candidates:
@@ -202,28 +205,29 @@ class DigitReader:
         best = int(np.where(exists >= LIKELIER_NOT, 1 + heights / heights.max(), exists).argmax())
         eleven, digit = joint[best], crops[best]
         if ((exists >= LIKELIER_NOT) & (heights > ALIKE * heights[best])).sum() > 1:
-            return Choice(replace(digit, several=True), eleven, "more than one digit")
+            return self._choice(replace(digit, several=True), eleven, rejection, "more than one digit")
         named = {int(one[:NOT_A_DIGIT].argmax()) for one in (eleven, sight.candidates[best].in_place, seen[best])}
         is_agreed = (len(named) == 1 or finder.names_alone) and seen[best][NOT_A_DIGIT] < LIKELIER_NOT
-        return Choice(digit, eleven, None if is_agreed else answer.reason(eleven, digit.strength))
+        return self._choice(digit, eleven, rejection, None if is_agreed else answer.reason(eleven, digit.strength))
 
-    def _answer(self, choice: Choice) -> Digit:
-        normalised = choice.digit
-        if normalised is None:
-            return Digit(None, 0.0, "blank", None, NO_PROBABILITIES)
-        eleven = choice.probabilities
-        ten = eleven[:NOT_A_DIGIT]
-        best, confidence = int(ten.argmax()), float(ten.max())
-        of_ten = tuple((ten / max(float(ten.sum()), TINY)).tolist())
-        if self.rejection.never:
-            reason = None
-        elif choice.barred:
-            reason = choice.barred
-        elif self.rejection.accepts(eleven[np.newaxis])[0]:
-            reason = None
-        else:
-            reason = answer.reason(eleven, normalised.strength)
-        return Digit(None if reason else best, confidence, reason, best, of_ten, normalised.box)
+    def _choice(
+        self, digit: NormalisedDigit, eleven: Eleven, rejection: Rejection, barred: str | None = None
+    ) -> Choice:
+        """A digit with its probabilities (11,), answered if the rejection accepts it and nothing bars it."""
+        if rejection.never:
+            return Choice(digit, eleven)
+        if barred is None and not rejection.accepts(eleven[np.newaxis])[0]:
+            barred = answer.reason(eleven, digit.strength)
+        return Choice(digit, eleven, barred)
+
+
+def _answer(choice: Choice) -> Digit:
+    if choice.digit is None:
+        return Digit(None, 0.0, "blank", None, NO_PROBABILITIES)
+    ten = choice.probabilities[:NOT_A_DIGIT]
+    best, confidence = int(ten.argmax()), float(ten.max())
+    of_ten = tuple((ten / max(float(ten.sum()), TINY)).tolist())
+    return Digit(None if choice.reason else best, confidence, choice.reason, best, of_ten, choice.digit.box)
 
 
 def _candidate(digit: FoundDigit, grey: Array, first: NormalisedDigit | None) -> Candidate:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from digitnet.errors import ModelError
-from digitnet.reading.answer import NOT_A_DIGIT, Eleven
+from digitnet.reading.answer import NOT_A_DIGIT, Eleven, Rejection, Risk, rejection_for, risks_from_json
 from digitnet.reading.boxes import same_ink
 from digitnet.reading.constraints import Constraint
 from digitnet.reading.contrast import VERSION as CONTRAST_VERSION
@@ -168,6 +168,8 @@ class LineFinder:
         classify: DigitNet.
         joint: how the two are weighed.
         names_alone: whether DigitNet alone names the digits, as a user's own model does.
+        risks: how often what both say is wrong (see `answer.rejection_for`).
+        max_error: the fraction of answers that may be wrong; None answers everything.
         threads: how many may work on a picture; None for one on each core.
     """
 
@@ -178,11 +180,14 @@ class LineFinder:
         classify: Classify,
         joint: Joint,
         *,
+        risks: tuple[Risk, ...] = (),
+        max_error: float | None = None,
         names_alone: bool = False,
         threads: int | None = None,
     ) -> None:
         self.detector, self.line_reader, self.classify = detector, line_reader, classify
         self.joint, self.names_alone, self.threads = joint, names_alone, threads
+        self._rejection = rejection_for(risks, max_error)
 
     @classmethod
     def from_onnx(
@@ -191,6 +196,7 @@ class LineFinder:
         line_reader: tuple[bytes, str],
         classify: Classify,
         *,
+        max_error: float | None = None,
         names_alone: bool = False,
         threads: int | None = None,
     ) -> "LineFinder":
@@ -199,10 +205,21 @@ class LineFinder:
         Raises ModelError where one is no such network of this version.
         """
         finds, _ = _network(*detector, "detector", {"pages": np.zeros((1, 1, DEEPEST, DEEPEST), np.float32)}, threads)
-        reads, joint = _network(
+        reads, (joint, risks) = _network(
             *line_reader, "line reader", {"strips": np.zeros((1, 1, HEIGHT, STRIDE), np.float32)}, threads
         )
-        return cls(finds, reads, classify, Joint.from_json(joint), names_alone=names_alone, threads=threads)
+        weights, table = Joint.from_json(joint), risks_from_json(risks)
+        return cls(
+            finds, reads, classify, weights, risks=table, max_error=max_error, names_alone=names_alone, threads=threads
+        )
+
+    def rejection(self, own: Rejection) -> Rejection:
+        """Which digits are answered: those that both networks say surely enough.
+
+        Args:
+            own: what DigitNet alone answers; where it alone names the digits, this counts too.
+        """
+        return max(self._rejection, own, key=lambda one: one.threshold) if self.names_alone else self._rejection
 
     def with_digitnet(self, classify: Classify) -> "LineFinder":
         """The same with another DigitNet."""
@@ -351,20 +368,20 @@ class LineFinder:
 
 def _network(
     content: bytes, name: str, kind: str, example: dict[str, Grey], threads: int | None
-) -> tuple[onnxruntime.InferenceSession, str]:
-    """A network that runs on the example, and its entry "joint"; empty where there is none."""
+) -> tuple[onnxruntime.InferenceSession, tuple[str, ...]]:
+    """A network that runs on the example, and its entries "joint" and "risks", if it is a line reader."""
     make = f"make one with: digitnet export {kind.replace(' ', '-')}.pth"
     try:
         network = session(content, threads or 0)
         metadata = network.get_modelmeta().custom_metadata_map
         contrast = metadata["digitnet.contrast"]
-        joint = metadata["digitnet.joint"] if kind == "line reader" else ""
+        entries = [metadata[f"digitnet.{entry}"] for entry in ("joint", "risks") if kind == "line reader"]
         network.run(None, example)
     except Exception as error:  # ONNX Runtime has no exception class of its own to catch
         raise ModelError(f"{name}: not a {kind} in ONNX ({type(error).__name__}); {make}") from error
     if contrast != str(CONTRAST_VERSION):
         raise ModelError(f"{name}: made for another version of DigitNet; {make}")
-    return network, joint
+    return network, tuple(entries)
 
 
 def best_shown(in_place: Eleven, seen: Probabilities) -> int:

@@ -29,7 +29,7 @@ class PageReader:
 
     Attributes:
         finder: gives what finds and reads lines. It is asked for when the first page comes.
-        rejection: which digits are answered.
+        rejection: which digits DigitNet alone would answer.
     """
 
     finder: Callable[[], LineFinder]
@@ -88,8 +88,9 @@ class PageReader:
 
     def _as_digit(self, found: FoundDigit, non_digits: float, picture: Picture) -> Digit:
         eleven = found.probabilities
-        is_answered = self.rejection.accepts(eleven[np.newaxis], non_digits)[0]
-        is_answered &= found.is_agreed or self.rejection.never
+        rejection = self.finder().rejection(self.rejection)
+        is_answered = rejection.accepts(eleven[np.newaxis], non_digits)[0]
+        is_answered &= found.is_agreed or rejection.never
         reason = None
         if not is_answered:
             reason = "not a digit" if found.exists < KEPT else f"unsure: {found.digit} or {_other(eleven)}"

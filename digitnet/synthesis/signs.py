@@ -56,11 +56,13 @@ def _strokes(character: str, rng: Generator) -> Strokes:
         upper, lower = u(0.2, 0.45), u(0.75, 1.0)
         return [[(u(-0.02, 0.02), y), (u(0.0, 0.03), y + u(0, 0.04))] for y in (upper, lower)]
     if character in "-=":
-        length, level = u(0.25, 0.8), u(0.42, 0.62)
+        # A long one fills the rest of a line.
+        length, level = u(0.25, 0.8) if rng.random() < 0.8 else u(0.8, 4.0), u(0.42, 0.62)
         rows = (level,) if character == "-" else (level - u(0.08, 0.16), level + u(0.08, 0.16))
         return [[(u(-0.04, 0.04), y + u(-0.03, 0.03)), (length, y + u(-0.06, 0.04))] for y in rows]
     if character == "/":
-        return [[(u(0.3, 0.65), u(-0.15, 0.08)), (u(-0.04, 0.04), u(0.95, 1.2))]]
+        # Longer than the digits are tall: a stroke between their top and foot is a 1.
+        return [[(u(0.35, 0.75), u(-0.25, -0.06)), (u(-0.04, 0.04), u(1.06, 1.3))]]
     if character == "+":
         size, middle = u(0.22, 0.4), u(0.45, 0.62)
         return [

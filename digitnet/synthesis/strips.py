@@ -27,8 +27,9 @@ from digitnet.synthesis.writers import Pool, Writer, printed, random_writer
 PAPER_KINDS = [*PAPERS.values(), guilloche, guilloche]
 PATTERNED = 0.3  # of the sheets are on patterned paper, besides those whose difficulties say so
 STROKES = 0.65  # of the hands write stroke by stroke
+SLANTED = 0.12  # of the hands lean far to the right
 ALIKE = 0.6  # of the hands that write a pool's digits write each digit always alike
-NOTHING = 0.12  # of the sheets hold no digit
+NOTHING = 0.15  # of the sheets hold no digit
 SINGLES = 0.38  # of the sheets that are not long hold single digits, far apart
 MOST_LINES = 4
 WHOLE, HIDDEN = 0.85, 0.15  # part of a symbol that is in the strip; between the two it is cut off
@@ -96,15 +97,15 @@ class StripMaker:
                 self._singles(sheet, writer, y, line, marks, difficulties, rng)
             else:
                 self._numbers(sheet, writer, y, line, marks, difficulties, rng, long=long)
-        groups = list(_groups(marks, singles=singles))
+        groups = list(_groups(marks, singles=singles or (is_empty and rng.random() < 0.6)))
         for group in groups:
-            if rng.random() < 0.22:
+            if rng.random() < 0.28:
                 _decorate(sheet, group, writer, rng)
         _furnish(sheet, writer, marks, lines, pitch, rng)
         if "lines" in difficulties and rng.random() < 0.5:
             sheet.scribble(writer.hand, rng)
         picture = photographed(sheet.ink, PAPER_KINDS, difficulties, rng, height)
-        picture = _edged(picture, marks, height, rng)
+        picture = _blurred(_shadowed(_edged(picture, marks, height, rng), rng), height, rng)
         found = [strip for group in groups if (strip := _cut(picture, group, marks, rng))]
         if is_empty or rng.random() < 0.1:
             found += [strip for _ in range(2) if (strip := _cut_anywhere(picture, marks, height, rng))]
@@ -116,10 +117,15 @@ class StripMaker:
         height = math.exp(rng.uniform(math.log(10), math.log(52)))
         slope = float(np.clip(hand.slope, -0.12, 0.12)) * (0.6 if "slope" in difficulties else 1)
         hand = replace(hand, height=height, slope=slope, joined=max(hand.joined, 0.4 * (rng.random() < 0.08)))
+        strokes = writer.strokes
+        if rng.random() < SLANTED:
+            lean = rng.uniform(18, 38)
+            hand = replace(hand, slant=math.tan(math.radians(lean)))
+            strokes = strokes and replace(strokes, slant=lean)
         own = None
         if writer.strokes is None and rng.random() < ALIKE:
             own = {label: int(rng.choice(places)) for label, places in self.pool.places.items()}
-        return replace(writer, hand=hand, own=own)
+        return replace(writer, hand=hand, strokes=strokes, own=own)
 
     def _numbers(
         self,
@@ -161,10 +167,13 @@ class StripMaker:
         """Writes a text of `alphabet.SYMBOLS`, and returns where it ends. What the sheet has no place for is left."""
         hand = writer.hand
         pen = max(0.8, _pen(writer) * hand.height)
-        gap = hand.gap if rng.random() < 0.8 else rng.uniform(0.5, 2.0)
+        kind = rng.random()
+        gap = hand.gap if kind < 0.72 else rng.uniform(-0.12, 0.05) if kind < 0.82 else rng.uniform(0.5, 2.0)
         touching = rng.random() < (0.6 if "touching" in difficulties else 0.06)
         small = rng.uniform(0.5, 0.8) if rng.random() < 0.06 else 1.0  # the last two, as cents
-        small_zeros = rng.uniform(0.45, 0.8) if rng.random() < 0.05 else 1.0
+        small_zeros = rng.uniform(0.4, 0.8) if rng.random() < 0.1 else 1.0
+        joined_zeros = rng.random() < (0.7 if small_zeros < 1 else 0.12)
+        tall_first = rng.uniform(1.2, 1.7) if rng.random() < 0.06 else 1.0
         before: tuple[float, float, np.ndarray] | None = None
         first = True
         for place, character in enumerate(text):
@@ -173,6 +182,8 @@ class StripMaker:
                 size *= small
             elif character == "0" and place:
                 size *= small_zeros
+            elif not place:
+                size *= tall_first
             own = replace(hand, height=size, slant=hand.slant + hand.unsteady * rng.uniform(-0.1, 0.1))
             level = y + hand.slope * x + hand.unsteady * rng.uniform(-0.1, 0.1) * hand.height
             if character in DIGITS:
@@ -180,7 +191,8 @@ class StripMaker:
                 top = level + (hand.height - len(patch)) * rng.uniform(0.3, 0.7)
                 if size < 0.85 * hand.height and rng.random() < 0.5:
                     top = level
-                if before and touching:
+                is_zeros = text[max(0, place - 1) : place + 1] == "00"
+                if before and (touching or (is_zeros and joined_zeros)):
                     x = sheet.touch(patch, round(top), before[0] + before[2].shape[1])
                 elif before and hand.joined and rng.random() < hand.joined:
                     sheet.join(before, (x, top, patch), hand, rng)
@@ -314,6 +326,8 @@ def _decorate(sheet: Sheet, group: Sequence[Mark], writer: Writer, rng: Generato
     middle, half = ((left + right) / 2, (top + bottom) / 2), ((right - left) / 2, (bottom - top) / 2)
     if kind < 0.3:
         axes = half[0] * rng.uniform(1.15, 1.5) + 0.14 * tall, half[1] * rng.uniform(1.15, 1.6)
+        if rng.random() < 0.35:  # it crosses the outer digits
+            axes = half[0] * rng.uniform(0.6, 1.1) + 0.1 * tall, half[1] * rng.uniform(0.9, 2.6)
         start = rng.uniform(0, 360)
         centre = [round(value + rng.normal() * 0.05 * tall) for value in middle]
         shape = (round(axes[0]), round(axes[1]))
@@ -361,6 +375,12 @@ def _furnish(sheet: Sheet, writer: Writer, marks: Sequence[Mark], lines: int, pi
             if mark.apart:
                 x = mark.left - rng.uniform(0.1, 0.6) * height
                 sheet.draw_line((x, 0), (x + rng.normal(), sheet.height), pen)
+    if rng.random() < 0.06:  # squared paper
+        side, strength = rng.uniform(0.2, 0.7) * height, rng.uniform(0.15, 0.6)
+        for y in np.arange(rng.uniform(0, side), sheet.height, side).astype(int).tolist():
+            np.maximum(sheet.ink[y], strength, out=sheet.ink[y])
+        for x in np.arange(rng.uniform(0, side), sheet.width, side).astype(int).tolist():
+            np.maximum(sheet.ink[:, x], strength, out=sheet.ink[:, x])
     if rng.random() < 0.1:
         for _ in range(int(rng.integers(2, 12))):
             place = int(rng.integers(sheet.width)), int(rng.integers(sheet.height))
@@ -389,6 +409,25 @@ def _edged(picture: Pixels, marks: Sequence[Mark], height: float, rng: Generator
         soft = cv2.GaussianBlur(beyond.astype(np.float32), (0, 0), rng.uniform(0.5, 3))
         return np.asarray(picture + (desk - picture) * soft, np.float32).clip(0, 255).astype(np.uint8)
     return np.where(beyond, desk, picture).astype(np.uint8)
+
+
+def _shadowed(picture: Pixels, rng: Generator) -> Pixels:
+    """The picture with a shadow whose edge runs across it, on some pictures."""
+    if rng.random() > 0.08:
+        return picture
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    angle, width = rng.uniform(0, 2 * math.pi), rng.uniform(1, 0.2 * picture.shape[0])
+    across = (columns - rng.uniform(0, picture.shape[1])) * math.cos(angle)
+    across = across + (rows - rng.uniform(0, picture.shape[0])) * math.sin(angle)
+    light = rng.uniform(0.35, 0.75) + (1 - rng.uniform(0.35, 0.75)) / (1 + np.exp(-np.clip(across / width, -30, 30)))
+    return np.asarray(np.clip(picture * np.minimum(light, 1), 0, 255), np.uint8)
+
+
+def _blurred(picture: Pixels, height: float, rng: Generator) -> Pixels:
+    """The picture out of focus, on some pictures."""
+    if rng.random() > 0.06:
+        return picture
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(0.5, rng.uniform(0.04, 0.13) * height)), np.uint8)
 
 
 def _cut(picture: Pixels, group: Sequence[Mark], marks: Sequence[Mark], rng: Generator) -> MadeStrip | None:

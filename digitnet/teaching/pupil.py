@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitnet.reading.adaptation import Matrix
-from digitnet.reading.answer import NOT_A_DIGIT, Rejection
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.reading.digit_reader import Choice, DigitReader, Sight
 from digitnet.reading.networks import Probabilities
 from digitnet.reading.normalise import SIDE, NormalisedDigit
@@ -31,17 +31,16 @@ Levels = npt.NDArray[np.int64]  # (N,), how well each picture is read
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Of N pictures: probabilities (N, 11), and whether they must not be answered (N,), see `Choice`."""
+    """Of N pictures: probabilities (N, 11), and whether they are answered (N,)."""
 
     probabilities: Probabilities
-    barred: npt.NDArray[np.bool_]
+    answered: npt.NDArray[np.bool_]
 
-    def levels(self, labels: Labels, rejection: Rejection) -> Levels:
+    def levels(self, labels: Labels) -> Levels:
         """How well each picture is read, for its label (N,)."""
-        answered = np.array(rejection.accepts(self.probabilities), bool) & (~self.barred | rejection.never)
         right = self.probabilities[:, :NOT_A_DIGIT].argmax(1) == labels
-        of_digits = np.where(answered, np.where(right, RIGHT, WRONG), np.where(right, UNSURE, UNSURE_AND_WRONG))
-        return np.where(labels == NOT_A_DIGIT, np.where(answered, WRONG, RIGHT), of_digits)
+        of_digits = np.where(self.answered, np.where(right, RIGHT, WRONG), np.where(right, UNSURE, UNSURE_AND_WRONG))
+        return np.where(labels == NOT_A_DIGIT, np.where(self.answered, WRONG, RIGHT), of_digits)
 
     def surprise(self, labels: Labels) -> Matrix:
         """The logarithmic score of each picture, for its label (N,): -ln of the probability, at most -ln `LEAST`."""
@@ -124,8 +123,8 @@ class Pupil:
     def _predictions(self, shifts: Sequence[Matrix | None]) -> Predictions:
         """How the pictures are read, each after a shift of its own."""
         read = [self._read(index, shift) for index, shift in enumerate(shifts)]
-        barred = np.array([choice.barred is not None for choice in read], bool)
-        return Predictions(np.stack([choice.probabilities for choice in read]), barred)
+        answered = np.array([choice.reason is None for choice in read], bool)
+        return Predictions(np.stack([choice.probabilities for choice in read]), answered)
 
     def _read(self, index: int, shift: Matrix | None) -> Choice:
         probabilities = self._evidence.probabilities(shift, self._rows(index))

@@ -79,9 +79,8 @@ class Teacher:
                 must be read better than before.
         """
         pupil = Pupil(self._reader, sights, labels)
-        rejection = self._reader.rejection
         unchanged = pupil.predictions(None)
-        before = unchanged.levels(pupil.labels, rejection)
+        before = unchanged.levels(pupil.labels)
         if why := nothing_to_learn(before):
             tallies = (tally(before),) * 2 + (tally(self._guard_before),) * 2
             return Lesson(None, why, len(labels), *tallies)
@@ -101,7 +100,7 @@ class Teacher:
         def attempt(emphasis: int) -> _Attempt:
             shift = layer.shift(pupil.weights(emphasis * counts))
             found = predictions or pupil.predictions(shift)
-            after, guard_after = found.levels(pupil.labels, rejection), self._guard_levels(shift)
+            after, guard_after = found.levels(pupil.labels), self._guard_levels(shift)
             gains = unchanged.surprise(pupil.labels) - found.surprise(pupil.labels)
             why = (
                 why_nothing
@@ -137,8 +136,8 @@ class Teacher:
 
     def _guard_levels(self, shift: Matrix | None) -> Levels:
         probabilities = self._guard_evidence.probabilities(shift)
-        never = np.zeros(len(probabilities), bool)
-        return Predictions(probabilities, never).levels(self._guard.labels, self._reader.rejection)
+        answered = np.array(self._reader.rejection.accepts(probabilities), bool)
+        return Predictions(probabilities, answered).levels(self._guard.labels)
 
 
 def _contradicted(predictions: Predictions, labels: Labels) -> Indices:

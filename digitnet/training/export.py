@@ -27,7 +27,7 @@ from digitnet.training import CALIBRATION_VERSION
 from digitnet.training.calibration import CalibratedDigitNet, calibrate
 from digitnet.training.checkpoint import load_weights
 from digitnet.training.detector import Detector
-from digitnet.training.joint_calibration import fitted_joint
+from digitnet.training.joint_calibration import calibrate_joint
 from digitnet.training.line_reader import LineReader
 
 TOLERANCE = 1e-3  # the largest difference that is allowed between logits, which are about 10; rounding gives about 1e-5
@@ -177,11 +177,13 @@ def _line_reader_onnx(model: LineReader, identity: str, data: str | Path | None)
     proto = _converted(model, torch.zeros(2, 1, HEIGHT, 32 * STRIDE), "strips", ["columns"], shapes)
     network = session(proto.SerializeToString())
     digitnet = OnnxDigitNet(PACKAGED_MODEL.read_bytes(), "the package's model")
+    joint, risks = calibrate_joint(network, digitnet.probabilities, data)
     metadata = {
         "contrast": str(CONTRAST_VERSION),
         "weights": identity,
         "digitnet": digitnet.metadata["weights"],
-        "joint": fitted_joint(network, digitnet.probabilities, data).to_json(),
+        "joint": joint.to_json(),
+        "risks": risks_to_json(risks),
     }
     content = _with_metadata(proto, metadata)
     return content, _difference(model, network, _noise(HEIGHT, 75 * STRIDE))

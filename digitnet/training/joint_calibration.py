@@ -1,33 +1,57 @@
-"""How much the line reader's voice and DigitNet's count: fitted on made strips by hands that neither was trained on.
+"""What both networks together are worth: fitted on made strips by hands that neither was trained on.
 
-The numbers of `lines.Joint` are those that make the right texts likeliest.
+The weights of the two voices (`lines.Joint`) are those that make what stands in the strips likeliest. Which digit it is
+is not fitted: the line reader was trained on strips like these, so they would make it count alone, and other people's
+digits are not like these. Then the table of risks says how often a digit that both name is wrong.
 """
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.answer import IN_LINE, IN_PICTURE, NOT_A_DIGIT, Risk, score
 from digitnet.reading.crops import crops
 from digitnet.reading.decode import NONE, Numbers, decode, of_digits
 from digitnet.reading.lines import Classify, Joint, LineFinder, best_shown
 from digitnet.reading.networks import Probabilities
 from digitnet.reading.strips import HEIGHT, STRIDE, Strip, resized
 from digitnet.synthesis.strips import MadeStrip, StripMaker
+from digitnet.training.calibration import risk_table
 from digitnet.training.detector_run import page_maker
 
-SHEETS = 260  # some 1,100 strips
+SHEETS = 400  # some 1,800 strips
 STREAM = 6  # of random numbers; training and validation have others
 LONG = 0.25  # of the sheets hold long numbers
-STEPS = {"power": (0.6, 0.8, 1.0, 1.25), "digit": (0.0, 0.3, 0.6, 1.0, 1.5), "exists": (0.0, 0.1, 0.25, 0.5, 0.8)}
-OFFSETS = (-3.0, -1.5, 0.0, 1.0)
+DIGIT = 0.5  # how much DigitNet's opinion on which digit it is counts
+TRIED = {"power": (0.7, 0.85, 1.0), "exists": (0.1, 0.2, 0.35, 0.5, 0.8), "offset": (-2.0, -1.0, -0.5, 0.0, 0.5)}
 SWEEPS = 2
+LEAST = 1e-4  # a probability below this counts as this, so that no single digit decides
 
 
-def fitted_joint(network: onnxruntime.InferenceSession, classify: Classify, data: str | Path | None = None) -> Joint:
-    """The weights of both voices.
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A digit that was read in a made strip.
+
+    Attributes:
+        in_place, seen: (11,) each, what the line reader and DigitNet say.
+        label: what stands there; 10 where it is no digit, or two.
+        is_lone: whether it is all that was read in its strip.
+    """
+
+    in_place: Numbers
+    seen: Probabilities
+    label: int
+    is_lone: bool
+
+
+def calibrate_joint(
+    network: onnxruntime.InferenceSession, classify: Classify, data: str | Path | None = None
+) -> tuple[Joint, tuple[Risk, ...]]:
+    """The weights of both voices, and the table of risks.
 
     Args:
         network: the line reader.
@@ -36,43 +60,49 @@ def fitted_joint(network: onnxruntime.InferenceSession, classify: Classify, data
 
     Raises DataError where MNIST was not found and could not be downloaded.
     """
-    strips = list(made_strips(data))
-    places = [digits_of(strip) for strip in strips]
-    cut = [Strip(resized(strip.picture), np.eye(2, 3), HEIGHT / 1.44) for strip in strips]
-    joint = Joint()
-    finder = LineFinder(network, network, classify, joint)
-    logits = finder.columns(cut)
+    made = made_strips(data)
+    strips = [Strip(resized(strip.picture), np.eye(2, 3), HEIGHT / 1.44) for strip in made]
+    logits = LineFinder(network, network, classify, Joint()).columns(strips)
 
-    def evidence(power: float) -> list[tuple[Numbers, Probabilities, int]]:
-        """For each digit that was read: what the line reader says, what DigitNet says, and what it is."""
-        read = decode([of_digits(each, power) for each in logits])
+    @functools.cache
+    def digits(power: float) -> list[Seen]:
         found = []
-        for strip, line, known in zip(cut, read, places, strict=True):
+        lines = decode([of_digits(columns, power) for columns in logits])
+        for strip, line, known in zip(strips, lines, map(digits_of, made), strict=True):
             for digit, ways in zip(line.digits, crops(strip, line.digits), strict=True):
                 inside = [label for label, column in known if digit.left <= column < digit.right]
+                label = inside[0] if len(inside) == 1 else NONE
                 if ways:
                     seen = classify(np.stack([way.image for way in ways]))
                     own = seen[best_shown(digit.probabilities, seen)]
-                    found.append((digit.probabilities, own, inside[0] if len(inside) == 1 else NONE))
+                    found.append(Seen(digit.probabilities, own, label, len(line.digits) == 1))
         return found
 
-    by_power = {power: evidence(power) for power in STEPS["power"]}
+    def surprise(joint: Joint) -> float:
+        """At what the digits are: the mean, in nats."""
+        likely = [joint.together(one.in_place, one.seen)[one.label] for one in digits(joint.power)]
+        return float(-np.log(np.maximum(likely, LEAST)).mean())
 
-    def loss(candidate: Joint) -> float:
-        """The mean surprise, in nats, at what the digits are."""
-        found = by_power[candidate.power]
-        likely = [candidate.together(in_place, seen)[label] for in_place, seen, label in found]
-        return float(-np.log(np.maximum(likely, 1e-4)).mean())
-
-    values = {**STEPS, "offset": OFFSETS}
+    joint = Joint(digit=DIGIT)
     for _ in range(SWEEPS):
-        for name, tried in values.items():
-            candidates = [Joint(**{**vars(joint), name: value}) for value in tried]
-            joint = min(candidates, key=loss)
-    return joint
+        for name, values in TRIED.items():
+            joint = min((replace(joint, **{name: value}) for value in values), key=surprise)
+    return joint, _risks(joint, digits(joint.power))
 
 
-def made_strips(data: str | Path | None = None) -> Sequence[MadeStrip]:
+def _risks(joint: Joint, digits: Sequence[Seen]) -> tuple[Risk, ...]:
+    """The table of risks of the digits that both networks name."""
+    scores, wrong = [], []
+    for one in digits:
+        eleven = joint.together(one.in_place, one.seen)
+        names = {int(each[:NOT_A_DIGIT].argmax()) for each in (eleven, one.in_place, one.seen)}
+        if len(names) == 1:
+            scores.append(float(score(eleven, IN_PICTURE if one.is_lone else IN_LINE)))
+            wrong.append(float(one.label not in names))
+    return risk_table(np.array(scores), np.array(wrong))
+
+
+def made_strips(data: str | Path | None = None) -> list[MadeStrip]:
     """The strips of the calibration, whose texts are all known; the same at every call."""
     maker = StripMaker(page_maker(str(data) if data else None, training=False).pool)
     found: list[MadeStrip] = []

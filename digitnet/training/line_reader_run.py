@@ -35,19 +35,28 @@ ROW = 640  # pixels; width of a row of strips
 GAP = 32  # pixels of paper between two strips of a row
 CORE, RIM = 0.12, 0.45  # of a symbol's width, on either side of its middle: what must be named, what may be
 OTHER_CORE = 0.4  # the same for another sign, whose place may be a whole word's
-CORE_WEIGHT, RIM_WEIGHT = 2.0, 0.02  # blank columns have the weight 1
+CORE_WEIGHT, RIM_WEIGHT = 2.0, 0.4  # blank columns have the weight 1
 COLUMN_WEIGHT, CTC_WEIGHT = 3.0, 0.3
 MAX_GRADIENT = 5.0  # the norm of all gradients together
 
-Targets = tuple[Tensor, Tensor, Tensor, Tensor]
+Targets = tuple[Tensor, ...]  # classes, cores, weights, texts and lengths; see `batch_of`
 
 
 @dataclass(frozen=True)
 class Row:
-    """Strips side by side: the picture (48, W), the class and weight of each column, and the text for CTC, if known."""
+    """Strips side by side.
+
+    Attributes:
+        picture: (48, W).
+        classes: (W/4,), what each column shows; beside the middle of a symbol it may be blank as well.
+        is_core: (W/4,), whether it must be this class.
+        weights: (W/4,), how much each column counts.
+        text: the classes for CTC; None where it is not known.
+    """
 
     picture: Grey
     classes: "np.typing.NDArray[np.int64]"
+    is_core: "np.typing.NDArray[np.bool_]"
     weights: "np.typing.NDArray[np.float32]"
     text: tuple[int, ...] | None
 
@@ -72,21 +81,29 @@ def row_of(strip: MadeStrip) -> Row | None:
     width = -(-picture.shape[1] // STRIDE) * STRIDE
     picture = np.pad(picture, ((0, 0), (0, width - picture.shape[1])))
     columns = width // STRIDE
-    classes, weights = np.full(columns, BLANK), np.ones(columns, np.float32)
+    classes, is_core, weights = np.full(columns, BLANK), np.ones(columns, bool), np.ones(columns, np.float32)
     text = [symbol for symbol, _ in strip.symbols]
     repeats = sum(one == other for one, other in itertools.pairwise(text))
     if width > ROW or columns < len(text) + repeats + 1:
         return None
-    for span in [*strip.unknown, *(span for _, span in strip.symbols)]:
+    for left, right in strip.unknown:
+        first, last = _columns((left + right) / 2 * scale, (right - left) * scale / 2, columns)
+        weights[first : last + 1] = 0
+    nearest = np.full(columns, np.inf)
+    for symbol, span in strip.symbols:
         middle, wide = (span[0] + span[1]) / 2 * scale, (span[1] - span[0]) * scale
-        reach = 0.5 if span in strip.unknown else RIM
-        first, last = _columns(middle, reach * wide, columns)
-        weights[first : last + 1] = 0 if span in strip.unknown else RIM_WEIGHT
+        first, last = _columns(middle, RIM * wide, columns)
+        away = np.abs(np.arange(first, last + 1) - middle) / max(wide, 1)
+        is_nearer = away < nearest[first : last + 1]
+        here = np.arange(first, last + 1)[is_nearer]
+        nearest[here], classes[here], is_core[here] = away[is_nearer], symbol, False
+        weights[here] = np.minimum(weights[here], RIM_WEIGHT)
     for symbol, span in strip.symbols:
         middle, wide = (span[0] + span[1]) / 2 * scale, (span[1] - span[0]) * scale
         first, last = _columns(middle, (OTHER_CORE if symbol == OTHER else CORE) * wide, columns)
-        classes[first : last + 1], weights[first : last + 1] = symbol, CORE_WEIGHT
-    return Row(picture, classes, weights, None if strip.unknown else tuple(text))
+        classes[first : last + 1], is_core[first : last + 1] = symbol, True
+        weights[first : last + 1] = CORE_WEIGHT
+    return Row(picture, classes, is_core, weights, None if strip.unknown else tuple(text))
 
 
 def _columns(middle: float, reach: float, count: int) -> tuple[int, int]:
@@ -111,37 +128,45 @@ def packed(rows: Sequence[Row]) -> Iterator[Row]:
 
 def _joined(rows: Sequence[Row]) -> Row:
     gap = GAP // STRIDE
-    pictures, classes, weights = [], [], []
+    pictures, classes, cores, weights = [], [], [], []
     for row in rows:
         pictures.append(np.pad(row.picture, ((0, 0), (0, GAP))))
         classes.append(np.pad(row.classes, (0, gap), constant_values=BLANK))
+        cores.append(np.pad(row.is_core, (0, gap), constant_values=True))
         weights.append(np.pad(row.weights, (0, gap), constant_values=0.3))
     texts = [row.text for row in rows]
     text = None if None in texts else tuple(symbol for one in texts for symbol in one or ())
+    columns = ROW // STRIDE
     return Row(
-        np.hstack(pictures)[:, :ROW], np.hstack(classes)[: ROW // STRIDE], np.hstack(weights)[: ROW // STRIDE], text
+        np.hstack(pictures)[:, :ROW],
+        np.hstack(classes)[:columns],
+        np.hstack(cores)[:columns],
+        np.hstack(weights)[:columns],
+        text,
     )
 
 
 def batch_of(rows: Sequence[Row]) -> tuple[Tensor, ...]:
-    """Rows as tensors: pictures (N, 1, 48, W), classes and weights (N, W/4), texts (N, L) padded with -1, lengths (N,).
+    """Rows as tensors: pictures (N, 1, 48, W), classes, cores and weights (N, W/4), texts (N, L), lengths (N,).
 
-    The length is -1 where the text is unknown.
+    Texts are padded with -1. The length is -1 where the text is unknown.
     """
     width = max(row.picture.shape[1] for row in rows)
     longest = max((len(row.text or ()) for row in rows), default=0)
     pictures = np.zeros((len(rows), 1, HEIGHT, width), np.float32)
     classes = np.full((len(rows), width // STRIDE), BLANK)
+    cores = np.ones((len(rows), width // STRIDE), bool)
     weights = np.zeros((len(rows), width // STRIDE), np.float32)
     texts = np.full((len(rows), max(longest, 1)), -1)
     lengths = np.full(len(rows), -1)
     for index, row in enumerate(rows):
         columns = len(row.classes)
         pictures[index, 0, :, : row.picture.shape[1]] = row.picture
-        classes[index, :columns], weights[index, :columns] = row.classes, row.weights
+        classes[index, :columns], cores[index, :columns] = row.classes, row.is_core
+        weights[index, :columns] = row.weights
         if row.text is not None:
             texts[index, : len(row.text)], lengths[index] = row.text, len(row.text)
-    return tuple(map(torch.from_numpy, (pictures, classes, weights, texts, lengths)))
+    return tuple(map(torch.from_numpy, (pictures, classes, cores, weights, texts, lengths)))
 
 
 def together(sheets: Sequence[list[MadeStrip]]) -> tuple[Tensor, ...]:
@@ -167,24 +192,28 @@ class LineReaderRun(TrainingRun):
 
     def prepare(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Targets]:
         """Rows (N, 1, 48, W) and their targets (see `batch_of`), on the device."""
-        pictures, classes, weights, texts, lengths = (tensor.to(self.device) for tensor in batch)
-        return pictures.contiguous(memory_format=torch.channels_last), (classes, weights, texts, lengths)
+        pictures, *targets = (tensor.to(self.device) for tensor in batch)
+        return pictures.contiguous(memory_format=torch.channels_last), tuple(targets)
 
     def loss(self, outputs: Tensor, targets: Targets, images: Tensor) -> Tensor:
         return line_loss(outputs, *targets)
 
     def loss_count(self, targets: Targets) -> int:
-        return max(round(float(targets[1].sum())), 1)
+        return max(round(float(targets[2].sum())), 1)
 
     def before_step(self, loss: Tensor) -> None:
         super().before_step(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
 
 
-def line_loss(logits: Tensor, classes: Tensor, weights: Tensor, texts: Tensor, lengths: Tensor) -> Tensor:
+def line_loss(
+    logits: Tensor, classes: Tensor, cores: Tensor, weights: Tensor, texts: Tensor, lengths: Tensor
+) -> Tensor:
     """The loss of `logits` (N, T, 22), given what `batch_of` says of the rows."""
     log_probs = log_probabilities(logits)
-    by_column = functional.nll_loss(log_probs.transpose(1, 2), classes, reduction="none")  # (N, T)
+    of_class = log_probs.gather(2, classes.unsqueeze(2)).squeeze(2)  # (N, T)
+    either = torch.logaddexp(of_class, log_probs[:, :, BLANK])
+    by_column = -torch.where(cores, of_class, either)
     loss = COLUMN_WEIGHT * (by_column * weights).sum() / weights.sum().clamp(min=1)
     known = lengths > 0
     if known.any():
@@ -216,7 +245,7 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
     for pictures, *targets in loader:
         logits = model(pictures.to(device)).cpu()
         losses.append(float(line_loss(logits, *targets)))
-        for best, text, length in zip(logits.argmax(2).tolist(), targets[2].tolist(), targets[3].tolist(), strict=True):
+        for best, text, length in zip(logits.argmax(2).tolist(), targets[3].tolist(), targets[4].tolist(), strict=True):
             right += greedy(best) == "".join(str(symbol) for symbol in text[:length] if symbol < 10)
             total += 1
     model.train(was_training)

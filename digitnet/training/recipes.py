@@ -98,7 +98,17 @@ LINE_READER = Recipe(
     warmup_steps=300,
     network="line reader",
 )
-RECIPES = {recipe.name: recipe for recipe in (QUICK, LARGE, LARGE_AGAIN, BEST, DETECTOR, DETECTOR_AGAIN, LINE_READER)}
+LINE_READER_AGAIN = replace(
+    LINE_READER,
+    name="line-reader-again",
+    summary="trains a finished line reader on, after the made strips have changed",
+    epochs=20,  # as above
+    peak_learning_rate=1.2e-3,
+)
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (QUICK, LARGE, LARGE_AGAIN, BEST, DETECTOR, DETECTOR_AGAIN, LINE_READER, LINE_READER_AGAIN)
+}
 FORMER_NAMES = {"locator": DETECTOR.name}
 
 
