@@ -72,14 +72,16 @@ class StripMaker:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
-    def strips(self, rng: Generator, *, long: bool = False) -> list[MadeStrip]:
+    def strips(self, rng: Generator, *, long: bool = False, exaggerated: bool = True) -> list[MadeStrip]:
         """The strips of one random sheet.
 
         Args:
             long: numbers of 6 to 20 digits, instead of mostly 1 to 4.
+            exaggerated: with more of what makes reading hard than people's pictures have, as training needs it.
         """
         difficulties = random_difficulties(rng)
-        difficulties |= frozenset({"paper"}) if rng.random() < PATTERNED else frozenset()
+        if exaggerated and rng.random() < PATTERNED:
+            difficulties |= {"paper"}
         writer = self._writer(rng, difficulties)
         kind = rng.random()
         is_empty, singles = kind < NOTHING, not long and kind < NOTHING + SINGLES
@@ -99,17 +101,18 @@ class StripMaker:
                 self._numbers(sheet, writer, y, line, marks, difficulties, rng, long=long)
         groups = list(_groups(marks, singles=singles or (is_empty and rng.random() < 0.6)))
         for group in groups:
-            if rng.random() < 0.28:
+            if rng.random() < (0.28 if exaggerated else 0.05):
                 _decorate(sheet, group, writer, rng)
         _furnish(sheet, writer, marks, lines, pitch, rng)
         if "lines" in difficulties and rng.random() < 0.5:
             sheet.scribble(writer.hand, rng)
         picture = photographed(sheet.ink, PAPER_KINDS, difficulties, rng, height)
-        picture = _blurred(_shadowed(_edged(picture, marks, height, rng), rng), height, rng)
+        if exaggerated:
+            picture = _blurred(_shadowed(_edged(picture, marks, height, rng), rng), height, rng)
         found = [strip for group in groups if (strip := _cut(picture, group, marks, rng))]
         if is_empty or rng.random() < 0.1:
             found += [strip for _ in range(2) if (strip := _cut_anywhere(picture, marks, height, rng))]
-        return [_worn(strip, rng) for strip in found]
+        return [_worn(strip, rng) for strip in found] if exaggerated else found
 
     def _writer(self, rng: Generator, difficulties: Difficulties) -> Writer:
         writer = random_writer(self.pool, rng, difficulties, STROKES)
