@@ -118,8 +118,7 @@ class ZipMembers(Unit):
     def items(self) -> Iterator[Item]:
         with open_source(self.source) as file, zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            for index in range(self.start, self.stop):
-                member = members[index]
+            for index, member in enumerate(members[self.start : self.stop], self.start):
                 yield Item(self.source, member.filename, index, _zip_content(archive, member, self.source))
 
 

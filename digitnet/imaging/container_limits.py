@@ -93,8 +93,12 @@ def _tiff_values(content: bytes) -> Iterator[int]:
 
     width = 8 if content[2:3] == b"+" else 4  # bytes of a place and of a count, in a BigTIFF or a usual one
     tag_bytes = 4 + 2 * width
-    directories = [number(width, width)]
-    for directory in directories:  # it grows
+    waiting, seen = [number(width, width)], set()
+    while waiting:
+        directory = waiting.pop()
+        if directory in seen:
+            continue
+        seen.add(directory)
         begin = directory + (8 if width == 8 else 2)
         end = min(begin + tag_bytes * number(directory, begin - directory), len(content))
         for place in range(begin, end, tag_bytes):
@@ -103,4 +107,4 @@ def _tiff_values(content: bytes) -> Iterator[int]:
             yield 1 + (count if size and count * size <= len(content) else 0)  # Pillow skips what cannot be there
             if tag in DIRECTORY_TAGS and size:
                 inside = place + 4 + width
-                directories.append(number(inside if count * size <= width else number(inside, width), size))
+                waiting.append(number(inside if count * size <= width else number(inside, width), size))

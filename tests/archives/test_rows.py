@@ -57,8 +57,7 @@ def test_an_error_stands_in_the_row_of_its_picture(reader, pngs):
 @pytest.mark.parametrize("task", ["predict", "read"])
 def test_a_null_or_a_text_among_the_pictures_is_an_error_in_its_row(pngs, task):
     rows = read_batch(pa.table({"bytes": [pngs[0], None, pngs[1]]}), task).to_pylist()
-    assert ["error" for row in rows if row["error"]] == ["error"]
-    assert "row 1: holds no picture, but None" in rows[1]["error"]
+    assert [row["error"] for row in rows if row["error"]] == ["row 1: holds no picture, but None"]
     assert read_batch(pa.table({"bytes": pa.nulls(2)}), task).column("error").null_count == 0
     assert "'a.png'" in read_batch(pa.table({"bytes": ["a.png"]}), task).to_pylist()[0]["error"]
 

@@ -173,15 +173,16 @@ def test_a_table_that_is_damaged_in_the_middle_gives_a_row_for_each_picture(tmp_
     pictures = [os.urandom(2000) for _ in range(200)]
     pq.write_table(pa.table({"image": pictures}), path, compression="zstd", row_group_size=50, use_dictionary=False)
     content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 400] = bytes(400)
+    page = pq.read_metadata(path).row_group(2).column(0).data_page_offset
+    content[page : page + 400] = bytes(400)
     path.write_bytes(content)
     found = [item for unit in planned(str(path), 64) for item in items_or_errors(unit)]
     assert [item.place for item in found] == list(range(200))
-    errors = [item for item in found if isinstance(item.content, ImageError)]
-    assert 0 < len(errors) <= 100
-    assert all("a.parquet" in str(item.content) for item in errors)
-    assert all(item in errors or item.content == pictures[item.place] for item in found)
+    for item in found:
+        if 100 <= item.place < 150:
+            assert "a.parquet" in str(item.content)
+        else:
+            assert item.content == pictures[item.place]
 
 
 @pytest.mark.parametrize("suffix", ["tar", "zip"])

@@ -39,9 +39,9 @@ def jpeg_with(segments, filling=b""):
 
 
 def large_jpeg_with(scans):
-    """A progressive JPEG of 16 million pixels, whose last scan, which adds nothing, stands there many times."""
+    """A progressive JPEG of 4 million pixels, whose last scan, which adds nothing, stands there many times."""
     content = io.BytesIO()
-    Image.new("L", (4000, 4000), 255).save(content, "JPEG", progressive=True)
+    Image.new("L", (2000, 2000), 255).save(content, "JPEG", progressive=True)
     whole = content.getvalue()
     last = whole.rindex(b"\xff\xda")
     return whole[:last] + whole[last:-2] * scans + whole[-2:]
@@ -91,7 +91,7 @@ MANY = MAX_TIFF_VALUES + 1
 MANY_TAGS = [(50_000 + number % 10_000, 3, 1, 1) for number in range(MANY)]
 PIECES = "pieces"
 ENDLESS = {
-    "chunks of a PNG": (png_with(MAX_READS // 3), PIECES),
+    "chunks of a PNG": (png_with(MAX_READS // 2), PIECES),
     "segments of a JPEG": (jpeg_with(MAX_READS // 3), PIECES),
     "segments behind a stray byte": (jpeg_with(1, b"\0" + COMMENT * (MAX_READS // 3)), PIECES),
     "segments behind a restart mark": (b"\xff\xd8\xff\xd0" + jpeg_with(MAX_READS // 3)[2:], PIECES),
@@ -109,7 +109,7 @@ ENDLESS = {
     "fractions": (tiff_with([(282, 5, MANY, ~0)], bytes(8 * MANY), big=True), "values in the tags"),
     "empty lines of a BMP": (bmp_of_runs(8_000_000, 1), "run lengths"),
     "EXIF of a PNG": (encoded("PNG", exif=b"II*\0\x08\0\0\0" + bytes(MAX_EXIF_BYTES)), "bytes of EXIF"),
-    "scans of a large JPEG": (large_jpeg_with(100), "in all scans"),
+    "scans of a large JPEG": (large_jpeg_with(300), "in all scans"),
 }
 
 
@@ -117,11 +117,8 @@ ENDLESS = {
 def test_a_small_file_that_would_take_long_is_refused_by_name(kind):
     content, words = ENDLESS[kind]
     for read in (load, size):
-        if (
-            read is load or words != PIECES or not kind.endswith("PNG")
-        ):  # these are behind the header, which says the size
-            with pytest.raises(ImageError, match=rf"^x\.png: .*more than [\d,]+ .*{words}"):
-                read(content, "x.png")
+        with pytest.raises(ImageError, match=rf"^x\.png: .*more than [\d,]+ .*{words}"):
+            read(content, "x.png")
 
 
 def test_a_file_of_too_many_scans_is_refused_before_it_is_decoded():
