@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -14,12 +15,12 @@ import numpy.typing as npt
 from digitnet.errors import ImageError, ModelError, UsageError
 from digitnet.files import checksum
 from digitnet.imaging.encoding import jpeg
-from digitnet.imaging.load import Picture, Source, load
+from digitnet.imaging.load import OVERSHOOT, Picture, Source, load
 from digitnet.imaging.normalise import SIDE, NormalisedDigit
 from digitnet.inference.onnx_models import LARGE_MODEL, PACKAGED_DETECTOR, PACKAGED_MODEL, OnnxDigitNet
 from digitnet.inference.rejection import DEFAULT_MAX_ERROR, NOT_A_DIGIT, rejection_for
 from digitnet.pages.constraints import constrained
-from digitnet.pages.digit_reader import BATCH, DigitReader, Examination, Sight
+from digitnet.pages.digit_reader import BATCH, NO_PROBABILITIES, DigitReader, Examination, Sight
 from digitnet.pages.page_reader import PageExamination, PageReader
 from digitnet.pages.work import IsCancelled
 from digitnet.results import Box, Digit, Lesson, Page
@@ -132,11 +133,20 @@ class Reader:
             return [digit for digits in pool.map(predicted, starts) for digit in digits]
 
     def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
-        """One digit an image, for `images` (N, 28, 28) in [0, 1] as in MNIST: centred, bright ink on dark."""
-        whole = Box(0, 0, SIDE, SIDE)
-        return self.digit_reader.digits(
-            [NormalisedDigit(image, whole, strength=1.0, several=False) for image in images]
-        )
+        """One digit an image, for `images` (N, 28, 28) in [0, 1] as in MNIST: centred, bright ink on dark.
+
+        Raises ImageError for another shape or range.
+        """
+        images = np.asarray(images, np.float32)
+        if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+            raise ImageError(f"shape {images.shape} is not that of normalised images; give (N, {SIDE}, {SIDE})")
+        if images.size and not -OVERSHOOT <= images.min() <= images.max() <= 1 + OVERSHOOT:
+            raise ImageError(f"values from {images.min():.4g} to {images.max():.4g}; use [0, 1], as in images / 255")
+        whole, blank = Box(0, 0, SIDE, SIDE), Digit(None, 0.0, "blank", None, NO_PROBABILITIES)
+        has_ink = [bool(np.ptp(image)) for image in images]
+        inked = itertools.compress(images, has_ink)
+        digits = iter(self.digit_reader.digits([NormalisedDigit(image, whole, 1.0, several=False) for image in inked]))
+        return [next(digits) if ink else blank for ink in has_ink]
 
     def examine(self, source: Source, *, name: str | None = None) -> Examination:
         """The digit together with what led to it. Arguments and errors are those of `predict`."""

@@ -172,6 +172,16 @@ def test_without_the_extras_what_needs_them_says_how_to_install_them(extra, comm
     assert f"pip install 'digitnet[{extra}]'" in finished.stderr
 
 
+def test_without_the_extras_every_public_name_can_be_asked_for_and_imported():
+    script = WITHOUT_EXTRAS.rpartition("\n")[0] + (
+        "\nimport digitnet\nfrom digitnet import *\nassert all(hasattr(digitnet, name) for name in digitnet.__all__)\n"
+        "try: batch('scans', 'out')\nexcept digitnet.errors.MissingExtraError as error: print(error)"
+    )
+    finished = run_python("-c", script)
+    assert finished.returncode == 0, finished.stderr
+    assert "pip install 'digitnet[batch]'" in finished.stdout
+
+
 def test_without_the_extras_pictures_are_read_and_drawn(tmp_path):
     """.ci/run does the same with a real bare install; here the extras are hidden from the import."""
     sample = ROOT / "samples" / "marker-2.jpg"
