@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from digitnet.teaching.teacher import Teacher
+
+T = TypeVar("T")
 
 LARGE = "large"
 MAX_MODEL_BYTES = 64 * 2**20
@@ -115,8 +117,9 @@ class Reader:
 
         Raises:
             ImageError: a picture cannot be read. The error names its path or its place in the list.
+            UsageError: `pictures` is one path, or the bytes or the stream of one picture.
         """
-        sources = list(pictures)
+        sources = _several(pictures)
 
         def predicted(start: int) -> list[Digit]:
             batch = sources[start : start + BATCH]
@@ -226,7 +229,7 @@ class Reader:
             UsageError: there is no picture, a label is no digit, or the numbers of pictures and labels differ.
             ModelError: the model was exported by an earlier version, so it cannot be taught.
         """
-        sources, wanted = list(pictures), list(labels)
+        sources, wanted = _several(pictures), list(labels)
         if names is None:
             called = [_name(source, place) or str(source) for place, source in enumerate(sources)]
         else:
@@ -361,6 +364,14 @@ def _usual_content() -> bytes:
 def _large() -> OnnxDigitNet:
     """The package's large network, for all readers of a process."""
     return OnnxDigitNet(LARGE_MODEL.read_bytes(), "the package's large model")
+
+
+def _several(pictures: Iterable[T]) -> list[T]:
+    """Raises UsageError for one picture, because its letters, bytes or lines would be taken for pictures."""
+    if isinstance(pictures, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(pictures, "read"):
+        name = f" {pictures}" if isinstance(pictures, (str, os.PathLike)) else ""
+        raise UsageError(f"a {type(pictures).__name__}{name} is one picture or folder; give a list of pictures")
+    return list(pictures)
 
 
 def _loaded(source: Source, name: str) -> Picture | ImageError:

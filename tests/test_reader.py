@@ -1,4 +1,5 @@
 import csv
+import io
 import pickle
 import threading
 
@@ -54,6 +55,15 @@ def test_many_pictures_give_the_same_digits_as_one_by_one_in_order(reader, mnist
 
 def test_no_pictures_give_no_digits(reader):
     assert reader.predict_many([]) == []
+
+
+@pytest.mark.parametrize(
+    "one", ["samples", SAMPLES, b"picture", io.BytesIO(b"picture")], ids=lambda one: type(one).__name__
+)
+def test_one_picture_or_folder_is_not_taken_for_many(one, reader):
+    for function in (reader.predict_many, lambda one: reader.teach(one, [7])):
+        with pytest.raises(UsageError, match="is one picture or folder; give a list of pictures"):
+            function(one)
 
 
 def test_one_bad_picture_among_many_is_named(reader):
