@@ -312,7 +312,7 @@ def _started_by(program: tuple[str, ...]) -> list[str]:
             f"--master-addr={address}",
             f"--master-port={port}",
         ]
-    return command
+    return [*command, *program]
 
 
 def _say(message: str) -> None:
