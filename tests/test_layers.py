@@ -14,6 +14,7 @@ PACKAGE = ROOT / "digitnet"
 FLOORS = [
     "__main__",
     "cli",
+    "outputs",
     "main",
     "fine_tuning",
     "train",
