@@ -11,6 +11,7 @@ import glob
 import io
 import json
 import math
+import mimetypes
 import os
 import secrets
 import sys
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, a folder, a pattern, or - (stdin)")
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
     predict.add_argument("--show", type=Path, metavar="FILE", help="draw what the model saw into this picture file")
+    _add_force(predict)
     _add_reader_arguments(predict)
 
     read = commands.add_parser("read", help="read any number of digits a picture, line by line")
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument(
         "--show", type=Path, metavar="FILE", help="draw boxes and readings over the picture, into this file"
     )
+    _add_force(read)
     _add_constraints(read)
     _add_detector_argument(read)
     _add_reader_arguments(read)
@@ -132,7 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_reader_arguments(test)
     _add_detector_argument(test)
     _add_data_argument(test)
-    test.add_argument("--report", type=Path, metavar="DIR", help="write a page, metrics.json and MODEL_CARD.md there")
+    test.add_argument(
+        "--report", type=_folder, metavar="DIR", help="write a page, metrics.json and MODEL_CARD.md there"
+    )
+    _add_force(test)
 
     compare = commands.add_parser("compare", help="compare two models on the same pictures, with a paired test")
     compare.set_defaults(run=_compare)
@@ -150,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         "text (pages)",
     )
     teach.add_argument("--output", type=Path, required=True, metavar="FILE", help="the taught model, .onnx")
+    _add_force(teach)
     _add_reader_arguments(teach)
     teach.add_argument(
         "--deep",
@@ -169,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     synth.set_defaults(run=_synth)
     synth.add_argument(
         "folder",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="a new folder for page-0000.png, ..., labels.csv and pages.jsonl; "
         "with --digits for digit-00000.png, ... and labels.csv",
@@ -193,8 +200,21 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run=_export)
     export.add_argument("model", type=Path, help="the model.pth, or a taught .onnx, whose lesson is then merged")
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
+    _add_force(export)
     export.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     return parser
+
+
+def _folder(name: str) -> Path:
+    """The folder to write into that an argument names; a name such as out.xlsx means a file, not a new folder."""
+    path = Path(name)
+    if mimetypes.guess_type(path.name)[0] and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{name}: this is the name of a file; name a folder, such as {path.stem}")
+    return path
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace a file that is there; never one that is read")
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +226,7 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--port", type=int, default=8000, help="0 takes a free port (default: %(default)s)")
     add("--open", action="store_true", help="open the web page in a browser")
-    add("--corrections", type=Path, metavar="DIR", help="folder for corrections (default: keep none)")
+    add("--corrections", type=_folder, metavar="DIR", help="folder for corrections (default: keep none)")
     add("--learn", action="store_true", help="learn from each correction at once (needs --corrections)")
     add("--allowed-host", action="append", default=[], metavar="NAME", help="another name of this server; repeatable")
     add("--max-megabytes", type=float, default=32, metavar="N", help="size of one request (default: %(default)s)")
@@ -313,14 +333,14 @@ def _for_each_picture(
     drawn: Callable[[Result], "Image.Image"],
 ) -> int:
     """Reads the pictures of the command line, tells each result, and draws it for --show."""
+    names = [picture for name in options.pictures for picture in _expanded(name)]
     sheets = None
     if options.show:
         if options.show.suffix.lower() not in PICTURE_SUFFIXES:
             raise UsageError(f"--show {options.show}: name a picture file, such as {options.show.with_suffix('.png')}")
-        from digitnet.reading.drawing import Sheets
+        from digitnet.outputs import Drawings  # imported here, since most runs draw nothing
 
-        sheets = Sheets(options.show)
-    names = [picture for name in options.pictures for picture in _expanded(name)]
+        sheets = Drawings(options.show, [*names, options.model, vars(options).get("detector")], force=options.force)
     failed = False
     unsaved: SaveError | None = None
     with _progress(len(names)) as (advance, write):
@@ -431,13 +451,19 @@ def _serve(options: argparse.Namespace) -> int:
 def _test(options: argparse.Namespace) -> int:
     from digitnet.evaluation.summary import describe
 
+    if options.report:
+        from digitnet.evaluation import report  # here, since most runs write none and need not wait for Jinja2
+        from digitnet.outputs import check_output
+
+        report.make(options.report)
+        force = options.force or report.is_report(options.report)
+        for name in report.FILES:
+            check_output(options.report / name, [options.model, options.detector], force=force)
     reader = _reader(options)
     sets = [of for (of,) in _labelled([reader], options.data)]
     for of in sets:
         print(describe(of), flush=True)
     if options.report:
-        from digitnet.evaluation import report  # here, since most runs write none and need not wait for Jinja2
-
         own = {"training data": "Not recorded in the model.", "protocol": "Not recorded in the model."}
         report.write(options.report, sets, reader.about | ({} if options.model is None else own))
         print(f"The report is in {options.report / 'index.html'}", file=sys.stderr)
@@ -495,10 +521,6 @@ def _teach(options: argparse.Namespace) -> int:
     from digitnet.evaluation.labelled import digits_to_learn
     from digitnet.files import write_atomically
 
-    if options.output.suffix != ".onnx":
-        raise UsageError(
-            f"--output {options.output}: name an .onnx file, such as {options.output.with_suffix('.onnx')}"
-        )
     if options.deep:
         if options.model is None and BEST_WEIGHTS.exists():
             options.model = str(BEST_WEIGHTS)
@@ -511,6 +533,7 @@ def _teach(options: argparse.Namespace) -> int:
             from digitnet.fine_tuning import deep_lesson
         except ModuleNotFoundError as error:
             raise MissingExtraError.of(error, "a deep lesson", "train") from error
+    _check_onnx(options.output, [options.model], options.force)
     reader = _reader(options)
     unread: list[str] = []
 
@@ -577,5 +600,19 @@ def _export(options: argparse.Namespace) -> int:
         from digitnet.training.export import export
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "exporting", "train") from error
-    print(export(options.model, options.output, data=options.data))
+    target = options.output
+    if target is None and options.model.suffix != ".onnx":  # for which there is no default
+        target = options.model.with_suffix(".onnx")
+    if target is not None:
+        _check_onnx(target, [options.model], options.force)
+    print(export(options.model, target, data=options.data))
     return 0
+
+
+def _check_onnx(path: Path, inputs: list[str | Path | None], force: bool) -> None:
+    """Raises UsageError or SaveError where no ONNX file can be written at `path`, or another one would be lost."""
+    from digitnet.outputs import check_output
+
+    if path.suffix != ".onnx":
+        raise UsageError(f"--output {path}: name an .onnx file, such as {path.with_suffix('.onnx')}")
+    check_output(path, inputs, force=force)
