@@ -29,7 +29,8 @@ from digitnet.serving.guard import LOOPBACK, Limits, host_name
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of glibc's mallopt
 MAX_CONNECTIONS = 4096
-OTHER_FILES = 64  # files that the process has open besides its connections
+OTHER_FILES = 64  # files that the process may have open besides its connections
+FEWEST_OTHER_FILES = 24  # with fewer, it cannot read pictures
 SHUTDOWN_SECONDS = 10  # for requests in flight to end
 
 
@@ -155,7 +156,10 @@ def _own_address() -> str:
 
 
 def _max_connections() -> int:
-    """How many connections may be open at once: `MAX_CONNECTIONS`, or fewer if the system allows fewer open files."""
+    """How many connections may be open at once: `MAX_CONNECTIONS`, or fewer if the system allows fewer open files.
+
+    Raises UsageError if the system allows too few for any connection.
+    """
     if sys.platform == "win32":
         return MAX_CONNECTIONS
     import resource
@@ -166,7 +170,10 @@ def _max_connections() -> int:
         allowed = min(allowed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return allowed - OTHER_FILES
+    others = max(FEWEST_OTHER_FILES, min(OTHER_FILES, allowed // 2))
+    if allowed <= others:
+        raise UsageError(f"the system allows {allowed} open files, which is too few; allow more: ulimit -n 1024")
+    return allowed - others
 
 
 def _return_memory_at_once() -> None:
