@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, encoded, environment
 
+from digitnet.evaluation.labelled import labels
 from digitnet.serving.corrections import Corrections
 
 SCREENSHOTS = os.environ.get("DIGITNET_SCREENSHOTS")  # a folder for the README's pictures of the page
@@ -166,6 +167,7 @@ def test_several_digits_that_are_drawn_are_read_as_a_number(visitor, address):
     expect(value(page)).to_have_text("7777")
     page.locator("#draw-answer .glyph").nth(2).click()
     page.keyboard.press("1")
+    page.keyboard.press("1")  # the answer is sure, so the page has asked
     expect(value(page)).to_have_text("7717")
 
 
@@ -182,7 +184,11 @@ def test_undo_takes_back_a_stroke_and_clear_all_of_them(visitor, address):
     expect(value(page)).to_have_text("7")
     page.locator("#clear").click()
     expect(value(page)).to_have_text("")
-    expect(page.locator("#undo")).to_be_disabled()
+    page.locator("#undo").click()
+    expect(value(page)).to_have_text("7")
+    page.locator("#redo").click()
+    expect(value(page)).to_have_text("")
+    expect(page.locator("#redo")).to_be_disabled()
 
 
 def test_a_drawing_is_still_read_when_its_tab_is_left_in_the_middle_of_a_stroke(visitor, address):
@@ -253,16 +259,81 @@ def test_a_corrected_digit_is_kept_in_the_folder_of_corrections(visitor, address
     page = visitor.open(address, "picture")
     visitor.show(PAGES / "sums.jpg")
     page.locator("#picture-figure .box").nth(12).click()
-    page.locator("#picture-answer").get_by_role("button", name="It is a 8").click()
-    told = page.locator("#picture-answer .told")
-    expect(told).to_contain_text("Kept as a 8")
+    choose(page, 8, "picture")
+    name = is_kept(page.locator("#picture-answer .told"))
     expect(page.locator("#lines li").nth(3)).to_have_text("4288")
-    name = told.inner_text().split()[-1]
     with open(corrections / "labels.csv", newline="") as file:
         kept = {row["file"]: row for row in csv.DictReader(file)}
     assert kept[name]["label"] == "8"
     assert (corrections / name).exists()
     assert (corrections / kept[name]["seen"]).exists()
+
+
+def is_kept(told):
+    """The name of the file in which a correction is kept, by what the page told."""
+    expect(told).to_contain_text(re.compile(r"Kept as an? \d in"))
+    return told.inner_text().split()[-1]
+
+
+def choose(page, digit, answer="draw"):
+    """Corrects the shown digit; a second time if the page asks."""
+    for told in ("", "choose"):
+        if told in page.locator(f"#{answer}-answer .told").inner_text():
+            name = f"It is a{'n' if digit == 8 else ''} {digit}"
+            page.locator(f"#{answer}-answer").get_by_role("button", name=name).click()
+
+
+def test_a_correction_that_the_server_refused_can_be_repeated(visitor, address, corrections):
+    page = visitor.open(address)
+    visitor.stroke(SEVEN)
+    expect(said(page)).to_contain_text("7, ")
+    told = page.locator("#draw-answer .told")
+    page.route("**/v1/corrections?*", lambda route: route.fulfill(status=500, json={"detail": "the disk is full"}))
+    choose(page, 7)
+    expect(told).to_have_text("Not kept, try again: the disk is full")
+    page.unroute("**/v1/corrections?*")
+    choose(page, 7)
+    file = is_kept(told)
+    assert dict(labels(corrections))[file] == 7
+
+
+def test_a_second_label_replaces_the_first_and_undo_takes_each_back(visitor, address, corrections):
+    page = visitor.open(address)
+    visitor.stroke(SEVEN)
+    expect(said(page)).to_contain_text("7, ")
+    before = labels(corrections) if (corrections / "labels.csv").exists() else []
+    told, undo = (page.locator(f"#draw-answer .{name}") for name in ("told", "undo"))
+    for digit in (7, 1):
+        choose(page, digit)
+        expect(told).to_contain_text(f"Kept as a {digit}")
+    file = is_kept(told)
+    assert labels(corrections) == [*before, (file, 1)]
+    undo.click()
+    expect(told).to_contain_text("Kept as a 7")
+    assert labels(corrections) == [*before, (file, 7)]
+    expect(undo).to_be_visible()
+    undo.click()
+    expect(told).to_have_text("Taken back")
+    assert labels(corrections) == before
+    expect(undo).to_be_hidden()
+    expect(value(page)).to_have_text("7")
+    expect(page.locator("#draw-answer .said")).to_contain_text("% sure")
+
+
+def test_a_slip_of_the_key_against_a_sure_answer_is_asked_about_and_not_kept(visitor, address, corrections):
+    page = visitor.open(address)
+    visitor.stroke(SEVEN)
+    expect(said(page)).to_contain_text("7, over 99.9%")
+    page.locator("#sheet").focus()
+    page.keyboard.press("8")
+    told = page.locator("#draw-answer .told")
+    expect(told).to_have_text("over 99.9% sure that it is a 7. Is it an 8? Then choose 8 again.")
+    expect(value(page)).to_have_text("7")
+    assert not any("/v1/corrections?" in url for url in visitor.requests)
+    page.keyboard.press("1")  # another slip
+    expect(told).to_contain_text("Is it a 1?")
+    page.keyboard.press("1")
+    expect(told).to_contain_text("Kept as a 1")
 
 
 def test_of_a_drawn_number_the_corrected_digit_is_kept_alone(visitor, address, corrections, reader):
@@ -271,11 +342,9 @@ def test_of_a_drawn_number_the_corrected_digit_is_kept_alone(visitor, address, c
     visitor.stroke(SEVEN)
     expect(said(page)).to_have_text(re.compile(r"^.7$"))  # the whole of it is read
     page.locator(".glyph").nth(1).click()
-    page.locator("#draw-answer").get_by_role("button", name="It is a 2").click()
-    told = page.locator("#draw-answer .told")
-    expect(told).to_contain_text("Kept as a 2")
+    choose(page, 2)
+    kept = reader.predict(corrections / is_kept(page.locator("#draw-answer .told")))
     expect(page.locator(".glyph").nth(1)).to_have_text("2")
-    kept = reader.predict(corrections / told.inner_text().split()[-1])
     assert kept.best_guess == 7
     assert kept.box.height == pytest.approx(0.45 * 140, rel=0.1)  # the 7's part of a sheet 140 pixels wide
 
@@ -307,8 +376,14 @@ def test_corrections_are_relabelled_deleted_and_restored_with_keys(visitor, lear
     page.keyboard.press("ArrowRight")
     page.keyboard.press("8")
     expect(kept_labels(page)).to_have_text(["3", "8", "1"])
-    expect(page.locator("#corrections-told")).to_contain_text("Changed to a 8")
+    expect(page.locator("#corrections-told")).to_contain_text("Changed to an 8")
     expect(kept_labels(page).nth(1)).to_be_focused()
+    page.locator("#corrections-restore").press("Enter")
+    expect(kept_labels(page)).to_have_text(["3", "2", "1"])
+    expect(page.locator("#corrections-told")).to_contain_text("Changed back to a 2")
+    expect(kept_labels(page).nth(1)).to_be_focused()
+    page.keyboard.press("8")
+    expect(kept_labels(page)).to_have_text(["3", "8", "1"])
     page.keyboard.press("Delete")
     expect(kept_labels(page)).to_have_text(["3", "1"])
     expect(kept_labels(page).nth(1)).to_be_focused()
@@ -350,7 +425,7 @@ def test_without_a_folder_for_corrections_the_page_says_that_nothing_is_kept(vis
         expect(page.locator("#privacy")).to_contain_text("The server keeps nothing")
         visitor.stroke(SEVEN)
         expect(said(page)).to_contain_text("7, ")
-        page.locator("#draw-answer").get_by_role("button", name="It is a 1").click()
+        choose(page, 1)
         expect(value(page)).to_have_text("1")
         expect(page.locator("#draw-answer .told")).to_contain_text("--corrections DIR")
         assert not any("/v1/corrections" in url for url in visitor.requests)
@@ -374,6 +449,14 @@ def test_the_token_leaves_the_address_bar_and_is_asked_for_where_it_is_missing(v
         expect(value(page)).to_have_text("7")
 
 
+def test_a_token_with_a_percent_sign_is_taken_as_it_is(visit):
+    with serving(DIGITNET_TOKEN="100%") as address:
+        page = visit().page
+        page.goto(address.split("#")[0] + "#token=100%")
+        expect(page.locator("#about")).to_contain_text("DigitNet")
+        assert "token" not in page.url
+
+
 def test_all_of_it_can_be_done_with_the_keyboard(visitor, address):
     page = visitor.open(address)
     page.locator("#tab-draw").focus()
@@ -384,6 +467,7 @@ def test_all_of_it_can_be_done_with_the_keyboard(visitor, address):
     page.keyboard.press("Space")
     expect(said(page)).to_contain_text("7, ")
     expect(value(page)).to_have_text("7")
+    page.keyboard.press("1")
     page.keyboard.press("1")
     expect(value(page)).to_have_text("1")
     page.keyboard.press("Delete")
@@ -397,6 +481,7 @@ def test_all_of_it_can_be_done_with_the_keyboard(visitor, address):
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     expect(value(page, "picture")).to_have_text("1")
+    page.keyboard.press("3")
     page.keyboard.press("3")
     expect(page.locator("#lines li").nth(3)).to_have_text("4283")
 
