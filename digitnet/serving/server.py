@@ -16,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import numpy as np
+import segno
 import uvicorn
 
 from digitnet.errors import BusyError, UsageError
@@ -108,6 +109,8 @@ def run(
         )
         url = _url(address, listener, token)
         print(url, flush=True)  # clients that connect before uvicorn runs wait in the listener's queue
+        if not address.is_loopback and sys.stderr.isatty():
+            segno.make(url, error="L").terminal(sys.stderr, compact=True)  # for a phone's camera
         if browse:
             webbrowser.open(url)
         uvicorn.Server(config).run(sockets=[listener])

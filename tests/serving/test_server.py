@@ -6,6 +6,7 @@ import html
 import io
 import json
 import os
+import pty
 import re
 import resource
 import signal
@@ -21,7 +22,8 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from helpers import ROOT, encoded, page_of, run_python
+import segno
+from helpers import ROOT, encoded, environment, page_of, run_python
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -383,6 +385,24 @@ def test_elsewhere_than_on_loopback_a_token_is_demanded():
         assert server.ask("GET", "/v1/about", authorization=f"Bearer {token}").status == 200
         assert server.ask("GET", "/healthz", host="192.168.1.2:8000").status == 200
         assert server.ask("GET", "/healthz", host="evil.example").status == 421
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_terminal_shows_a_code_for_the_phone_where_a_phone_can_reach_the_server(host):
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", "--host", host]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, text=True, env=environment()) as server:
+        url = server.stdout.readline().strip()
+        shown = io.StringIO()
+        segno.make(url, error="L").terminal(shown, compact=True)
+        server.terminate()
+    os.write(terminal, b"the end")
+    told = b""
+    while not told.endswith(b"the end"):
+        told += os.read(master, 2**16)
+    os.close(terminal)
+    os.close(master)
+    assert (shown.getvalue() in told.decode().replace("\r\n", "\n")) == (host == "0.0.0.0")
 
 
 # What it withstands

@@ -2,7 +2,7 @@
 
 import { guess, isAbstained } from "/web/words.js";
 
-const MARGIN = 0.5; // of a box's longer side; what is around a digit helps to read it
+const MARGIN = 1.5; // of a box's longer side; whole neighbours help to read a digit
 const MOST_PIXELS = 4096; // of a turned picture's longer side
 const QUALITY = 0.95; // of a JPEG
 const [SURE, UNSURE] = ["#0a64d8", "#b93c0a"];
