@@ -52,6 +52,7 @@ export class Answer {
       this.#elements.bars,
     );
     element.addEventListener("keydown", (event) => this.onKey(event));
+    this.#say("");
     this.show(null);
   }
 
