@@ -7,14 +7,15 @@ millions of them would keep a decoder busy for minutes. Files from cameras and p
 import io
 import re
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from PIL import Image
 
 from digitnet.errors import ImageError
 
 MAX_READS = 250_000  # Pillow reads about four times for a segment, and a PNG of 200 MB has about 50,000
-MAX_SCANS = 1000  # of a progressive JPEG; encoders write about ten
-MAX_SCANNED_PIXELS = 10**9  # of a JPEG: its pixels times its scans, since each scan visits all of them
+MAX_SCANS, USUAL_SCANS = 1000, 20  # of a progressive JPEG; encoders write about ten
+MAX_SCANNED_PIXELS = 10**9  # pixels times scans, of a JPEG with more than the usual ones: each scan visits all pixels
 MAX_EXIF_SEGMENTS = 100  # of a JPEG; Pillow joins them one by one
 MAX_EXIF_BYTES = 2**20  # a camera's fits into 64 KiB
 MAX_TIFF_VALUES = 100_000  # of its tags: nearly all are the places of strips, at most one or two for each row
@@ -49,7 +50,8 @@ def opened(content: bytes, name: str, formats: Sequence[str]) -> Image.Image:
             _check(total, MAX_TIFF_VALUES, "values in the tags", name)
     image = Image.open(_CountedFile(content, name), formats=formats)
     pixels = image.width * image.height
-    _check(scans * pixels, MAX_SCANNED_PIXELS, "pixels in all scans", name)
+    if scans > USUAL_SCANS:
+        _check(scans * pixels, MAX_SCANNED_PIXELS, "pixels in all scans", name)
     _check(max(len(image.info.get(key, "")) for key in EXIF_NAMES), MAX_EXIF_BYTES, "bytes of EXIF", name)
     if image.format == "BMP" and image.info.get("compression") in RUN_LENGTHS:
         _check(pixels, MAX_RUN_LENGTH_PIXELS, "pixels as run lengths", name)
@@ -86,14 +88,15 @@ class _CountedFile(io.BytesIO):
 
 def _tiff_values(content: bytes) -> Iterator[int]:
     """For each tag that Pillow reads, 1 and the number of the values that it unpacks."""
-    order: str = "little" if content.startswith(b"II") else "big"
+    order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
 
     def number(place: int, size: int) -> int:
-        return int.from_bytes(content[place : place + size], order)  # type: ignore[arg-type]
+        return int.from_bytes(content[place : place + size], order)
 
     width = 8 if content[2:3] == b"+" else 4  # bytes of a place and of a count, in a BigTIFF or a usual one
     tag_bytes = 4 + 2 * width
-    waiting, seen = [number(width, width)], set()
+    waiting = [number(width, width)]
+    seen: set[int] = set()
     while waiting:
         directory = waiting.pop()
         if directory in seen:

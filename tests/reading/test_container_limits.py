@@ -61,7 +61,7 @@ def tiff_with(tags, data=b"", *, big=False, order="<"):
     begin = 2 * width + (8 if big else 2) + struct.calcsize(entry) * len(tags) + width
     header = struct.pack(order + "2sH", b"II" if order == "<" else b"MM", 43 if big else 42)
     header += struct.pack(order + ("HHQQ" if big else "LH"), *((8, 0, 16) if big else (8,)), len(tags))
-    directory = b""
+    entries = []
     for number, kind, count, value in tags:
         if number == 273:
             value = begin + len(data)
@@ -69,8 +69,8 @@ def tiff_with(tags, data=b"", *, big=False, order="<"):
             value = begin + ~value
         if order == ">" and kind == 3 and count == 1:
             value <<= 8 * width - 16
-        directory += struct.pack(entry, number, kind, count, value)
-    return header + directory + bytes(width) + data + pixels
+        entries.append(struct.pack(entry, number, kind, count, value))
+    return header + b"".join(entries) + bytes(width) + data + pixels
 
 
 def bmp_of_runs(width, height):
