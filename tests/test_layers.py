@@ -33,6 +33,7 @@ FLOORS = [
     "inference",
     "imaging",
     "results",
+    "spreadsheet",
     "files",
     "errors",
     "version",
