@@ -41,6 +41,7 @@ T = TypeVar("T")
 
 MAX_MODEL_BYTES = 64 * 2**20
 PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
+KEPT_SOURCES = (str, os.PathLike, bytes)  # a page remembers these, to draw on; of others it keeps a small JPEG
 MADE_LATER = ("digit_reader", "_finder", "_pages", "_teacher")  # when they are first needed; not pickled
 
 
@@ -331,7 +332,7 @@ class Reader:
         picture = load(source, name, side=PAGE_SIDE)
         examination = self._pages.examine(picture, constraint, lines, is_cancelled)
         # The page keeps a small file of its picture, not the array, so that thousands of pages fit into memory.
-        artist = functools.partial(_drawing, jpeg(picture.grey))
+        artist = functools.partial(_drawing, source if isinstance(source, KEPT_SOURCES) else jpeg(picture.grey))
         return replace(examination, page=replace(examination.page, artist=artist))
 
     @functools.cached_property
@@ -401,10 +402,10 @@ def _name(source: Source | Sight, place: int) -> str | None:
     return None if isinstance(source, (str, os.PathLike)) else f"picture {place}"
 
 
-def _drawing(jpeg: bytes, page: Page) -> "Image.Image":
+def _drawing(source: Source, page: Page) -> "Image.Image":
     from digitnet.reading.drawing import draw_page
 
-    return draw_page(jpeg, page)
+    return draw_page(load(source, side=PAGE_SIDE).grey, page)
 
 
 def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
