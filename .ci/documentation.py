@@ -22,7 +22,7 @@ ENDLESS = {"python main.py": 30}  # seconds before Ctrl-C
 ELSEWHERE = {"make test", "make docs"}  # .ci/run runs them anyway
 LIMIT = 600  # seconds for a command
 MADE = ("pages", "report", "digits", "answers")  # folders that the examples make anew
-MADE_FILES = ("pages.jsonl", "digits.csv")
+MADE_FILES = ("pages.jsonl", "digits.csv", "mine.onnx", "detector.onnx")
 STAND_IN = ROOT / "samples" / "chalk-7.jpg"
 
 

@@ -56,7 +56,10 @@ def corrected(page: Page) -> dict[str, Any]:
             if reading(page) == digit:
                 continue
             page.evaluate("() => { window.learntAfter = null; }")
-            page.locator("#draw-answer").get_by_role("button", name=f"It is a {digit}").click()
+            button = page.locator("#draw-answer").get_by_role("button", name=f"It is a {digit}")
+            button.click()
+            if "choose" in page.locator("#draw-answer .told").inner_text():  # the answer was sure, so the page asks
+                button.click()
             page.wait_for_function("() => window.learntAfter !== null")
             learnt.append(page.evaluate("() => window.learntAfter"))
             total.append(learnt[-1] + milliseconds(page, [], stroke))

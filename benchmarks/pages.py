@@ -24,9 +24,9 @@ from digitnet.dataset import MNIST, find_mnist
 from digitnet.evaluation.labelled import TABLE, labels
 from digitnet.evaluation.page_metrics import LabelledPages, compute_page_metrics, only_digits
 from digitnet.files import PICTURE_SUFFIXES, checksum
+from digitnet.reading.answer import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.reading.load import Source, load
 from digitnet.reading.networks import PACKAGED_DETECTOR
-from digitnet.reading.answer import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.synthesis.pages import PageMaker
 from digitnet.synthesis.paper import Array, enlarged, plain
 from digitnet.synthesis.photos import EVERY, Difficulties

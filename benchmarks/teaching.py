@@ -19,10 +19,10 @@ from digitnet import Reader
 from digitnet.dataset import MNIST, find_mnist
 from digitnet.evaluation.labelled import TABLE
 from digitnet.evaluation.labelled import labels as labels_of
-from digitnet.reading.load import load
 from digitnet.reading.adaptation import Matrix
-from digitnet.reading.networks import OnnxDigitNet
 from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.load import load
+from digitnet.reading.networks import OnnxDigitNet
 from digitnet.teaching.evidence import Evidence
 from digitnet.teaching.pupil import UNSURE, WRONG, Levels, Predictions
 

@@ -19,14 +19,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from digitnet.reading.readings import Reading
 
 from digitnet import Reader
 from digitnet.dataset import get_validation_loader
-from digitnet.reading.normalise import SIDE, NormalisedDigit, normalise
-from digitnet.reading.readings import Reading
 from digitnet.reading.adaptation import Matrix
 from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.reading.digit_reader import Sight
+from digitnet.reading.normalise import SIDE, NormalisedDigit, normalise
 from digitnet.results import Box
 from digitnet.synthesis import strokes
 from digitnet.synthesis.stroke_hands import random_stroke_hand

@@ -41,17 +41,22 @@ def _packaged_reader() -> "Reader":
     return _reader
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Reader":
-        from digitnet.reader import Reader
+if not TYPE_CHECKING:  # type checkers know the function itself
 
-        return Reader
-    if name == "batch":
+    def batch(*arguments: Any, **settings: Any) -> Any:
+        """Reads archives of any size into Parquet (see `archives.batch.batch`). Needs the extra 'batch'."""
         try:
             from digitnet.archives.batch import batch
         except ModuleNotFoundError as error:
             from digitnet.errors import MissingExtraError
 
             raise MissingExtraError.of(error, "batch", "batch") from error
-        return batch
+        return batch(*arguments, **settings)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Reader":
+        from digitnet.reader import Reader
+
+        return Reader
     raise AttributeError(f"module 'digitnet' has no attribute {name!r}")

@@ -5,21 +5,23 @@
 
 import argparse
 import contextlib
-import csv
 import functools
 import glob
 import io
 import json
 import math
+import mimetypes
 import os
+import re
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from digitnet import __version__
+from digitnet import __version__, spreadsheet
 from digitnet import main as training
 from digitnet.errors import DataError, DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
 from digitnet.files import PICTURE_SUFFIXES
@@ -39,6 +41,8 @@ Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it t
 
 STANDARD_INPUT = "-"
 BEST_WEIGHTS = Path(__file__).parents[1] / "models" / "best.pth"  # in the repository, not in the package
+READ, NOT_SURE, WITHOUT_A_DIGIT, UNREADABLE = OUTCOMES = ("read", "not sure", "without a digit", "could not be read")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MODEL_HELP = "your own model, .onnx or .pth"
 
 
@@ -78,19 +82,19 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="read one digit a picture")
     predict.set_defaults(run=_predict)
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, a folder, a pattern, or - (stdin)")
-    predict.add_argument("--json", action="store_true", help="one JSON object a line")
+    _add_form(predict, "a table with a row for each picture")
     predict.add_argument("--show", type=Path, metavar="FILE", help="draw what the model saw into this picture file")
+    _add_force(predict)
     _add_reader_arguments(predict)
 
     read = commands.add_parser("read", help="read any number of digits a picture, line by line")
     read.set_defaults(run=_read)
     read.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, a folder, a pattern, or - (stdin)")
-    form = read.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object a picture, one a line")
-    form.add_argument("--csv", action="store_true", help="a table with a row for each line of digits")
+    _add_form(read, "a table with a row for each line of digits")
     read.add_argument(
         "--show", type=Path, metavar="FILE", help="draw boxes and readings over the picture, into this file"
     )
+    _add_force(read)
     _add_constraints(read)
     _add_detector_argument(read)
     _add_reader_arguments(read)
@@ -132,7 +136,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_reader_arguments(test)
     _add_detector_argument(test)
     _add_data_argument(test)
-    test.add_argument("--report", type=Path, metavar="DIR", help="write a page, metrics.json and MODEL_CARD.md there")
+    test.add_argument(
+        "--report", type=_folder, metavar="DIR", help="write a page, metrics.json and MODEL_CARD.md there"
+    )
+    _add_force(test)
 
     compare = commands.add_parser("compare", help="compare two models on the same pictures, with a paired test")
     compare.set_defaults(run=_compare)
@@ -150,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         "text (pages)",
     )
     teach.add_argument("--output", type=Path, required=True, metavar="FILE", help="the taught model, .onnx")
+    _add_force(teach)
     _add_reader_arguments(teach)
     teach.add_argument(
         "--deep",
@@ -169,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     synth.set_defaults(run=_synth)
     synth.add_argument(
         "folder",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="a new folder for page-0000.png, ..., labels.csv and pages.jsonl; "
         "with --digits for digit-00000.png, ... and labels.csv",
@@ -193,8 +201,27 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run=_export)
     export.add_argument("model", type=Path, help="the model.pth, or a taught .onnx, whose lesson is then merged")
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
+    _add_force(export)
     export.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
     return parser
+
+
+def _folder(name: str) -> Path:
+    """The folder to write into that an argument names; a name such as out.xlsx means a file, not a new folder."""
+    path = Path(name)
+    if mimetypes.guess_type(path.name)[0] and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{name}: this is the name of a file; name a folder, such as {path.stem}")
+    return path
+
+
+def _add_form(parser: argparse.ArgumentParser, table: str) -> None:
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a picture, one a line")
+    form.add_argument("--csv", action="store_true", help=f"{table}, for spreadsheets")
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace a file that is there; never one that is read")
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +233,7 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--port", type=int, default=8000, help="0 takes a free port (default: %(default)s)")
     add("--open", action="store_true", help="open the web page in a browser")
-    add("--corrections", type=Path, metavar="DIR", help="folder for corrections (default: keep none)")
+    add("--corrections", type=_folder, metavar="DIR", help="folder for corrections (default: keep none)")
     add("--learn", action="store_true", help="learn from each correction at once (needs --corrections)")
     add("--allowed-host", action="append", default=[], metavar="NAME", help="another name of this server; repeatable")
     add("--max-megabytes", type=float, default=32, metavar="N", help="size of one request (default: %(default)s)")
@@ -267,84 +294,113 @@ def _reader(options: argparse.Namespace) -> "Reader":
 
 
 def _predict(options: argparse.Namespace) -> int:
-    def tell(name: str, examination: "Examination", write: Write) -> None:
+    def tell(name: str, examination: "Examination", write: Write) -> str:
         digit = examination.digit
-        answer = digit.reason if digit.digit is None else f"{digit.digit} ({digit.confidence:.1%})"
-        write(json.dumps({"file": name, **digit.to_dict()}) if options.json else f"{name}: {answer}", sys.stdout)
+        if options.json:
+            write(json.dumps({"file": name, **digit.to_dict()}), sys.stdout)
+        elif options.csv:
+            cells = name, digit.digit, round(digit.confidence, 4), digit.reason, digit.best_guess, None
+            write(spreadsheet.row(cells), sys.stdout)
+        else:
+            answer = digit.reason if digit.digit is None else f"{digit.digit} ({digit.confidence:.1%})"
+            write(f"{_shown(name)}: {answer}", sys.stdout)
+        if digit.digit is not None:
+            return READ
+        return WITHOUT_A_DIGIT if digit.reason in ("blank", "not a digit", "no digit found") else NOT_SURE
 
     def drawn(examination: "Examination") -> "Image.Image":
         from digitnet.reading.drawing import draw  # imported here, since most runs draw nothing
 
         return draw(examination.picture, examination.normalised, examination.digit)
 
-    return _for_each_picture(options, _reader(options).examine, tell, drawn)
+    columns = ("file", "digit", "confidence", "reason", "best_guess", "error")
+    return _for_each_picture(options, _reader(options).examine, tell, drawn, columns)
 
 
 def _read(options: argparse.Namespace) -> int:
-    reader = _reader(options)
-    if options.csv:
-        print("file,line,text,confidence,x,y,width,height,note")
     one = len(options.pictures) == 1 and (options.pictures[0] == STANDARD_INPUT or os.path.isfile(options.pictures[0]))
 
-    def tell(name: str, page: "Page", write: Write) -> None:
+    def tell(name: str, page: "Page", write: Write) -> str:
         if options.json:
             write(json.dumps({"file": name, **page.to_dict()}), sys.stdout)
         elif options.csv:
             for number, line in enumerate(page.lines, 1):
-                cells = (name, number, line.text, round(line.confidence, 4), *astuple(line.box), line.note or "")
-                row = io.StringIO()
-                csv.writer(row, lineterminator="").writerow(cells)
-                write(row.getvalue(), sys.stdout)
+                cells = name, number, line.text, round(line.confidence, 4), *astuple(line.box), line.note, None
+                write(spreadsheet.row(cells), sys.stdout)
         else:
             notes = [page.note, *(line.note for line in page.lines), None if page.lines else "no digits found"]
             for note in filter(None, notes):
-                write(f"digitnet: {name}: {note}", sys.stderr)
+                write(f"digitnet: {_shown(name)}: {note}", sys.stderr)
             for line in page.lines:
-                write(line.text if one else f"{name}: {line.text}", sys.stdout)
+                write(line.text if one else f"{_shown(name)}: {line.text}", sys.stdout)
+        if not page.lines:
+            return WITHOUT_A_DIGIT
+        return NOT_SURE if any(digit.digit is None for digit in page.digits) else READ
 
-    read = functools.partial(reader.read, **_constraints(options))
-    return _for_each_picture(options, read, tell, lambda page: page.draw())
+    columns = ("file", "line", "text", "confidence", "x", "y", "width", "height", "note", "error")
+    read = functools.partial(_reader(options).read, **_constraints(options))
+    return _for_each_picture(options, read, tell, lambda page: page.draw(), columns)
 
 
 def _for_each_picture(
     options: argparse.Namespace,
     read: Callable[..., Result],
-    tell: Callable[[str, Result, Write], None],
+    tell: Callable[[str, Result, Write], str],
     drawn: Callable[[Result], "Image.Image"],
+    columns: tuple[str, ...],
 ) -> int:
-    """Reads the pictures of the command line, tells each result, and draws it for --show."""
+    """Reads the pictures of the command line, tells each result, and draws it for --show.
+
+    Args:
+        tell: writes a result, and returns one of `OUTCOMES`.
+        columns: of the table for --csv; the first is the picture's name, and the last why it cannot be read.
+    """
+    names = [picture for name in options.pictures for picture in _expanded(name)]
     sheets = None
     if options.show:
         if options.show.suffix.lower() not in PICTURE_SUFFIXES:
             raise UsageError(f"--show {options.show}: name a picture file, such as {options.show.with_suffix('.png')}")
-        from digitnet.reading.drawing import Sheets
+        from digitnet.outputs import Drawings  # imported here, since most runs draw nothing
 
-        sheets = Sheets(options.show)
-    names = [picture for name in options.pictures for picture in _expanded(name)]
-    failed = False
+        sheets = Drawings(options.show, [*names, options.model, vars(options).get("detector")], force=options.force)
+    if options.csv:
+        if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+            sys.stdout.reconfigure(encoding=spreadsheet.ENCODING, errors="backslashreplace")
+        print(spreadsheet.row(columns))
+    outcomes: Counter[str] = Counter()
     unsaved: SaveError | None = None
     with _progress(len(names)) as (advance, write):
         for name in names:
             try:
                 result = read(sys.stdin.buffer if name == STANDARD_INPUT else name, name=name)
-                tell(name, result, write)
+                outcomes[tell(name, result, write)] += 1
                 if sheets and not unsaved:
                     sheets.add(drawn(result))
             except ImageError as error:
-                failed = True
+                outcomes[UNREADABLE] += 1
                 if options.json:
                     write(json.dumps({"file": name, "error": str(error)}), sys.stdout)
-                write(f"digitnet: {error}", sys.stderr)
+                elif options.csv:
+                    write(spreadsheet.row((name, *[None] * (len(columns) - 2), str(error))), sys.stdout)
+                write(f"digitnet: {_shown(str(error))}", sys.stderr)
             except SaveError as error:  # of a drawing; the other pictures are still read
                 unsaved = error
             advance()
+    if len(names) > 1:
+        counts = [f"{outcomes[kind]:,} {kind}" for kind in OUTCOMES if outcomes[kind] or kind == READ]
+        print(f"digitnet: {', '.join(counts)}", file=sys.stderr)
     if unsaved:
         raise unsaved
     if sheets:
         sheets.save()
         if len(sheets.paths) > 1:
             print(f"digitnet: the drawings are in {sheets.paths[0]} to {sheets.paths[-1]}", file=sys.stderr)
-    return ImageError.exit_code if failed else 0
+    return ImageError.exit_code if outcomes[UNREADABLE] else 0
+
+
+def _shown(name: str) -> str:
+    """A name on one line: a line break in it would end the line, and other control characters act on a terminal."""
+    return CONTROL.sub(lambda character: repr(character[0])[1:-1], name)
 
 
 @contextlib.contextmanager
@@ -431,13 +487,19 @@ def _serve(options: argparse.Namespace) -> int:
 def _test(options: argparse.Namespace) -> int:
     from digitnet.evaluation.summary import describe
 
+    if options.report:
+        from digitnet.evaluation import report  # here, since most runs write none and need not wait for Jinja2
+        from digitnet.outputs import check_output
+
+        report.make(options.report)
+        force = options.force or report.is_report(options.report)
+        for name in report.FILES:
+            check_output(options.report / name, [options.model, options.detector], force=force)
     reader = _reader(options)
     sets = [of for (of,) in _labelled([reader], options.data)]
     for of in sets:
         print(describe(of), flush=True)
     if options.report:
-        from digitnet.evaluation import report  # here, since most runs write none and need not wait for Jinja2
-
         own = {"training data": "Not recorded in the model.", "protocol": "Not recorded in the model."}
         report.write(options.report, sets, reader.about | ({} if options.model is None else own))
         print(f"The report is in {options.report / 'index.html'}", file=sys.stderr)
@@ -495,10 +557,6 @@ def _teach(options: argparse.Namespace) -> int:
     from digitnet.evaluation.labelled import digits_to_learn
     from digitnet.files import write_atomically
 
-    if options.output.suffix != ".onnx":
-        raise UsageError(
-            f"--output {options.output}: name an .onnx file, such as {options.output.with_suffix('.onnx')}"
-        )
     if options.deep:
         if options.model is None and BEST_WEIGHTS.exists():
             options.model = str(BEST_WEIGHTS)
@@ -511,6 +569,7 @@ def _teach(options: argparse.Namespace) -> int:
             from digitnet.fine_tuning import deep_lesson
         except ModuleNotFoundError as error:
             raise MissingExtraError.of(error, "a deep lesson", "train") from error
+    _check_onnx(options.output, [options.model], options.force)
     reader = _reader(options)
     unread: list[str] = []
 
@@ -577,5 +636,19 @@ def _export(options: argparse.Namespace) -> int:
         from digitnet.training.export import export
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error, "exporting", "train") from error
-    print(export(options.model, options.output, data=options.data))
+    target = options.output
+    if target is None and options.model.suffix != ".onnx":  # for which there is no default
+        target = options.model.with_suffix(".onnx")
+    if target is not None:
+        _check_onnx(target, [options.model], options.force)
+    print(export(options.model, target, data=options.data))
     return 0
+
+
+def _check_onnx(path: Path, inputs: list[str | Path | None], force: bool) -> None:
+    """Raises UsageError or SaveError where no ONNX file can be written at `path`, or another one would be lost."""
+    from digitnet.outputs import check_output
+
+    if path.suffix != ".onnx":
+        raise UsageError(f"--output {path}: name an .onnx file, such as {path.with_suffix('.onnx')}")
+    check_output(path, inputs, force=force)

@@ -73,7 +73,7 @@ def locked(path: Path) -> Iterator[None]:
 
     Raises:
         BusyError: another process holds the lock.
-        SaveError: the folder cannot be written.
+        SaveError: the folder cannot be written, or its file system has no locks, such as NFS without its lock service.
     """
     lock_path = path.with_name(f".{path.name}.lock")
     try:
@@ -81,7 +81,13 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SaveError(f"{path}: its folder cannot be written ({error.strerror}); choose another one") from error
     with file:
-        if not _try_lock(file):
+        try:
+            is_ours = _try_lock(file)
+        except OSError as error:
+            raise SaveError(
+                f"{path}: its file system cannot lock files ({error.strerror}); choose a folder on a local disk"
+            ) from error
+        if not is_ours:
             raise BusyError(f"{path}: another run is using it; stop that one first, or give this one a file of its own")
         yield
 

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import itertools
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -63,11 +64,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code."""
     parser = argparse.ArgumentParser(prog="main.py", description="Train DigitNet on MNIST until interrupted.")
     add_arguments(parser)
-    return run(parser.parse_args(arguments))
+    return run(parser.parse_args(arguments), ("main.py",))
 
 
-def run(options: argparse.Namespace) -> int:
-    """Trains as the options say and returns the exit code."""
+def run(options: argparse.Namespace, program: tuple[str, ...] = ("-m", "digitnet", "train")) -> int:
+    """Trains as the options say and returns the exit code.
+
+    Args:
+        program: what torchrun must be given to start this program again.
+    """
+    options.program = program
     interruption = Interruption()
     try:
         with interruption.listening():
@@ -119,6 +125,8 @@ def _resume_and_train(options: argparse.Namespace, interruption: Interruption, r
     with together():
         training, get_loaders = _job(options, recipe, device)
     checkpoint = Checkpoint(options.model or MODEL_FILES[recipe.network])
+    if checkpoint.model_path.resolve() in (path.resolve() for path in options.teacher):
+        raise UsageError(f"{checkpoint.model_path}: training would overwrite its own teacher; give another --model")
     with contextlib.ExitStack() as lock:
         with together():
             if is_first:
@@ -188,6 +196,7 @@ def _train_cycles(
     saved = True
     shared = ranks.share(training, interruption) if ranks else None
     is_first = ranks is None or ranks.is_first
+    cycles_before = len(checkpoint.history)
     with curves(options.tensorboard if is_first else None) as writer, interruption.deferred():
         for cycles_done in itertools.count():
             if cycles_done == options.cycles or training.is_finished:
@@ -199,7 +208,7 @@ def _train_cycles(
             # Here the other ranks wait until rank 0 has evaluated and saved.
             if ranks.any(interruption.requested) if ranks else interruption.requested:
                 if saved and is_first:
-                    command = f"{_command(options)} --model {checkpoint.model_path}"
+                    command = _command(options, checkpoint.model_path, len(checkpoint.history) - cycles_before)
                     _say(f"Stopped. {checkpoint.model_path} holds everything so far; go on with: {command}")
                 return INTERRUPTED
     return 0 if saved else SaveError.exit_code
@@ -283,12 +292,37 @@ def _save(checkpoint: "Checkpoint", training: "TrainingRun") -> bool:
     return True
 
 
-def _command(options: argparse.Namespace) -> str:
-    """The command that resumes this run, without its --model."""
-    command = ["python main.py"]
-    command += ["--recipe", options.recipe] if options.recipe != QUICK.name else []
-    command += ["--teacher", *map(str, options.teacher)] if options.teacher else []
-    return " ".join(command)
+def _command(options: argparse.Namespace, model: Path, cycles_done: int) -> str:
+    """The command that goes on with this run, for a shell."""
+    given = {
+        "--recipe": [options.recipe] if options.recipe != QUICK.name else [],
+        "--teacher": options.teacher,
+        "--model": [model],
+        "--data": [options.data] if options.data else [],
+        "--device": [options.device] if options.device else [],
+        "--tensorboard": [options.tensorboard] if options.tensorboard else [],
+        "--cycles": [options.cycles - cycles_done] if options.cycles and options.cycles > cycles_done else [],
+    }
+    words = [str(word) for option, values in given.items() if values for word in (option, *values)]
+    return shlex.join([*_started_by(options.program), *words])
+
+
+def _started_by(program: tuple[str, ...]) -> list[str]:
+    """The command that started this program; torchrun's options are found again in the variables that it sets."""
+    if not _by_torchrun():
+        return list(program[1:]) if program[0] == "-m" else ["python", *program]
+    ranks = int(os.environ["WORLD_SIZE"])
+    on_each = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+    command = ["torchrun", f"--nproc-per-node={on_each}"]
+    if ranks > on_each:  # the others are on other machines, and the one with rank 0 is the first
+        address, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+        command += [
+            f"--nnodes={ranks // on_each}",
+            "--node-rank=0",
+            f"--master-addr={address}",
+            f"--master-port={port}",
+        ]
+    return [*command, *program]
 
 
 def _say(message: str) -> None:

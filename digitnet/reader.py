@@ -2,11 +2,12 @@
 
 import copy
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,10 @@ from digitnet.errors import ImageError, ModelError, UsageError
 from digitnet.files import checksum
 from digitnet.reading.answer import DEFAULT_MAX_ERROR, NOT_A_DIGIT, rejection_for
 from digitnet.reading.constraints import constrained
-from digitnet.reading.digit_reader import BATCH, DigitReader, Examination, Sight
+from digitnet.reading.digit_reader import BATCH, NO_PROBABILITIES, DigitReader, Examination, Sight
 from digitnet.reading.encoding import jpeg
 from digitnet.reading.lines import LineFinder
-from digitnet.reading.load import Picture, Source, load
+from digitnet.reading.load import OVERSHOOT, Picture, Source, load
 from digitnet.reading.networks import (
     PACKAGED_DETECTOR,
     PACKAGED_LINE_READER,
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
 
     from digitnet.teaching.teacher import Teacher
 
+T = TypeVar("T")
+
 MAX_MODEL_BYTES = 64 * 2**20
 PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
+KEPT_SOURCES = (str, os.PathLike, bytes)  # a page remembers these, to draw on; of others it keeps a small JPEG
 MADE_LATER = ("digit_reader", "_finder", "_pages", "_teacher")  # when they are first needed; not pickled
 
 
@@ -116,8 +120,9 @@ class Reader:
 
         Raises:
             ImageError: a picture cannot be read. The error names its path or its place in the list.
+            UsageError: `pictures` is one path, or the bytes or the stream of one picture.
         """
-        sources = list(pictures)
+        sources = _several(pictures)
 
         def predicted(start: int) -> list[Digit]:
             batch = sources[start : start + BATCH]
@@ -134,11 +139,20 @@ class Reader:
             return [digit for digits in pool.map(predicted, starts) for digit in digits]
 
     def predict_normalised(self, images: npt.NDArray[np.float32]) -> list[Digit]:
-        """One digit an image, for `images` (N, 28, 28) in [0, 1] as in MNIST: centred, bright ink on dark."""
-        whole = Box(0, 0, SIDE, SIDE)
-        return self.digit_reader.digits(
-            [NormalisedDigit(image, whole, strength=1.0, several=False) for image in images]
-        )
+        """One digit an image, for `images` (N, 28, 28) in [0, 1] as in MNIST: centred, bright ink on dark.
+
+        Raises ImageError for another shape or range.
+        """
+        images = np.asarray(images, np.float32)
+        if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+            raise ImageError(f"shape {images.shape} is not that of normalised images; give (N, {SIDE}, {SIDE})")
+        if images.size and not -OVERSHOOT <= images.min() <= images.max() <= 1 + OVERSHOOT:
+            raise ImageError(f"values from {images.min():.4g} to {images.max():.4g}; use [0, 1], as in images / 255")
+        whole, blank = Box(0, 0, SIDE, SIDE), Digit(None, 0.0, "blank", None, NO_PROBABILITIES)
+        has_ink = [bool(np.ptp(image)) for image in images]
+        inked = itertools.compress(images, has_ink)
+        digits = iter(self.digit_reader.digits([NormalisedDigit(image, whole, 1.0, several=False) for image in inked]))
+        return [next(digits) if ink else blank for ink in has_ink]
 
     def examine(self, source: Source, *, name: str | None = None) -> Examination:
         """The digit together with what led to it. Arguments and errors are those of `predict`."""
@@ -218,7 +232,7 @@ class Reader:
             UsageError: there is no picture, a label is no digit, or the numbers of pictures and labels differ.
             ModelError: the model was exported by an earlier version, so it cannot be taught.
         """
-        sources, wanted = list(pictures), list(labels)
+        sources, wanted = _several(pictures), list(labels)
         if names is None:
             called = [_name(source, place) or str(source) for place, source in enumerate(sources)]
         else:
@@ -318,7 +332,7 @@ class Reader:
         picture = load(source, name, side=PAGE_SIDE)
         examination = self._pages.examine(picture, constraint, lines, is_cancelled)
         # The page keeps a small file of its picture, not the array, so that thousands of pages fit into memory.
-        artist = functools.partial(_drawing, jpeg(picture.grey))
+        artist = functools.partial(_drawing, source if isinstance(source, KEPT_SOURCES) else jpeg(picture.grey))
         return replace(examination, page=replace(examination.page, artist=artist))
 
     @functools.cached_property
@@ -369,6 +383,14 @@ def _usual_content() -> bytes:
     return PACKAGED_MODEL.read_bytes()
 
 
+def _several(pictures: Iterable[T]) -> list[T]:
+    """Raises UsageError for one picture, because its letters, bytes or lines would be taken for pictures."""
+    if isinstance(pictures, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(pictures, "read"):
+        name = f" {pictures}" if isinstance(pictures, (str, os.PathLike)) else ""
+        raise UsageError(f"a {type(pictures).__name__}{name} is one picture or folder; give a list of pictures")
+    return list(pictures)
+
+
 def _loaded(source: Source, name: str) -> Picture | ImageError:
     try:
         return load(source, name)
@@ -380,10 +402,10 @@ def _name(source: Source | Sight, place: int) -> str | None:
     return None if isinstance(source, (str, os.PathLike)) else f"picture {place}"
 
 
-def _drawing(jpeg: bytes, page: Page) -> "Image.Image":
+def _drawing(source: Source, page: Page) -> "Image.Image":
     from digitnet.reading.drawing import draw_page
 
-    return draw_page(jpeg, page)
+    return draw_page(load(source, side=PAGE_SIDE).grey, page)
 
 
 def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import io
 import json
@@ -12,6 +13,7 @@ from helpers import ROOT, environment, page_of, run_python
 from PIL import Image, ImageDraw
 
 from digitnet import Reader, cli
+from digitnet.files import PICTURE_SUFFIXES
 from digitnet.reading import drawing
 
 SAMPLES = ROOT / "samples"
@@ -32,7 +34,10 @@ def test_json_is_one_object_a_line_in_input_order_with_the_fields_of_the_contrac
     assert first["probabilities"][2] >= first["confidence"] > 0.9
     assert second == {"file": "missing.jpg", "error": "missing.jpg: cannot be opened (No such file or directory)"}
     assert (third["file"], third["digit"]) == (names[2], 8)
-    assert captured.err == "digitnet: missing.jpg: cannot be opened (No such file or directory)\n"
+    assert captured.err.splitlines() == [
+        "digitnet: missing.jpg: cannot be opened (No such file or directory)",
+        "digitnet: 2 read, 1 could not be read",
+    ]
 
 
 def test_a_blank_picture_is_an_answer_and_no_failure(tmp_path, capsys):
@@ -100,7 +105,7 @@ def test_the_command_alone_shows_its_help(capsys):
 def test_many_pictures_have_a_progress_bar_on_a_terminal_and_none_elsewhere(capfd, monkeypatch):
     names = [str(SAMPLES / "marker-2.jpg")] * 3
     assert cli.main(["predict", *names]) == 0
-    assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == "digitnet: 3 read\n"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert cli.main(["predict", *names]) == 0
     captured = capfd.readouterr()
@@ -198,12 +203,17 @@ def test_more_drawings_than_one_file_holds_go_on_in_a_second_one(suffix, tmp_pat
     assert "out-2" in capsys.readouterr().err
 
 
-def test_a_full_sheet_that_cannot_be_saved_does_not_stop_the_answers(tmp_path, capsys):
+def test_a_full_sheet_that_cannot_be_saved_does_not_stop_the_answers(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("digitnet.files.os.fsync", full)
     names = [str(SAMPLES / "marker-2.jpg")] * 60
-    assert cli.main(["predict", "--show", str(tmp_path / "no" / "out.png"), *names]) == 1
+    assert cli.main(["predict", "--show", str(tmp_path / "out.png"), *names]) == 1
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 60
     assert captured.err.count("cannot be saved") == 1
+
+
+def full(descriptor):
+    raise OSError(28, "No space left on device")
 
 
 def test_a_drawing_that_cannot_be_saved_leaves_the_one_before_whole(tmp_path, capsys, monkeypatch):
@@ -211,10 +221,6 @@ def test_a_drawing_that_cannot_be_saved_leaves_the_one_before_whole(tmp_path, ca
     arguments = ["predict", "--show", str(target), str(SAMPLES / "marker-2.jpg")]
     assert cli.main(arguments) == 0
     before = target.read_bytes()
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr("digitnet.files.os.fsync", full)
     assert cli.main(arguments) == 1
     assert target.read_bytes() == before
@@ -222,11 +228,98 @@ def test_a_drawing_that_cannot_be_saved_leaves_the_one_before_whole(tmp_path, ca
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
-def test_show_into_a_folder_that_is_not_there_is_an_error_after_the_answers(tmp_path, capsys):
-    assert cli.main(["predict", "--show", str(tmp_path / "no" / "out.png"), str(SAMPLES / "marker-2.jpg")]) == 1
+@pytest.mark.parametrize("place", ["/proc/out.png", "no/out.png"])
+def test_a_drawing_that_cannot_be_written_is_said_before_any_picture_is_read(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in ("predict", "read"):
+        assert cli.main([command, "--show", place, str(SAMPLES / "marker-2.jpg")]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert f"{place}: cannot be saved" in captured.err
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_an_input_is_never_overwritten_by_its_drawing(command, force, tmp_path, capsys):
+    photo, link = tmp_path / "x.jpg", tmp_path / "y.jpg"
+    photo.write_bytes((SAMPLES / "marker-2.jpg").read_bytes())
+    link.symlink_to(photo)
+    before = photo.read_bytes()
+    for show, given in ((photo, photo), (tmp_path / "." / "x.jpg", tmp_path), (link, photo), (photo, link)):
+        assert cli.main([command, str(given), "--show", str(show), *force]) == 2
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err.count("is an input and would be overwritten")) == ("", 1)
+    assert photo.read_bytes() == before
+
+
+def test_an_input_is_not_overwritten_by_the_second_sheet_of_drawings(tmp_path, capsys):
+    Image.new("L", (30, 30), 255).save(tmp_path / "out-2.png")
+    before = (tmp_path / "out-2.png").read_bytes()
+    arguments = [*[str(tmp_path / "out-2.png")] * 60, "--show", str(tmp_path / "out.png"), "--force"]
+    assert cli.main(["predict", *arguments]) == 1
     captured = capsys.readouterr()
-    assert ": 2 (" in captured.out
-    assert "cannot be saved" in captured.err
+    assert len(captured.out.splitlines()) == 60
+    assert "out-2.png: is an input and would be overwritten" in captured.err
+    assert (tmp_path / "out-2.png").read_bytes() == before
+
+
+def test_another_picture_is_replaced_by_a_drawing_with_force_only(tmp_path, capsys):
+    Image.new("L", (30, 30)).save(tmp_path / "cat.png")
+    before = (tmp_path / "cat.png").read_bytes()
+    arguments = ["predict", str(SAMPLES / "marker-2.jpg"), "--show", str(tmp_path / "cat.png")]
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "cat.png: is there already; name another file, or replace this one with --force" in captured.err
+    assert (tmp_path / "cat.png").read_bytes() == before
+    assert cli.main([*arguments, "--force"]) == 0
+    with Image.open(tmp_path / "cat.png") as image:
+        assert image.width > 800
+
+
+@pytest.mark.parametrize("suffix", sorted(PICTURE_SUFFIXES))
+def test_a_drawing_of_ours_is_replaced_and_is_a_picture_that_can_be_read(suffix, tmp_path, capsys):
+    target = str(tmp_path / f"seen{suffix}")
+    for _ in range(2):
+        assert cli.main(["predict", str(SAMPLES / "marker-2.jpg"), "--show", target]) == 0
+    assert cli.main(["predict", target]) == 0
+
+
+def test_export_overwrites_neither_its_input_nor_without_force_another_file(tmp_path, weights_path, capsys):
+    (tmp_path / "model.onnx").write_bytes(b"precious")
+    (tmp_path / "model.pth").write_bytes(weights_path.read_bytes())
+    for arguments, message in (
+        (["model.pth"], "model.onnx: is there already"),
+        (["model.pth", "--output", "model.onnx"], "model.onnx: is there already"),
+        (["model.onnx", "--output", "model.onnx", "--force"], "model.onnx: is an input"),
+        (["model.pth", "--output", "out.xlsx"], "name an .onnx file, such as out.onnx"),
+        (["model.pth", "--output", "model.pth", "--force"], "name an .onnx file"),
+    ):
+        with contextlib.chdir(tmp_path):
+            assert cli.main(["export", *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "model.onnx").read_bytes() == b"precious"
+    assert (tmp_path / "model.pth").read_bytes() == weights_path.read_bytes()
+    with contextlib.chdir(tmp_path):
+        assert cli.main(["export", "model.pth", "--output", "/proc/model.onnx"]) == 1
+    assert "/proc/model.onnx: cannot be saved" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.pth"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["test", "--data", str(SAMPLES), "--report", "out.html"],
+        ["serve", "--corrections", "out.csv"],
+        ["synth", "--digits", "1", "out.zip"],
+    ],
+)
+def test_a_folder_that_is_called_like_a_file_is_wrong_usage(arguments, tmp_path, capsys):
+    with contextlib.chdir(tmp_path), pytest.raises(SystemExit) as exit_:
+        cli._parser().parse_args(arguments)
+    assert exit_.value.code == 2
+    assert "this is the name of a file; name a folder, such as out" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_is_refused_ends_with_1_and_a_message(tmp_path, capsys):
@@ -270,7 +363,7 @@ def test_a_page_is_read_as_plain_lines_and_several_under_their_names(pages, caps
     assert cli.main(["read", "--always", page, empty]) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{page}: 0123\n{page}: 45\n"
-    assert captured.err == f"digitnet: {empty}: no digits found\n"
+    assert captured.err == f"digitnet: {empty}: no digits found\ndigitnet: 1 read, 1 without a digit\n"
 
 
 def test_a_page_on_standard_input_is_read(pages):
@@ -294,12 +387,76 @@ def test_pages_as_json_are_an_object_a_picture_and_bad_ones_do_not_stop_the_othe
     assert (third["file"], third["lines"], third["width"], third["height"]) == (empty, [], 200, 100)
 
 
+def table(output):
+    """The rows of a table that begins with a byte order mark."""
+    assert output[0] == "\ufeff"
+    return list(csv.DictReader(io.StringIO(output[1:], newline="")))
+
+
 def test_pages_as_csv_have_a_row_a_line(pages, capsys):
     assert cli.main(["read", "--csv", "--always", "--length", "4", *pages]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [(row["file"], row["line"], row["text"]) for row in rows] == [(pages[0], "1", "0123"), (pages[0], "2", "??")]
+    rows = table(capsys.readouterr().out)
+    assert [(row["file"], row["line"], row["text"]) for row in rows] == [
+        (pages[0], "1", "'0123"),
+        (pages[0], "2", "??"),
+    ]
     assert rows[1]["note"] == "no reading has length 4; without it 45"
     assert all(float(rows[0][field]) > 0 for field in ("confidence", "x", "y", "width", "height"))
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_table_has_every_name_as_it_is_and_a_row_for_what_cannot_be_read(command, tmp_path, capsys):
+    names = ["a\nb.jpg", "=1+1.jpg", "Müller, 7.jpg", "bad.jpg"]
+    for name in names[:3]:
+        (tmp_path / name).write_bytes((SAMPLES / "marker-2.jpg").read_bytes())
+    with contextlib.chdir(tmp_path):
+        assert cli.main([command, "--csv", "--always", *names]) == 1
+    *rows, last = table(capsys.readouterr().out)
+    assert [row["file"] for row in rows] == ["a\nb.jpg", "'=1+1.jpg", "Müller, 7.jpg"]
+    assert [row["digit" if command == "predict" else "text"] for row in rows] == ["2"] * 3
+    assert [row["error"] for row in rows] == [""] * 3
+    assert (last["file"], last["confidence"]) == ("bad.jpg", "")
+    assert last["error"].startswith("bad.jpg: cannot be opened")
+
+
+def test_a_table_is_utf_8_whatever_the_terminal_is():
+    finished = subprocess.run(
+        [sys.executable, "-m", "digitnet", "predict", "--csv", "é.jpg"],
+        capture_output=True,
+        env={**environment(), "PYTHONIOENCODING": "latin-1"},
+    )
+    assert finished.stdout.splitlines()[1].decode().startswith("é.jpg,,,,,é.jpg: cannot be opened")
+
+
+def test_a_digit_as_csv_has_its_answer_or_the_reason_why_there_is_none(tmp_path, capsys):
+    Image.new("L", (50, 50), 255).save(tmp_path / "blank.png")
+    assert cli.main(["predict", "--csv", str(SAMPLES / "marker-2.jpg"), str(tmp_path / "blank.png")]) == 0
+    first, second = table(capsys.readouterr().out)
+    assert list(first) == ["file", "digit", "confidence", "reason", "best_guess", "error"]
+    assert (first["digit"], first["reason"], first["best_guess"]) == ("2", "", "2")
+    assert (second["digit"], second["reason"], second["best_guess"]) == ("", "blank", "")
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_name_with_a_line_break_or_a_control_character_stays_on_its_line(command, tmp_path, capsys):
+    names = ["a\nb.jpg", "\x1b[31m.jpg"]
+    for name in names:
+        (tmp_path / name).write_bytes((SAMPLES / "marker-2.jpg").read_bytes())
+    with contextlib.chdir(tmp_path):
+        assert cli.main([command, "--always", *names, "no\nsuch.jpg"]) == 1
+    captured = capsys.readouterr()
+    first, second = captured.out.splitlines()
+    assert first.startswith(r"a\nb.jpg: 2")
+    assert second.startswith(r"\x1b[31m.jpg: 2")
+    assert captured.err.splitlines()[0].startswith(r"digitnet: no\nsuch.jpg: cannot be opened")
+
+
+def test_a_closing_line_says_how_many_were_read_and_how_many_not(tmp_path, capsys):
+    Image.new("L", (50, 50), 255).save(tmp_path / "blank.png")
+    names = [str(SAMPLES / "marker-2.jpg"), str(tmp_path / "blank.png"), "missing.jpg"]
+    assert cli.main(["predict", "--max-error", "0", "--json", *names]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == "digitnet: 0 read, 1 not sure, 1 without a digit, 1 could not be read"
 
 
 def test_what_a_constraint_did_is_said_on_standard_error(pages, capsys):

@@ -70,6 +70,22 @@ def test_a_lock_keeps_others_out_and_ends_with_its_process_however_that_ends(tmp
         pass
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks in another way")
+def test_a_lock_on_a_file_system_without_locks_says_so(tmp_path, monkeypatch):
+    import errno
+    import fcntl
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")  # NFS without its lock service
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with (
+        pytest.raises(SaveError, match=r"cannot lock files \(No locks available\).*local disk"),
+        locked(tmp_path / "a"),
+    ):
+        pass
+
+
 def test_a_lock_in_a_folder_that_is_not_there_says_so(tmp_path):
     with pytest.raises(SaveError, match="cannot be written"), locked(tmp_path / "missing" / "model.pth"):
         pass

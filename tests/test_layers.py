@@ -14,6 +14,7 @@ PACKAGE = ROOT / "digitnet"
 FLOORS = [
     "__main__",
     "cli",
+    "outputs",
     "main",
     "fine_tuning",
     "train",
@@ -32,6 +33,7 @@ FLOORS = [
     "inference",
     "imaging",
     "results",
+    "spreadsheet",
     "files",
     "errors",
     "version",
@@ -170,6 +172,16 @@ def test_without_the_extras_what_needs_them_says_how_to_install_them(extra, comm
     finished = run_python("-c", WITHOUT_EXTRAS, *command, cwd=tmp_path)
     assert finished.returncode == 1
     assert f"pip install 'digitnet[{extra}]'" in finished.stderr
+
+
+def test_without_the_extras_every_public_name_can_be_asked_for_and_imported():
+    script = WITHOUT_EXTRAS.rpartition("\n")[0] + (
+        "\nimport digitnet\nfrom digitnet import *\nassert all(hasattr(digitnet, name) for name in digitnet.__all__)\n"
+        "try: batch('scans', 'out')\nexcept digitnet.errors.MissingExtraError as error: print(error)"
+    )
+    finished = run_python("-c", script)
+    assert finished.returncode == 0, finished.stderr
+    assert "pip install 'digitnet[batch]'" in finished.stdout
 
 
 def test_without_the_extras_pictures_are_read_and_drawn(tmp_path):

@@ -1,5 +1,6 @@
 """The program as a user runs it, on a small part of MNIST; in a process of its own where signals need one."""
 
+import argparse
 import io
 import json
 import resource
@@ -14,7 +15,7 @@ import small_main
 import torch
 from helpers import ROOT, environment
 
-from digitnet import main
+from digitnet import cli, main
 from digitnet.errors import UsageError
 from digitnet.files import locked
 from digitnet.model import DigitNet
@@ -128,10 +129,74 @@ def test_an_interrupt_in_the_middle_of_a_cycle_saves_and_says_how_to_go_on(numbe
     send_after(7, number, number)  # an impatient second one does no harm
     code, _, messages = run_here("--seed", "5")
     assert code == 130
-    assert "go on with: python main.py --model model.pth" in messages
+    assert "go on with: python main.py --model model.pth --device cpu\n" in messages
     load_weights(tmp_path / "model.pth")
     assert batches_done(tmp_path) == 7
     assert names(tmp_path) == ["model.history.jsonl", "model.pth", "model.train.pth"]
+
+
+COMMANDS = [  # options, what is set in the environment, the command to go on with
+    ([], {}, "python main.py --model m.pth"),
+    (
+        [
+            "--recipe",
+            "large",
+            "--teacher",
+            "my teacher.pth",
+            "--data",
+            "elsewhere",
+            "--device",
+            "cpu",
+            "--tensorboard",
+            "t",
+        ],
+        {},
+        "python main.py --recipe large --teacher 'my teacher.pth' --model m.pth --data elsewhere --device cpu"
+        " --tensorboard t",
+    ),
+    (["--cycles", "5"], {}, "python main.py --model m.pth --cycles 3"),
+    (["--cycles", "2"], {}, "python main.py --model m.pth"),
+    (
+        [],
+        {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
+        "torchrun --nproc-per-node=2 main.py --model m.pth",
+    ),
+    (
+        [],
+        {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"},
+        "torchrun --nproc-per-node=4 --nnodes=2 --node-rank=0 --master-addr=FIRST --master-port=29500 main.py"
+        " --model m.pth",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "environment", "command"), COMMANDS)
+def test_the_command_to_go_on_with_has_all_that_the_run_was_started_with(options, environment, command, monkeypatch):
+    if environment:
+        common = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "FIRST", "MASTER_PORT": "29500"}
+        for name, value in (common | environment).items():
+            monkeypatch.setenv(name, value)
+    parser = argparse.ArgumentParser()
+    main.add_arguments(parser)
+    found = parser.parse_args(options)
+    found.program = ("main.py",)
+    assert main._command(found, Path("m.pth"), 2) == command
+
+
+def test_digitnet_train_says_that_it_goes_on_as_digitnet_train(run_here, send_after, capfd):
+    send_after(2, signal.SIGINT)
+    assert cli.main(["train", "--device", "cpu", "--cycles", "3"]) == 130
+    command = "digitnet train --model model.pth --device cpu --cycles 3\n"
+    assert f"go on with: {command}" in capfd.readouterr().err
+
+
+def test_a_model_is_not_trained_by_itself(run_here, tmp_path):
+    torch.save(DigitNet().state_dict(), tmp_path / "model.pth")
+    before = (tmp_path / "model.pth").read_bytes()
+    code, _, messages = run_here("--teacher", "./model.pth", "--cycles", "1")
+    assert code == 2
+    assert "model.pth: training would overwrite its own teacher; give another --model" in messages
+    assert (tmp_path / "model.pth").read_bytes() == before
 
 
 def test_a_process_that_is_told_to_terminate_saves_and_exits_with_130(tmp_path):

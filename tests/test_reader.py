@@ -1,4 +1,5 @@
 import csv
+import io
 import pickle
 import threading
 
@@ -54,6 +55,15 @@ def test_many_pictures_give_the_same_digits_as_one_by_one_in_order(reader, mnist
 
 def test_no_pictures_give_no_digits(reader):
     assert reader.predict_many([]) == []
+
+
+@pytest.mark.parametrize(
+    "one", ["samples", SAMPLES, b"picture", io.BytesIO(b"picture")], ids=lambda one: type(one).__name__
+)
+def test_one_picture_or_folder_is_not_taken_for_many(one, reader):
+    for function in (reader.predict_many, lambda one: reader.teach(one, [7])):
+        with pytest.raises(UsageError, match="is one picture or folder; give a list of pictures"):
+            function(one)
 
 
 def test_one_bad_picture_among_many_is_named(reader):
@@ -131,6 +141,33 @@ def test_normalised_images_are_read_as_they_are(reader, mnist_digits):
     digits = reader.predict_normalised(images)
     assert np.mean([digit.best_guess == label for digit, label in zip(digits, labels, strict=True)]) >= 0.99
     assert reader.predict_normalised(images[:0]) == []
+
+
+def test_normalised_images_may_be_of_any_number_type(reader, mnist_digits):
+    images = (mnist_digits[0][:5] * 255).round().astype(np.uint8)
+    expected = reader.predict_normalised((images / np.float32(255)).astype(np.float32))
+    assert reader.predict_normalised(images / 255) == expected  # float64
+    assert reader.predict_normalised(torch.from_numpy(images / 255)) == expected
+
+
+def test_normalised_images_without_ink_are_blank(reader, mnist_digits):
+    images = np.stack([np.zeros((28, 28)), mnist_digits[0][0], np.ones((28, 28))])
+    assert [digit.reason for digit in reader.predict_normalised(images)] == ["blank", None, "blank"]
+    assert reader.predict_normalised(images)[0] == reader.predict(np.zeros((28, 28)))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((28, 28)), r"shape \(28, 28\) .*\(N, 28, 28\)"),
+        (np.zeros((5, 1, 28, 28)), r"shape \(5, 1, 28, 28\)"),
+        (np.full((1, 28, 28), 255, np.uint8), "values from 255 to 255; use"),
+        (np.full((1, 28, 28), np.nan), "values from nan"),
+    ],
+)
+def test_what_is_no_normalised_image_is_refused_with_what_to_give(images, message, reader):
+    with pytest.raises(ImageError, match=message):
+        reader.predict_normalised(images)
 
 
 def test_the_large_model_reads_too_and_both_say_what_they_are(reader, mnist_digits):

@@ -21,9 +21,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from digitnet.files import write_atomically
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.reading.ink import STRONG
 from digitnet.reading.normalise import fit
-from digitnet.reading.answer import NOT_A_DIGIT
 
 TARGET = Path(__file__).resolve().parents[2] / "digitnet" / "weights" / "glyphs.npz"
 FONTS = Path(__file__).with_name("fonts.csv")

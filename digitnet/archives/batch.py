@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +34,8 @@ from digitnet.version import __version__
 FORMAT = 1  # of the output; raise it when units or rows change
 MOST = {"predict": 4096, "read": 32}  # pictures in a part
 LINE_SECONDS = 10  # between two lines of progress where there is no terminal
+# An output of such a name is meant to be one file, such as a workbook. But folders of parts are often called .parquet.
+FILE_NAME = re.compile(r"\.(?!parquet$)[a-z]\w{2,5}$", re.IGNORECASE)
 PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "pyarrow")
 
 
@@ -97,6 +101,8 @@ def batch(
     is_table = target.endswith(TABLE_SUFFIXES)
     if is_table and (is_url(target) or os.path.exists(target)):
         raise UsageError(f"{target}: exists already, or is a URL; name a new file")
+    if not is_table and FILE_NAME.search(target) and not (is_url(target) or os.path.isdir(target)):
+        raise UsageError(f"{target}: cannot be written in this form; name a folder, or a file .csv or .jsonl")
     path = Path(target)
     parts = Parts(str(path.with_name(f".{path.name}.parts")) if is_table else target)
     reader = Reader(model, max_error=max_error, detector=detector, line_reader=line_reader, threads=1)
@@ -148,7 +154,7 @@ def _news(work: Work, jobs: list[tuple[str, Unit]], count: int | None, ray: str 
     if not jobs:
         yield ()
     elif ray is None:
-        with Pool(work, min(count or _cores(), len(jobs))) as pool, _stopping() as is_stopped:
+        with _stopping() as is_stopped, Pool(work, min(count or _cores(), len(jobs))) as pool:
             yield pool.run(jobs, is_stopped)
     else:
         try:
@@ -161,14 +167,15 @@ def _news(work: Work, jobs: list[tuple[str, Unit]], count: int | None, ray: str 
 
 @contextlib.contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has asked to stop. A second one ends at once."""
+    """Whether Ctrl-C has asked to stop. A second one ends at once, and so does SIGTERM, since SIGKILL often follows."""
     from digitnet.training.interruption import handled_by  # only signals live there, no torch
 
     asked = False
 
     def ask(number: int, frame: object) -> None:
         nonlocal asked
-        if asked:
+        if asked or number == signal.SIGTERM:
+            print("\ndigitnet: ending at once; the same command goes on", file=sys.stderr, flush=True)
             raise KeyboardInterrupt
         asked = True
         print("\ndigitnet: finishing the parts under way; once more ends at once", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ A part's name says which unit it holds: `part-NUMBER-CHECKSUM.parquet`. It appea
 holds the settings that all parts were made with; readers of Parquet skip files whose names begin with `_`.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from digitnet.archives.sources import Unit, is_url
-from digitnet.errors import SaveError, UsageError
+from digitnet.errors import DigitNetError, SaveError, UsageError
 from digitnet.files import replaced, write_atomically
 
 SETTINGS = "_digitnet.json"
@@ -43,7 +44,7 @@ class Parts:
             UsageError: the folder holds other things, or was begun with other settings.
             SaveError: it cannot be written.
         """
-        try:
+        with _storing(f"{self.folder}: cannot be opened", "choose a folder that can be written"):
             fs, path = fsspec.core.url_to_fs(self.folder)
             names = {name.rpartition("/")[2] for name in fs.ls(path, detail=False)} if fs.exists(path) else set()
             if SETTINGS in names:
@@ -52,16 +53,13 @@ class Parts:
             if visible := sorted(name for name in names if not name.startswith(".")):
                 raise UsageError(f"{self.folder}: holds other things ({visible[0]}); choose a new or empty folder")
             fs.makedirs(path, exist_ok=True)
-        except (OSError, ImportError, ValueError) as error:  # ValueError: unknown protocol, or damaged JSON
-            raise SaveError(
-                f"{self.folder}: cannot be opened ({error}); choose a folder that can be written"
-            ) from error
         self._write(SETTINGS, json.dumps(settings, indent=2).encode())
 
     def done(self) -> set[str]:
         """The names of the parts that are written."""
-        fs, path = fsspec.core.url_to_fs(self.folder)
-        names = (name.rpartition("/")[2] for name in fs.ls(path, detail=False, refresh=True))
+        with _storing(f"{self.folder}: cannot be read", "look at the folder and your rights"):
+            fs, path = fsspec.core.url_to_fs(self.folder)
+            names = [name.rpartition("/")[2] for name in fs.ls(path, detail=False, refresh=True)]
         return {name for name in names if name.startswith("part-") and name.endswith(".parquet")}
 
     def write(self, name: str, table: pa.Table, settings: Settings) -> None:
@@ -75,15 +73,16 @@ class Parts:
         """The parts of these names, one after another."""
         fs, path = fsspec.core.url_to_fs(self.folder)
         for name in names:
-            with fs.open(f"{path}/{name}", "rb") as file:
-                yield pq.read_table(file)
+            with self._reading(name), fs.open(f"{path}/{name}", "rb") as file:
+                table = pq.read_table(file)
+            yield table
 
     def errors(self, names: Iterable[str]) -> int:
         """How many rows of these parts have an error. Only the parts' statistics are read."""
         fs, path = fsspec.core.url_to_fs(self.folder)
         total = 0
         for name in names:
-            with fs.open(f"{path}/{name}", "rb") as file:
+            with self._reading(name), fs.open(f"{path}/{name}", "rb") as file:
                 facts = pq.read_metadata(file)
             for group in map(facts.row_group, range(facts.num_row_groups)):
                 total += group.num_rows - group.column(facts.num_columns - 1).statistics.null_count  # the last: error
@@ -101,13 +100,23 @@ class Parts:
         if not is_url(self.folder):
             write_atomically(Path(self.folder, name), content)
             return
-        try:  # an object store shows an object when it is complete
+        with _storing(f"{self.folder}/{name}: cannot be saved", "check the space and your rights"):
             fs, path = fsspec.core.url_to_fs(self.folder)
-            fs.pipe_file(f"{path}/{name}", content)
-        except OSError as error:
-            raise SaveError(
-                f"{self.folder}/{name}: cannot be saved ({error}); check the space and your rights"
-            ) from error
+            fs.pipe_file(f"{path}/{name}", content)  # an object store shows an object when it is complete
+
+    def _reading(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return _storing(f"{self.folder}/{name}: cannot be read", "delete it, and the same command makes it again")
+
+
+@contextlib.contextmanager
+def _storing(problem: str, cure: str) -> Iterator[None]:
+    """Turns whatever a file system or a format raises into a SaveError."""
+    try:
+        yield
+    except DigitNetError:
+        raise
+    except Exception as error:  # each file system of fsspec raises errors of its own
+        raise SaveError(f"{problem} ({error}); {cure}") from error
 
 
 def remove_half_parts(folder: Path) -> None:

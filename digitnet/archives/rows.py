@@ -97,6 +97,8 @@ def read_batch(
         model, max_error: as for `Reader`.
         constraints: as for `Reader.read`.
 
+    A null has a row with an error.
+
     Raises UsageError where the column is missing or an argument makes no sense.
     """
     if "bytes" not in pictures.schema.names:
@@ -106,7 +108,10 @@ def read_batch(
         pictures.column(name).to_pylist() if name in pictures.schema.names else nothing
         for name in ("file", "member", "index")
     ]
-    contents = pictures.column("bytes").to_pylist()
+    contents = [
+        content if isinstance(content, bytes) else ImageError(f"row {row}: holds no picture, but {content!r:.40}")
+        for row, content in enumerate(pictures.column("bytes").to_pylist())
+    ]
     items = [Item(*facts) for facts in zip(*place, contents, strict=True)]
     return _task(task, constraints).rows(_reader(None if model is None else os.fspath(model), max_error), items)
 

@@ -6,6 +6,7 @@ Nothing is ever unpacked: names inside archives are labels, never paths.
 
 import csv
 import glob
+import itertools
 import os
 import struct
 import zipfile
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from digitnet.archives.tar import content, tar_members
-from digitnet.errors import ImageError, UsageError
+from digitnet.errors import DigitNetError, ImageError, UsageError
 from digitnet.files import PICTURE_SUFFIXES, checksum
 from digitnet.reading.load import MAX_BYTES
 
@@ -117,8 +118,7 @@ class ZipMembers(Unit):
     def items(self) -> Iterator[Item]:
         with open_source(self.source) as file, zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            for index in range(self.start, self.stop):
-                member = members[index]
+            for index, member in enumerate(members[self.start : self.stop], self.start):
                 yield Item(self.source, member.filename, index, _zip_content(archive, member, self.source))
 
 
@@ -161,6 +161,24 @@ class Unreadable(Unit):
         yield Item(self.source, None, None, ImageError(self.message))
 
 
+def items_or_errors(unit: Unit, readable: int | None = None, problem: str = "") -> Iterator[Item]:
+    """As many items as the unit has pictures. Where its source fails or ends early, errors stand for the rest.
+
+    Args:
+        readable: the number of pictures to ask the source for; None for all. Errors with `problem` stand for the rest.
+    """
+    found = 0
+    try:
+        for item in itertools.islice(unit.items(), readable):
+            yield item
+            found += 1
+        problem = problem or "ends early, so it has changed since it was looked through; give the same source again"
+    except Exception as error:  # each file system and each format raises errors of its own
+        problem = f"cannot be read any more ({_reason(error)}); look at the source, or get it again"
+    for place in range(unit.start + found, unit.stop):
+        yield Item(unit.source, None, place, ImageError(f"{unit.source}, row {place}: {problem}"))
+
+
 def planned(source: str, most: int, column: str | None = None) -> list[Unit]:
     """The units of a source, in order: a folder, pattern, picture, .tar, .zip, list or table, as a path or a URL.
 
@@ -184,7 +202,9 @@ def planned(source: str, most: int, column: str | None = None) -> list[Unit]:
             units = _of_paths(source, _sized(_listed(source, column)), most)
         else:
             units = _of_paths(source, _found(source), most)
-    except (OSError, ImportError, ValueError) as error:  # ValueError: an unknown protocol
+    except DigitNetError:
+        raise
+    except Exception as error:  # each file system and each format raises errors of its own
         raise UsageError(_cannot_be_opened(source, error)) from error
     if not units:
         raise UsageError(f"{source}: no pictures in it; give a source with {', '.join(sorted(PICTURE_SUFFIXES))}")
@@ -192,12 +212,18 @@ def planned(source: str, most: int, column: str | None = None) -> list[Unit]:
 
 
 def expanded(source: str) -> list[str]:
-    """The sources that a pattern names: each archive and table by itself, and the pattern for its pictures."""
+    """The sources that a pattern names: each archive and table by itself, and the pattern for its pictures.
+
+    Raises UsageError where the place of the pattern cannot be reached.
+    """
     if os.path.exists(source) or not glob.has_magic(source):
         return [source]
     if is_url(source):
-        fs, path = fsspec.core.url_to_fs(source)
-        matches = [fs.unstrip_protocol(match) for match in sorted(fs.glob(path))]
+        try:
+            fs, path = fsspec.core.url_to_fs(source)
+            matches = [fs.unstrip_protocol(match) for match in sorted(fs.glob(path))]
+        except Exception as error:  # each file system raises errors of its own
+            raise UsageError(_cannot_be_opened(source, error)) from error
     else:
         matches = sorted(glob.glob(source, recursive=True))
     archives = [match for match in matches if match.lower().endswith(ARCHIVE_SUFFIXES)]
@@ -227,8 +253,11 @@ def _content(path: str) -> bytes | ImageError:
 
 
 def _cannot_be_opened(path: str, error: Exception) -> str:
-    reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return f"{path}: cannot be opened ({reason}); check the path and your rights"
+    return f"{path}: cannot be opened ({_reason(error)}); check the path and your rights"
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def _of_paths(source: str, found: Iterable[tuple[str, int]], most: int) -> list[Unit]:
@@ -273,16 +302,18 @@ def _is_picture(name: str) -> bool:
 def _listed(source: str, column: str | None) -> Iterator[str]:
     """The paths and URLs of a .txt or .csv file. Paths are relative to its folder."""
     with fsspec.open(source, "rt", encoding="utf-8-sig", newline="") as file:
-        if source.lower().endswith(".txt"):
-            paths: Iterable[str] = (line.strip() for line in file)
-        else:
-            rows = csv.DictReader(file, skipinitialspace=True)
-            name = _column(source, list(rows.fieldnames or ()), column, PATH_COLUMNS)
-            paths = ((row[name] or "").strip() for row in rows)
         try:
+            if source.lower().endswith(".txt"):
+                paths: Iterable[str] = (line.strip() for line in file)
+            else:
+                rows = csv.DictReader(file, skipinitialspace=True)
+                name = _column(source, list(rows.fieldnames or ()), column, PATH_COLUMNS)
+                paths = ((row[name] or "").strip() for row in rows)
             yield from (_beside(source, path) for path in paths if path)
         except UnicodeDecodeError as error:
             raise UsageError(f"{source}: not UTF-8 text ({error}); save it as UTF-8") from error
+        except csv.Error as error:
+            raise UsageError(f"{source}: not a table of comma-separated values ({error}); save it again") from error
 
 
 def _beside(source: str, path: str) -> str:

@@ -1,7 +1,9 @@
 """Worker processes on one machine: each reads whole units and writes their parts by itself.
 
 A process that dies costs the picture that killed it, and no other. Its unit is tried again in a new process, one
-picture at a time. The picture at which that process dies, too, gets a row with an error.
+picture at a time. The picture at which that process dies, too, gets a row with an error. Where a process dies once more
+at this picture, already getting it from the source is what kills. So the rest of the unit gets errors. Therefore no
+process is started for ever.
 """
 
 import contextlib
@@ -11,18 +13,20 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 
 from digitnet.archives.parts import Parts, Settings
 from digitnet.archives.rows import Task
-from digitnet.archives.sources import Item, Unit
-from digitnet.errors import DigitNetError, ImageError
+from digitnet.archives.sources import Item, Unit, items_or_errors, name_of
+from digitnet.errors import DigitNetError, ImageError, SaveError
 from digitnet.reader import Reader
 
 CHUNK = 256  # pictures that go to the reader together
 CHUNK_BYTES = 2**24  # of their files, at most
 KILLER = "reading this picture ends the process that reads it, so it was left out; look at it, or save it again"
+START = -1  # the place in a unit before its first picture
+DEADLY_SOURCE = "reading its source from here on ends the process that reads it; get the source again"
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,38 @@ class Progress:
     is_written: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
-    """A unit on its way, and the pictures (places in the unit) that end processes."""
+    """A unit on its way.
+
+    Attributes:
+        is_suspect: a process has died on it.
+        deaths: places in the unit where processes have died since then. Pictures there are left out.
+        stop: the place in the unit from which on the source itself ends processes; None where it does not.
+    """
 
     name: str
     unit: Unit
     is_suspect: bool = False
-    killers: set[int] = field(default_factory=set)
+    deaths: frozenset[int] = frozenset()
+    stop: int | None = None
+
+    def after_death(self, place: int) -> "Job":
+        """What is left to try after a process has died at a place in the unit, or at `START`.
+
+        Raises SaveError where nothing is left.
+        """
+        if not self.is_suspect:
+            return replace(self, is_suspect=True)
+        if place not in self.deaths:
+            return replace(self, deaths=self.deaths | {place})
+        if place != START and place < len(self.unit):
+            return replace(self, stop=place)
+        moment = "starts" if place == START else "writes it"
+        raise SaveError(
+            f"{self.name}: cannot be made from {self.unit.source}, because its process dies whenever it {moment}; "
+            "look for what ends it, such as too little memory, and give the same command again"
+        )
 
 
 class Pool:
@@ -103,6 +131,7 @@ class Pool:
                 try:
                     yield worker.news()
                 except EOFError:
+                    worker.end()
                     yield worker.withdrawn()
                     waiting.appendleft(worker.suspect())
                     self._workers[place] = _Worker(self._work)
@@ -122,11 +151,11 @@ class _Worker:
             self._process.start()
         theirs.close()
         self.job: Job | None = None
-        self._at: int | None = None
+        self._at = START
         self._pictures = self._errors = 0
 
     def start(self, job: Job) -> None:
-        self.job, self._at, self._pictures, self._errors = job, None, 0, 0
+        self.job, self._at, self._pictures, self._errors = job, START, 0, 0
         with contextlib.suppress(OSError):  # it died while it waited; `news` will say so
             self.pipe.send(job)
 
@@ -152,13 +181,14 @@ class _Worker:
         return Progress(-self._pictures, -self._errors)
 
     def suspect(self) -> Job:
-        """The job of a process that died, to be done again with more care."""
+        """The job of a process that died, to be done again with more care.
+
+        Raises SaveError where that makes no sense any more.
+        """
         job, self.job = self.job, None
         if job is None:
             raise ValueError("this worker has no job")
-        if job.is_suspect and self._at is not None:
-            job.killers.add(self._at)
-        return replace(job, is_suspect=True)
+        return job.after_death(self._at)
 
     def end(self) -> None:
         self.pipe.close()
@@ -175,15 +205,15 @@ def _serve(pipe: Connection, work: Work) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
-    try:
-        while True:
+    while True:
+        try:
             job = pipe.recv()
-            try:
-                _do(pipe, work, job)
-            except DigitNetError as error:
-                pipe.send(error)
-    except (EOFError, OSError):
-        return
+        except (EOFError, OSError):  # the parent has gone
+            return
+        try:
+            _do(pipe, work, job)
+        except DigitNetError as error:
+            _tell(pipe, error)
 
 
 def _end_with_parent() -> None:
@@ -192,23 +222,40 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def _tell(pipe: Connection, news: Progress | int | DigitNetError) -> None:
+    try:
+        pipe.send(news)
+    except OSError:  # the parent has gone; an OSError here must not be taken for one of a source
+        os._exit(1)
+
+
 def _do(pipe: Connection, work: Work, job: Job) -> None:
-    """Reads a unit and writes its part. A suspect unit is read one picture at a time, without its killers."""
+    """Reads a unit and writes its part. A suspect unit is read one picture at a time."""
     import pyarrow as pa
 
     tables = []
     place = 0
-    for items in chunks(job.unit.items(), 1 if job.is_suspect or work.task.name == "read" else CHUNK):
-        if place in job.killers:
-            items = [items[0]._replace(content=ImageError(f"{items[0].member or items[0].file}: {KILLER}"))]
-        elif job.is_suspect:
-            pipe.send(place)
-        table = work.task.rows(work.reader, items)
+    items = _announced(pipe, job) if job.is_suspect else items_or_errors(job.unit)
+    for batch in chunks(items, 1 if job.is_suspect or work.task.name == "read" else CHUNK):
+        table = work.task.rows(work.reader, batch)
         tables.append(table)
-        place += len(items)
-        pipe.send(Progress(len(items), len(table) - table.column("error").null_count))
+        place += len(batch)
+        _tell(pipe, Progress(len(batch), len(table) - table.column("error").null_count))
     work.parts.write(job.name, pa.concat_tables(tables), work.settings)
-    pipe.send(Progress(0, 0, is_written=True))
+    _tell(pipe, Progress(0, 0, is_written=True))
+
+
+def _announced(pipe: Connection, job: Job) -> Iterator[Item]:
+    """The pictures of a suspect unit. The parent is told each place before the source is asked for it."""
+    readable = len(job.unit) if job.stop is None else job.stop
+    items = items_or_errors(job.unit, readable, DEADLY_SOURCE)
+    for place in range(len(job.unit)):
+        _tell(pipe, place)
+        item = next(items)
+        if place in job.deaths:
+            item = item._replace(content=ImageError(f"{name_of(item)}: {KILLER}"))
+        yield item
+    _tell(pipe, len(job.unit))  # what comes now is writing
 
 
 def chunks(items: Iterator[Item], most: int) -> Iterator[list[Item]]:

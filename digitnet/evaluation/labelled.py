@@ -23,6 +23,7 @@ from digitnet.reading.digit_reader import Sight
 
 TABLE = "labels.csv"
 DIGITS = frozenset("0123456789")
+DIGIT_WORDS = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}  # each means a digit
 ALLOWED = {
     "label": "give one digit, 0 to 9, or the word none for a picture without a digit "
     "(pages of several digits need the column 'text' instead)",
@@ -159,6 +160,7 @@ def _label(kind: str, written: str) -> int | str | None:
         return int(written)
     if kind == "text" and set(written) - {" ", "\n", "\r"} <= DIGITS:
         return written
-    if sum(map(str.isalpha, written)) >= 2 and not any(map(str.isdigit, written)):
+    is_word = sum(map(str.isalpha, written)) >= 2 and not any(map(str.isdigit, written))
+    if is_word and not set(written.lower().split()) <= DIGIT_WORDS:
         return NOT_A_DIGIT if kind == "label" else ""
     return None

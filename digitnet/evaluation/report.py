@@ -21,6 +21,7 @@ from digitnet.files import write_atomically
 from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.reading.encoding import png_data_url
 
+FILES = ("index.html", "metrics.json", "MODEL_CARD.md")
 MOST_SHOWN = 60  # pictures of one kind in one set
 COLUMNS = ("set", "pictures", "right", "answered", "wrong among answered", "calibration error", "non-digits rejected")
 PAGE_COLUMN = "digit error rate"  # the last one, where a set holds pages
@@ -35,7 +36,7 @@ DATA_AND_PROTOCOL = {
 
 
 def write(folder: Path, sets: Sequence[LabelledPredictions | LabelledPages], about: dict[str, str]) -> None:
-    """Writes index.html, metrics.json and MODEL_CARD.md into `folder`, which is made if it is missing.
+    """Writes `FILES` into `folder`, which is made if it is missing.
 
     Args:
         about: facts for the head of the page and of the card: weights, version, date; "model" is the model's name.
@@ -47,18 +48,31 @@ def write(folder: Path, sets: Sequence[LabelledPredictions | LabelledPages], abo
     summary = _summary(metrics)
     content = {"about": about, "sets": [asdict(of) for of in metrics]}
     page, card = _environment(), _environment(finalize=_markdown)
-    texts = {
-        "index.html": page.get_template("page.html").render(about=about, sections=sections, **summary),
-        "metrics.json": json.dumps(content, allow_nan=False) + "\n",
-        "MODEL_CARD.md": card.get_template("card.md").render(about=DATA_AND_PROTOCOL | about, **summary),
-    }
+    texts = (
+        page.get_template("page.html").render(about=about, sections=sections, **summary),
+        json.dumps(content, allow_nan=False) + "\n",
+        card.get_template("card.md").render(about=DATA_AND_PROTOCOL | about, **summary),
+    )
+    make(folder)
+    for name, text in zip(FILES, texts, strict=True):
+        # The name of a file may hold bytes that are no text. Each becomes a question mark.
+        write_atomically(folder / name, text.encode(errors="replace"))
+
+
+def is_report(folder: Path) -> bool:
+    """Whether `write` has written into the folder before."""
+    try:
+        return (folder / "metrics.json").read_bytes().startswith(b'{"about": {')
+    except OSError:
+        return False
+
+
+def make(folder: Path) -> None:
+    """Makes the folder for a report if it is missing. Raises SaveError where that is impossible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SaveError(f"{folder}: cannot be made ({error.strerror}); choose a folder that can be written") from error
-    for name, text in texts.items():
-        # The name of a file may hold bytes that are no text. Each becomes a question mark.
-        write_atomically(folder / name, text.encode(errors="replace"))
 
 
 def _environment(**options: Any) -> jinja2.Environment:

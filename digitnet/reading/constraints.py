@@ -8,7 +8,7 @@ import itertools
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ class Constraint:
     arrows: npt.NDArray[np.intp]
 
 
+@lru_cache(maxsize=32)  # all pages of a run have the same one, and the larger ones take a third of a second to make
 def constrained(length: int | None = None, pattern: str | None = None, check: str | None = None) -> Constraint | None:
     r"""All that is known of each number, None where nothing is.
 
@@ -268,7 +269,7 @@ def _of_segments(name: str, segments: Sequence[Segment]) -> Constraint:
 
 def _segments(text: str) -> Iterator[Segment]:
     """Each digit or set of digits in a pattern, and how often it comes."""
-    place = 0
+    place, opened = 0, 0
     while place < len(text):
         token = TOKEN.match(text, place)
         if not token:
@@ -280,6 +281,9 @@ def _segments(text: str) -> Iterator[Segment]:
         if token["sign"]:
             if times:
                 raise UsageError(f"the pattern {text!r} repeats a sign ({token[0]}{times[0]}); repeat digits only")
+            opened += {"(": 1, ")": -1}.get(token[0], 0)
+            if opened < 0:
+                break
             continue
         try:
             digits = frozenset(digit for digit in range(10) if re.fullmatch(token[0], str(digit)))
@@ -288,6 +292,8 @@ def _segments(text: str) -> Iterator[Segment]:
         if not digits:
             raise UsageError(f"the pattern {text!r} has {token[0]}, which no digit matches; leave a digit in it")
         yield digits, *_times(times, text)
+    if opened:
+        raise UsageError(rf"the pattern {text!r} has a bracket without its partner; close it, or write \( or \)")
 
 
 def _times(times: re.Match[str] | None, pattern: str) -> tuple[int, int | None]:

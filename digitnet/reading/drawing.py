@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from digitnet.files import write_atomically
+from digitnet.reading.contrast import Grey
 from digitnet.reading.load import Picture
 from digitnet.reading.normalise import NormalisedDigit
 from digitnet.results import Digit, Page
@@ -49,15 +50,15 @@ def draw(picture: Picture, normalised: NormalisedDigit | None, digit: Digit) -> 
     return sheet
 
 
-def draw_page(jpeg: bytes, page: Page) -> Image.Image:
+def draw_page(grey: Grey, page: Page) -> Image.Image:
     """The picture with a box around each digit and, above it, what was read there.
 
     Digits without an answer have another colour and a "?".
 
     Args:
-        jpeg: the page's picture, perhaps reduced.
+        grey: the page's picture (H, W) in [0, 1], perhaps reduced.
     """
-    sheet = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    sheet = Image.fromarray(np.rint(255 * grey).astype(np.uint8)).convert("RGB")
     reduction = max(page.width / sheet.width, page.height / sheet.height)
     enlarged = max(1, round(LEAST_DRAWN / max(sheet.size)))
     sheet = sheet.resize((sheet.width * enlarged, sheet.height * enlarged), Image.Resampling.NEAREST)

@@ -16,7 +16,6 @@ SMALL_SIDE = 64  # pixels; see `is_small`
 STRONG = 0.3  # of the strongest ink; anything weaker is a shade of the paper
 FAINTEST = 0.04  # of the paper's brightness; anything that differs less from the paper is no ink
 ALIKE = 0.6  # of the digit's height; anything smaller beside it is no second digit
-SPECK = 0.12  # of the largest component; in flat ink, smaller ones are left out
 GRAIN = 0.06  # of the digit's size; smaller ink beside it is grain of the paper or the sensor
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 
@@ -26,13 +25,13 @@ def is_small(shape: tuple[int, ...]) -> bool:
     return max(shape) <= SMALL_SIDE
 
 
-def small_ink(greys: Array, *, opposite: bool = False) -> tuple[Array, Mask, Flags, Flags]:
+def small_ink(greys: Array) -> tuple[Array, Mask, Flags, Flags]:
     """The ink of small pictures and the masks of their digits, both (N, H, W).
 
     Also whether each has several digits, and whether its digit is all of its ink but for grain, both (N,). The mask of
-    a blank picture is empty. With `opposite`, see `small_ink_maps`.
+    a blank picture is empty.
     """
-    inks = small_ink_maps(greys, opposite=opposite)
+    inks = small_ink_maps(greys)
     count, height, width = inks.shape
     peaks = inks.max((1, 2))
     # One call labels the components of all masks. They are stacked with an empty row after each.
@@ -61,37 +60,36 @@ def _holds_more(strong: Mask, digit: Mask) -> bool:
     return bool(stats[1:, 2:4].max(initial=0) > GRAIN * max(cv2.boundingRect(digit)[2:]))
 
 
-def small_ink_maps(greys: Array, *, opposite: bool = False) -> Array:
+def small_ink_maps(greys: Array) -> Array:
     """How much ink lies on each pixel, (N, H, W) in [0, 1], of pictures that were cropped or drawn around their digit.
 
-    Most of the border of such a picture is paper. Ink may be darker or lighter: whichever differs from it most, or with
-    `opposite`, the other one.
+    Most of the border of such a picture is paper. Ink may be darker or lighter: whichever differs from it most.
     """
     count = len(greys)
     border = np.concatenate([greys[:, 0], greys[:, -1], greys[:, :, 0], greys[:, :, -1]], axis=1)
     border.sort(axis=1)
     paper = border[:, border.shape[1] // 2]
     darker = paper[:, None, None] - greys
-    is_dark = (_cubes(darker.reshape(count, -1)) >= 0) != opposite
+    is_dark = _cubes(darker.reshape(count, -1)) >= 0
     darker *= np.where(is_dark, np.float32(1), np.float32(-1))[:, None, None]
     return np.maximum(darker, 0)
 
 
-def large_ink(grey: Array, *, opposite: bool = False) -> tuple[Array, Mask | None, bool]:
+def large_ink(grey: Array) -> tuple[Array, Mask | None, bool]:
     """The ink of a picture and the mask of its digit, both (H, W), and whether there are several digits.
 
-    The mask of a blank picture is None. With `opposite`, see `large_ink_map`.
+    The mask of a blank picture is None.
     """
-    ink = large_ink_map(grey, opposite=opposite)
+    ink = large_ink_map(grey)
     return ink, *digit_mask(ink)
 
 
-def large_ink_map(grey: Array, *, opposite: bool = False) -> Array:
+def large_ink_map(grey: Array) -> Array:
     """How much ink lies on each pixel, (H, W) in [0, 1], for dark ink on light paper and for light on dark.
 
-    The picture tells which of the two it is. With `opposite`, it is taken as the other one.
+    The picture tells which of the two it is.
     """
-    dark = _ink_is_dark(grey) != opposite
+    dark = _ink_is_dark(grey)
     if not dark:
         grey = 1 - grey
     smooth: Array = np.asarray(cv2.GaussianBlur(grey, (0, 0), max(0.5, max(grey.shape) / 384)), np.float32)
@@ -100,29 +98,6 @@ def large_ink_map(grey: Array, *, opposite: bool = False) -> Array:
     if dark:  # ink absorbs a fraction of the light, so the same ink differs less from the paper in a shadow
         ink /= np.maximum(paper, 0.15)
     return np.asarray(np.clip(ink - _median(ink), 0, 1), np.float32)
-
-
-def flat_ink(grey: Array, *, dark: bool) -> tuple[Array, Mask | None]:
-    """The ink of a picture with one brightness of paper and one of ink, and its mask, both (H, W).
-
-    A threshold divides the pixels into two classes (Otsu, 1979), and `dark` says which one is ink. No place in the
-    picture means anything here, so a digit that was cut out tightly is as good as any. The mask is None where there
-    is no contrast.
-    """
-    threshold, _ = cv2.threshold(np.rint(grey * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
-    bright = grey * 255 > threshold
-    if bright.all() or not bright.any():
-        return np.zeros_like(grey), None
-    paper, pen = _median(grey[bright]), _median(grey[~bright])
-    if not dark:
-        grey, paper, pen = 1 - grey, 1 - pen, 1 - paper
-    ink = np.clip(paper - grey, 0, 1)
-    if paper - pen < FAINTEST:
-        return ink, None
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > (paper - pen) / 2).view(np.uint8), connectivity=8)
-    sizes = stats[:, 2:4].max(1)
-    sizes[0] = 0
-    return ink, (sizes >= SPECK * sizes.max())[labels].view(np.uint8) & (labels > 0)
 
 
 def _median(values: Array) -> float:

@@ -5,7 +5,6 @@ is decoded, and whatever a decoder raises on damaged data becomes an `ImageError
 """
 
 import contextlib
-import io
 import os
 import struct
 import warnings
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digitnet.errors import DigitNetError, ImageError, ImageTooLargeError
-from digitnet.reading.container_limits import PNG, check_segments
+from digitnet.reading.container_limits import PNG, opened
 from digitnet.results import Box
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -122,8 +121,7 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
     if (small := _small_png(content)) is not None:
         height, width = small.shape
         return Picture(name, small.astype(np.float32) / np.float32(255), width, height)
-    check_segments(content, name)
-    with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with decoding(name), opened(content, name, FORMATS) as image:
         _check_size(image.size, name)
         # A JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.
         width, height = image.size
@@ -181,8 +179,7 @@ def size(content: bytes, name: str, pixels: int = MAX_PIXELS) -> tuple[int, int]
         ImageError: not a picture of an accepted format, or with fewer than 8 pixels on its longer side.
         ImageTooLargeError: more than `pixels`.
     """
-    check_segments(content, name)
-    with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with decoding(name), opened(content, name, FORMATS) as image:
         _check_size(image.size, name, pixels)
         return image.size
 

@@ -5,13 +5,12 @@ that its centre of mass falls on the middle of 28x28 pixels. This file is the on
 the digit first.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from digitnet.reading.ink import ALIKE, NEIGHBOURS, STRONG, Array, Mask, flat_ink, is_small, large_ink, small_ink
+from digitnet.reading.ink import NEIGHBOURS, Array, Mask, is_small, large_ink, small_ink
 from digitnet.results import Box
 
 SIDE = 28
@@ -44,21 +43,20 @@ class NormalisedDigit:
     whole: bool = True
 
 
-def normalise(grey: Array, *, opposite: bool = False) -> NormalisedDigit | None:
+def normalise(grey: Array) -> NormalisedDigit | None:
     """The most digit-like ink of a picture, normalised; None for a blank picture.
 
     Args:
         grey: (H, W) float32 in [0, 1], 1 is white; the longer side has at least 8 pixels.
-        opposite: take light ink for dark, and dark ink for light.
     """
-    return normalise_stack(grey[np.newaxis], opposite=opposite)[0]
+    return normalise_stack(grey[np.newaxis])[0]
 
 
-def normalise_stack(greys: Array, *, opposite: bool = False) -> list[NormalisedDigit | None]:
+def normalise_stack(greys: Array) -> list[NormalisedDigit | None]:
     """`normalise` for pictures of one size, (N, H, W). For small ones this is much quicker than one by one."""
     if not is_small(greys.shape[1:]):
-        return [_normalise_large(grey, opposite) for grey in greys]
-    inks, masks, several, alone = small_ink(greys, opposite=opposite)
+        return [_normalise_large(grey) for grey in greys]
+    inks, masks, several, alone = small_ink(greys)
     inked = np.nonzero(masks.any((1, 2)))[0]
     found: list[NormalisedDigit | None] = [None] * len(greys)
     if len(inked):
@@ -71,16 +69,8 @@ def normalise_stack(greys: Array, *, opposite: bool = False) -> list[NormalisedD
     return found
 
 
-def normalise_flat(grey: Array, *, dark: bool) -> NormalisedDigit | None:
-    """All flat ink of a picture (H, W) in [0, 1], normalised (see `ink.flat_ink`); None for a blank picture."""
-    ink, mask = flat_ink(_reduced(grey), dark=dark)
-    if mask is None:
-        return None
-    return NormalisedDigit(fit(ink[np.newaxis], mask[np.newaxis])[0], _box(mask, grey.shape), float(ink.max()), False)
-
-
-def _normalise_large(grey: Array, opposite: bool = False) -> NormalisedDigit | None:
-    ink, mask, several = large_ink(_reduced(grey), opposite=opposite)
+def _normalise_large(grey: Array) -> NormalisedDigit | None:
+    ink, mask, several = large_ink(_reduced(grey))
     if mask is None:
         return None
     box = _box(mask, grey.shape)
@@ -140,24 +130,6 @@ def fit(inks: Array, masks: Mask) -> Array:
     np.maximum(digits, 0, out=digits)  # cubic interpolation swings below 0
     digits /= np.maximum(digits.max((1, 2)), 1e-3)[:, None, None]
     return _centred(digits, sizes)
-
-
-def side_by_side(image: Array) -> list[Array]:
-    """The components of a normalised image that stand beside each other, each (28, 28) as if it had been alone.
-
-    The list is empty where there is one component, or where they lie one above the other.
-    """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((image > STRONG).astype(np.uint8), connectivity=8)
-    tallest = stats[1:, 3].max(initial=1)
-    large = [index for index in range(1, len(stats)) if stats[index, 3] > ALIKE * tallest]
-    large.sort(key=lambda index: int(stats[index, 0]))
-    if len(large) < 2:
-        return []
-    for left, right in itertools.pairwise(large):
-        if stats[right, 0] < stats[left, 0] + stats[left, 2] // 2:
-            return []
-    masks = [(labels == index).astype(np.uint8) for index in large]
-    return [fit(image[np.newaxis], mask[np.newaxis])[0] for mask in masks]
 
 
 def _thickened(crop: Array, mask: Mask, width: float) -> Array:

@@ -1,23 +1,24 @@
 """The API, `/v1/...`: each handler takes the pictures, lets the workers read them, and writes the answer."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import anyio.to_thread
-import numpy as np
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from digitnet.errors import ImageError
+from digitnet.reader import Reader
 from digitnet.reading.digit_reader import Examination
 from digitnet.reading.encoding import png_data_url
-from digitnet.reading.normalise import SIDE
 from digitnet.reading.page_reader import PageExamination
-from digitnet.reading.work import IsCancelled
+from digitnet.reading.work import IsCancelled, raise_if
 from digitnet.results import Box
 from digitnet.serving import openapi
+from digitnet.serving.caution import with_max_error
 from digitnet.serving.corrections import Corrections, crop
 from digitnet.serving.guard import Limits
 from digitnet.serving.learner import NOT_LEARNING, Learner
@@ -33,6 +34,11 @@ Length = Annotated[int | None, Query(ge=1, le=1000, description="how many digits
 Lines = Annotated[int | None, Query(ge=1, le=1000, description="how many lines there are")]
 Pattern = Annotated[str | None, Query(max_length=200, description=r"the form of each line, for example \d{3}-\d{4}")]
 Check = Annotated[Literal["luhn", "ean", "isbn", "mod97"] | None, Query(description="the check digit of each line")]
+MaxError = Annotated[
+    float | None,
+    Query(ge=0, le=1, description="the fraction of answers that may be wrong; without it, what the server was told"),
+]
+Always = Annotated[bool, Query(description="answers every digit, however unsure; instead of max_error")]
 Label = Annotated[int, Query(ge=0, le=9, description="the digit that the picture shows")]
 File = Annotated[str, Path(max_length=255, description="the name of a correction's picture")]
 Part = Annotated[
@@ -71,11 +77,24 @@ def router(
         responses={200: openapi.one_or_form(openapi.Prediction), **refusals},
         openapi_extra=body,
     )
-    async def predict(request: Request, name: Name = PICTURE, seen: ShowSeen = False) -> Response:
+    async def predict(
+        request: Request,
+        name: Name = PICTURE,
+        seen: ShowSeen = False,
+        max_error: MaxError = None,
+        always: Always = False,
+    ) -> Response:
+        reader = asked_for(max_error, always)
+
+        def examine(picture: Upload, is_cancelled: IsCancelled) -> Examination:
+            return reader().examine(picture.content, name=picture.name)
+
         pictures, is_form = await received(request, name=name, files=limits.files)
+        is_usual = max_error is None and not always
+        examined = await (workers.examine(pictures) if is_usual else workers.run(pictures, examine))
         answers = [
             one if isinstance(one, ImageError) else _digit_answer(picture.name, one, seen)
-            for picture, one in zip(pictures, await workers.examine(pictures), strict=True)
+            for picture, one in zip(pictures, examined, strict=True)
         ]
         return _form_response(pictures, answers) if is_form else _response(answers)
 
@@ -93,11 +112,14 @@ def router(
         lines: Lines = None,
         pattern: Pattern = None,
         check: Check = None,
+        max_error: MaxError = None,
+        always: Always = False,
     ) -> Response:
+        reader = asked_for(max_error, always)
         known: Json = {"length": length, "lines": lines, "pattern": pattern, "check": check}
 
         def read(picture: Upload, is_cancelled: IsCancelled) -> Json:
-            page = workers.reader.examine_page(picture.content, name=picture.name, **known, is_cancelled=is_cancelled)
+            page = reader().examine_page(picture.content, name=picture.name, **known, is_cancelled=is_cancelled)
             return _page_answer(picture.name, page, seen)
 
         pictures, is_form = await received(request, name=name, files=limits.files)
@@ -108,17 +130,21 @@ def router(
         "/corrections",
         summary="Keeps a picture with its right digit",
         status_code=201,
-        responses={201: {"model": openapi.Changed}, **refusals},
+        responses={201: {"model": openapi.Changed}, **refusals, **problems(507)},
         openapi_extra=body,
     )
     async def correct(request: Request, label: Label, box: Part = None) -> Response:
-        folder = kept()
+        folder, began = kept(), time.monotonic()
 
         def keep(picture: Upload, is_cancelled: IsCancelled) -> str:
             part = crop(picture.content, Box(*map(int, box.split(","))) if box else None, picture.name)
+            raise_if(is_cancelled)
             sight = (learner or workers).reader.sight(part, name=picture.name)
+            raise_if(is_cancelled)  # what is answered as too late must not be kept
             digit = workers.reader.chosen(sight)
-            file = folder.keep(part, np.zeros((SIDE, SIDE), np.float32) if digit is None else digit.image, label)
+            if digit is None:
+                raise ImageError(f"{picture.name}: blank, so there is no digit to learn; send a picture with ink")
+            file = folder.keep(part, digit.image, label)
             if learner:
                 learner.sights[file] = sight  # the next lesson need not look again
             return file
@@ -127,7 +153,7 @@ def router(
         (file,) = await workers.run(pictures, keep)
         if isinstance(file, ImageError):
             raise file
-        return await changed(file, 201)
+        return await changed(file, 201, took=time.monotonic() - began)
 
     @router.get(
         "/corrections",
@@ -169,14 +195,22 @@ def router(
         await anyio.to_thread.run_sync(kept().delete, file)
         return await changed(file)
 
+    def asked_for(max_error: float | None, always: bool) -> Callable[[], Reader]:
+        """Gives the reader for a request. It is called on the thread that reads, because loading one takes a while."""
+        if always and max_error is not None:
+            raise Problem(400, "always answers every digit, so max_error has no meaning beside it; give only one")
+        if always or max_error is not None:
+            return lambda: with_max_error(workers.reader, max_error)
+        return lambda: workers.reader
+
     def kept() -> Corrections:
         if corrections is None:
             raise Problem(403, "corrections are not kept; start the server with --corrections DIR")
         return corrections
 
-    async def changed(file: str, status: int = 200) -> Response:
-        """The answer to a change of the corrections, after it was learnt."""
-        learned = NOT_LEARNING if learner is None else await learner.learn()
+    async def changed(file: str, status: int = 200, *, took: float = 0.0) -> Response:
+        """The answer to a change of the corrections, which `took` so many seconds, after it was learnt."""
+        learned = NOT_LEARNING if learner is None else await learner.learn(max(0.0, limits.seconds - took))
         return JSONResponse({"file": file, **asdict(learned)}, status)
 
     return router

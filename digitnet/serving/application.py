@@ -33,6 +33,7 @@ MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
+    ".jpg": "image/jpeg",
     ".webmanifest": "application/manifest+json",
 }
 
@@ -127,8 +128,8 @@ def _add_page(app: FastAPI) -> None:
         return Response(files[name], headers=headers, media_type=MEDIA_TYPES[Path(name).suffix])
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return HTMLResponse(openapi.as_html(app.openapi()))
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(openapi.as_html(app.openapi(), str(request.base_url).rstrip("/")))
 
 
 def _add_monitoring(app: FastAPI, workers: Workers) -> prometheus_client.Histogram:

@@ -35,6 +35,8 @@ class Connection(HttpToolsProtocol):
         self._late_reader: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None  # the request that is being answered
         self._idle_bytes = 0  # bytes since the last chunk of a body or the last end of a head
+        self._is_in_head = True
+        self._held = b""  # the unfinished last line of a head
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -54,20 +56,28 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.cycle is None or self.cycle.response_complete:
-            if self._late_head is None:
-                self._await_head()
-            if self._idle_bytes == 0:
-                # An Upgrade header may be ignored (RFC 9110, 7.8), but with one, httptools would skip the body.
-                head, end, rest = data.partition(b"\r\n\r\n")
-                data = UPGRADE.sub(b"\r\nignored:", head) + end + rest
+        if self._late_head is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
         self._idle_bytes += len(data)
-        super().data_received(data)
+        if passed := self._without_upgrade(data) if self._is_in_head else data:
+            super().data_received(passed)
         if self._idle_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(Problem(431, f"the headers are larger than {MAX_HEAD_BYTES // 2**10} KiB; send fewer"))
 
+    def _without_upgrade(self, data: bytes) -> bytes:
+        """What the parser may see of a head by now.
+
+        An Upgrade header may be ignored (RFC 9110, 7.8), but with one, httptools would skip the body. Packets may cut
+        its name anywhere, so a line of the head is held back until it is whole.
+        """
+        head, end, rest = (self._held + data).partition(b"\r\n\r\n")
+        cut = len(head) if end or b"\r" not in head else head.rindex(b"\r")
+        head, self._held = head[:cut], head[cut:]
+        return UPGRADE.sub(b"\r\nignored:", head) + end + rest
+
     def on_headers_complete(self) -> None:
         self._idle_bytes = 0
+        self._is_in_head = False
         if self._late_head is not None:
             self._late_head.cancel()
             self._late_head = None
@@ -81,6 +91,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._idle_bytes = 0
+        self._is_in_head = True
         super().on_message_complete()
 
     def pause_writing(self) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ from PIL import Image, ImageOps
 from digitnet import files
 from digitnet.errors import SaveError, UsageError
 from digitnet.reading.encoding import png
-from digitnet.reading.load import FORMATS, decoding, is_deep, load
+from digitnet.reading.load import FORMATS, WORKING_SIDE, decoding, is_deep, load
 from digitnet.results import Box
 from digitnet.serving.problem import Problem
 
@@ -24,6 +25,7 @@ TABLE = "labels.csv"
 SEEN = "seen"  # the folder with the normalised 28x28 pictures
 MARGIN = 0.25  # of the longer side of a box; the picture keeps this much around the box
 DIGITS = frozenset("0123456789")
+QUOTA_BYTES = 2**30  # of a folder; many thousand corrections of the web page
 
 Row = dict[str, str]
 
@@ -53,11 +55,15 @@ class Corrections:
     Attributes:
         folder: where they are.
 
+    Args:
+        quota: the bytes that the files of the folder may have together.
+
     Raises UsageError if the folder cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quota: int = QUOTA_BYTES) -> None:
         self.folder = folder
+        self._quota = quota
         self._lock = threading.Lock()
         self._cached: tuple[tuple[int, ...], dict[str, Correction]] = (), {}
         try:
@@ -74,14 +80,16 @@ class Corrections:
             picture: the bytes of a PNG file.
             normalised: (28, 28) in [0, 1], what DigitNet saw.
 
-        Raises SaveError if it cannot be written and BusyError if another process is writing there. Nothing is kept
-        in both cases.
+        Raises SaveError if it cannot be written, BusyError if another process is writing there, and Problem if the
+        quota is used up. Nothing is kept in these cases.
         """
         now = datetime.now(UTC)
         # The name is made here and never from the request, so it cannot lead out of the folder.
         name = f"{now:%Y%m%dT%H%M%S}-{label}-{secrets.token_hex(4)}.png"
         row = {"file": name, "label": str(label), "seen": f"{SEEN}/{name}", "time": now.isoformat(timespec="seconds")}
         with self._lock, files.locked(self._table):
+            if self._bytes() + len(picture) > self._quota:
+                raise Problem(507, f"corrections may fill {self._quota / 2**20:g} MiB, which are full; delete some")
             try:
                 files.write_atomically(self.folder / name, picture)
                 files.write_atomically(self.folder / SEEN / name, png(normalised))
@@ -113,6 +121,11 @@ class Corrections:
     @property
     def _table(self) -> Path:
         return self.folder / TABLE
+
+    def _bytes(self) -> int:
+        """Of all files in the folder; those in `seen` are tiny."""
+        with os.scandir(self.folder) as entries:
+            return sum(entry.stat().st_size for entry in entries if entry.is_file())
 
     def _kept(self) -> dict[str, Correction]:
         """The corrections by their files. The table is read again only after it has changed."""
@@ -186,21 +199,32 @@ def _written(columns: Iterable[str], rows: Iterable[Row]) -> bytes:
 def crop(content: bytes, box: Box | None, name: str) -> bytes:
     """The picture in a file's bytes as an upright PNG without metadata; with a box, only that part and a margin.
 
+    Its longer side has at most `WORKING_SIDE` pixels, to which a reader reduces a picture of one digit anyway.
+
     Raises ImageError, with the name, if the picture cannot be read; UsageError if the box is outside of the picture.
     """
     with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        upright = ImageOps.exif_transpose(image)
-        if box is not None:
-            if not (box.width and box.height and box.x < upright.width and box.y < upright.height):
-                raise UsageError(f"the box {box.x},{box.y},{box.width},{box.height} is not in the picture")
-            margin = round(MARGIN * max(box.width, box.height))
-            left, top = max(0, box.x - margin), max(0, box.y - margin)
-            right, bottom = box.x + box.width + margin, box.y + box.height + margin
-            upright = upright.crop((left, top, min(upright.width, right), min(upright.height, bottom)))
-        if is_deep(upright):  # many programs cannot show a deep PNG
-            return png(load(upright, name, side=max(upright.size)).grey)
-        if upright.mode not in ("1", "L", "LA", "RGB", "RGBA", "P"):
-            upright = upright.convert("RGB")
+        if box is None:
+            image.draft(image.mode, (WORKING_SIDE, WORKING_SIDE))  # a large JPEG is not decoded whole
+        ImageOps.exif_transpose(image, in_place=True)
+        part = image if box is None else image.crop(_edges(box, image.size))
+        if is_deep(part):  # many programs cannot show a deep PNG
+            return png(load(part, name, side=WORKING_SIDE).grey)
+        if part.mode not in ("1", "L", "LA", "RGB", "RGBA", "P"):
+            part = part.convert("RGB")
+        if max(part.size) > WORKING_SIDE:
+            smooth = {"1": "L", "P": "RGBA"}.get(part.mode, part.mode)  # the modes that can be resampled
+            part = ImageOps.contain(part.convert(smooth), (WORKING_SIDE, WORKING_SIDE))
         file = io.BytesIO()
-        upright.save(file, "PNG", exif=b"")
+        part.save(file, "PNG", exif=b"")
         return file.getvalue()
+
+
+def _edges(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a box with its margin, in a picture of this width and height."""
+    width, height = size
+    if not (box.width and box.height and box.x < width and box.y < height):
+        raise UsageError(f"the box {box.x},{box.y},{box.width},{box.height} is not in the picture")
+    margin = round(MARGIN * max(box.width, box.height))
+    right, bottom = box.x + box.width + margin, box.y + box.height + margin
+    return max(0, box.x - margin), max(0, box.y - margin), min(width, right), min(height, bottom)

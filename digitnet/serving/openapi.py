@@ -160,10 +160,30 @@ def complete(app: FastAPI, token: bool) -> None:
                     operation["security"] = [{"token": []}]
 
 
-def as_html(described: Json) -> str:
-    """The OpenAPI as a page to read: HTML without a script, so that it works offline and under any policy."""
+def as_html(described: Json, address: str) -> str:
+    """The OpenAPI as a page to read: HTML without a script, so that it works offline and under any policy.
+
+    Args:
+        address: of the server, for example http://127.0.0.1:8000.
+    """
     from jinja2 import Environment, StrictUndefined  # here, so that the server's start does not wait for it
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["json"] = functools.partial(json.dumps, indent=2)  # Jinja's own is for scripts
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(described)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(described, curl=functools.partial(curl, address))
+
+
+def curl(address: str, method: str, path: str, operation: Json) -> str:
+    """A command that sends a request, with an example for all that it needs."""
+    needed = [one["name"] for one in operation.get("parameters", ()) if one["required"] and one["in"] == "query"]
+    query = "&".join(f"{name}=7" for name in needed)  # all of them are labels
+    url = address + path.replace("{file}", KEPT.file) + (f"?{query}" if query else "")
+    answers = [kind for answer in operation["responses"].values() for kind in answer.get("content", ())]
+    options = [
+        '-H "Authorization: Bearer $DIGITNET_TOKEN"' if "security" in operation else "",
+        '--data-binary @7.png -H "Content-Type: image/png"' if "requestBody" in operation else "",
+        f"-X {method.upper()}" if method not in ("get", "post") else "",
+        "--output 7.png" if "image/png" in answers else "",
+    ]
+    return " ".join(["curl", *filter(None, options), f"'{url}'"])

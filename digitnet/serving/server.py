@@ -16,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import numpy as np
+import segno
 import uvicorn
 
 from digitnet.errors import BusyError, UsageError
@@ -29,7 +30,8 @@ from digitnet.serving.guard import LOOPBACK, Limits, host_name
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of glibc's mallopt
 MAX_CONNECTIONS = 4096
-OTHER_FILES = 64  # files that the process has open besides its connections
+OTHER_FILES = 64  # files that the process may have open besides its connections
+FEWEST_OTHER_FILES = 24  # with fewer, it cannot read pictures
 SHUTDOWN_SECONDS = 10  # for requests in flight to end
 
 
@@ -107,6 +109,8 @@ def run(
         )
         url = _url(address, listener, token)
         print(url, flush=True)  # clients that connect before uvicorn runs wait in the listener's queue
+        if not address.is_loopback and sys.stderr.isatty():
+            segno.make(url, error="L").terminal(sys.stderr, compact=True)  # for a phone's camera
         if browse:
             webbrowser.open(url)
         uvicorn.Server(config).run(sockets=[listener])
@@ -155,7 +159,10 @@ def _own_address() -> str:
 
 
 def _max_connections() -> int:
-    """How many connections may be open at once: `MAX_CONNECTIONS`, or fewer if the system allows fewer open files."""
+    """How many connections may be open at once: `MAX_CONNECTIONS`, or fewer if the system allows fewer open files.
+
+    Raises UsageError if the system allows too few for any connection.
+    """
     if sys.platform == "win32":
         return MAX_CONNECTIONS
     import resource
@@ -166,7 +173,10 @@ def _max_connections() -> int:
         allowed = min(allowed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return allowed - OTHER_FILES
+    others = max(FEWEST_OTHER_FILES, min(OTHER_FILES, allowed // 2))
+    if allowed <= others:
+        raise UsageError(f"the system allows {allowed} open files, which is too few; allow more: ulimit -n 1024")
+    return allowed - others
 
 
 def _return_memory_at_once() -> None:

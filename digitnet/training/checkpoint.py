@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ from digitnet.training.run import TrainingRun
 
 VERSION = 1
 ZIP_MAGIC, PICKLE_MAGIC = b"PK", b"\x80"  # PyTorch's format, and its older one
+WRAPPERS = ("state_dict", "model", "model_state_dict")  # usual names for the weights in a larger checkpoint
+WRAPPED_NAME = re.compile(r"(module|_orig_mod|model)\.")  # of DistributedDataParallel, torch.compile, Lightning
 MAX_BYTES = 64 * 2**20  # DigitNet's own files take a few MB; a larger file is something else
 
 
@@ -151,13 +154,17 @@ def load_weights(
 ) -> dict[str, Tensor]:
     """The state_dict in `path`, after a check that DigitNet, or the network `network_like(weights)`, can load it.
 
+    It may be a part of a larger checkpoint (see `WRAPPERS`), and its names may begin with those of wrappers, such as
+    `module.` of DistributedDataParallel.
+
     Raises:
         ModelError: the file is missing or damaged, holds code, belongs to another network, or has values that are not
             finite.
     """
     path = Path(path)
     content = load_untrusted(path)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    content = _unwrapped(content)
+    if not isinstance(content, dict) or not all(map(_is_weight, content.keys(), content.values())):
         raise ModelError(
             f"{path}: holds a {type(content).__name__}, not the weights of DigitNet; "
             "save them with torch.save(model.state_dict(), path)"
@@ -171,9 +178,26 @@ def load_weights(
             f"{type(network).__name__} it is {expected.get(name, 'missing')}). The file is left as it is; "
             "move it away or choose another file"
         )
-    if not all(torch.isfinite(tensor).all() for tensor in content.values() if tensor.is_floating_point()):
+    if not all(torch.isfinite(tensor.float()).all() for tensor in content.values()):
         raise ModelError(f"{path}: holds values that are not finite; its training went wrong, so choose another file")
     return content
+
+
+def _unwrapped(content: Any) -> Any:
+    """The state_dict in a larger checkpoint, without what wrappers of a network put before all names."""
+    if isinstance(content, dict):
+        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
+    while isinstance(content, dict) and content and all(map(WRAPPED_NAME.match, map(str, content))):
+        content = {WRAPPED_NAME.sub("", str(name)): value for name, value in content.items()}
+    return content
+
+
+def _is_weight(name: object, value: object) -> bool:
+    """Whether this is a name and a plain tensor of real numbers: dense, not quantised, and with its numbers there."""
+    if not isinstance(name, str) or not isinstance(value, Tensor):
+        return False
+    is_dense = value.layout == torch.strided and not (value.is_nested or value.is_quantized or value.is_meta)
+    return is_dense and not value.is_complex()
 
 
 def load_digitnet(path: str | Path) -> DigitNet:

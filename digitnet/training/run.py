@@ -177,11 +177,12 @@ class TrainingRun:
         warm = (self.step + 1) / self.recipe.warmup_steps
         if self.recipe.epochs is None:
             return self.recipe.peak_learning_rate * float(min(warm, warm**-DECAY_POWER))
-        batches = self.epoch * self.steps_an_epoch + self.batch
-        falling = (self.recipe.epochs - self.recipe.cooldown_epochs) * self.steps_an_epoch
+        steps = max(1, self.steps_an_epoch)  # before the first batch, it is not known how many there are
+        batches = self.epoch * steps + min(self.batch, steps - 1)
+        falling = (self.recipe.epochs - self.recipe.cooldown_epochs) * steps
         if batches < falling or not self.recipe.cooldown_epochs:
             return self.recipe.peak_learning_rate * min(warm, _half_cosine(batches / falling))
-        done = (batches - falling) / (self.recipe.cooldown_epochs * self.steps_an_epoch)
+        done = (batches - falling) / (self.recipe.cooldown_epochs * steps)
         return self.recipe.peak_learning_rate * COOLDOWN_RATE * _half_cosine(done)
 
     def start_from(self, weights: dict[str, Tensor]) -> None:

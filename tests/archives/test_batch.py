@@ -6,20 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import duckdb
 import pandas
 import polars
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from deadly_task import DEADLY, DeadlyTask
+from deadly_task import DEADLY, DeadlyParts, DeadlyTask, DeadlyUnit
 from helpers import environment
 
 from digitnet.archives import batch as module
+from digitnet.archives import workers
 from digitnet.archives.batch import batch
 from digitnet.archives.parts import Parts, part_name
+from digitnet.archives.rows import Task
 from digitnet.archives.sources import planned
 from digitnet.archives.workers import Pool, Work
 from digitnet.errors import BusyError, SaveError, UsageError
@@ -33,6 +37,19 @@ COMMAND = SMALL_PARTS + "import sys; from digitnet import cli; sys.exit(cli.main
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     monkeypatch.setitem(module.MOST, "predict", 5)
+
+
+@pytest.fixture
+def few_starts(monkeypatch):
+    """Workers cannot be started more than five times: a run without an end fails."""
+    left = iter(range(5))
+
+    class Counted(workers._Worker):
+        def __init__(self, work):
+            assert next(left, None) is not None, "workers are started for ever"
+            super().__init__(work)
+
+    monkeypatch.setattr(workers, "_Worker", Counted)
 
 
 def rows(output):
@@ -137,6 +154,89 @@ def test_a_picture_that_kills_its_worker_costs_only_itself(tmp_path, write_tar, 
     assert [row["index"] for row in found if row["error"]] == [3, 4]
     assert "ends the process" in found[3]["error"]
     assert found[2]["digit"] == reader.predict(pngs[2]).digit
+
+
+def test_sources_that_vanish_after_they_were_looked_through_give_an_error_row_for_each_picture(
+    tmp_path, write_tar, pngs, monkeypatch, few_starts
+):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.png").write_bytes(pngs[0])
+    write_tar(tmp_path / "a.tar", {f"{place}.png": pngs[place] for place in range(3)})
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for place in range(4):
+            archive.writestr(f"{place}.png", pngs[place])
+    pq.write_table(pa.table({"image": pngs[:5]}), tmp_path / "a.parquet")
+
+    def planned_and_gone(source, *options):
+        units = planned(source, *options)
+        path = Path(source)
+        (path / "a.png" if path.is_dir() else path).unlink()
+        return units
+
+    monkeypatch.setattr(module, "planned", planned_and_gone)
+    sources = [tmp_path / name for name in ("folder", "a.tar", "a.zip", "a.parquet")]
+    summary = batch(sources, tmp_path / "out", workers=1)
+    assert (summary.pictures, summary.errors, summary.is_complete) == (13, 13, True)
+    found = rows(tmp_path / "out")
+    assert [row["index"] for row in found] == [None, 0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4]
+    for row in found:
+        assert row["file"] in row["error"]
+        assert "No such file" in row["error"]
+
+
+def test_a_source_that_ends_its_process_costs_the_rest_of_its_unit_only(tmp_path, pngs, few_starts):
+    parts = Parts(str(tmp_path / "out"))
+    parts.begin({})
+    jobs = [
+        (f"part-{number}.parquet", DeadlyUnit("a.zip", 0, 4, pngs[0], deadly)) for number, deadly in enumerate((2, 9))
+    ]
+    with Pool(Work(Reader(threads=1), Task("predict", {}), parts, {}), 1) as pool:
+        news = list(pool.run(jobs))
+    assert (sum(one.pictures for one in news), sum(one.errors for one in news)) == (8, 2)
+    found = rows(tmp_path / "out")
+    assert [row["index"] for row in found if row["error"]] == [2, 3]
+    assert "a.zip" in found[2]["error"]
+    assert "ends the process" in found[3]["error"]
+
+
+def test_a_process_that_always_dies_while_it_writes_ends_the_run_with_an_error(tmp_path, pngs, few_starts):
+    parts = DeadlyParts(str(tmp_path / "out"))
+    parts.begin({})
+    jobs = [("part-0.parquet", DeadlyUnit("a.zip", 0, 2, pngs[0], 9))]
+    with (
+        Pool(Work(Reader(threads=1), Task("predict", {}), parts, {}), 1) as pool,
+        pytest.raises(SaveError, match=r"part-0\.parquet: cannot be made from a\.zip"),
+    ):
+        list(pool.run(jobs))
+
+
+def test_sigterm_is_heard_also_while_a_source_gives_nothing(tmp_path):
+    (tmp_path / "scans").mkdir()
+    os.mkfifo(tmp_path / "scans" / "a.png")  # to open it takes for ever
+    process = started(tmp_path / "scans", "--output", tmp_path / "out", "--workers", 1)
+    while not children(process.pid):
+        os.sched_yield()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+
+
+def test_a_damaged_part_is_an_error_that_names_it(shards, tmp_path):
+    batch(shards, tmp_path / "out", workers=1)
+    part = min((tmp_path / "out").glob("part-*"))
+    part.write_bytes(part.read_bytes()[:-20])
+    with pytest.raises(SaveError, match=rf"{part.name}: cannot be read.*delete it"):
+        batch(shards, tmp_path / "out", workers=1)
+    part.unlink()
+    assert batch(shards, tmp_path / "out", workers=1).pictures == 61
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out.json", "out.TSV"])
+def test_an_output_that_is_named_like_a_file_of_another_kind_is_refused(shards, tmp_path, name):
+    with pytest.raises(UsageError, match=r"name a folder, or a file \.csv or \.jsonl"):
+        batch(shards, tmp_path / name, workers=1)
+    assert not (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])

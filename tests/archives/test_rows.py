@@ -54,6 +54,14 @@ def test_an_error_stands_in_the_row_of_its_picture(reader, pngs):
     assert rows[3]["digit"] == reader.predict(pngs[1]).digit
 
 
+@pytest.mark.parametrize("task", ["predict", "read"])
+def test_a_null_or_a_text_among_the_pictures_is_an_error_in_its_row(pngs, task):
+    rows = read_batch(pa.table({"bytes": [pngs[0], None, pngs[1]]}), task).to_pylist()
+    assert [row["error"] for row in rows if row["error"]] == ["row 1: holds no picture, but None"]
+    assert read_batch(pa.table({"bytes": pa.nulls(2)}), task).column("error").null_count == 0
+    assert "'a.png'" in read_batch(pa.table({"bytes": ["a.png"]}), task).to_pylist()[0]["error"]
+
+
 def test_a_name_that_is_no_text_is_kept_readable(reader):
     (row,) = task("predict", {}).rows(reader, [Item("a.tar", "\udcff.png", 0, b"")]).to_pylist()
     assert row["member"] == "\\udcff.png"

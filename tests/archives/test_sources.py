@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitnet.archives import sources
-from digitnet.archives.sources import expanded, planned
+from digitnet.archives.sources import expanded, items_or_errors, planned
 from digitnet.errors import ImageError, UsageError
 
 MEMBERS = {f"a/{number:02}.png": bytes([number]) * (100 * number) for number in range(12)}
@@ -168,6 +168,35 @@ def test_an_archive_without_its_end_is_one_error(tmp_path, name):
     assert name in str(only.content)
 
 
+def test_a_table_that_is_damaged_in_the_middle_gives_a_row_for_each_picture(tmp_path):
+    path = tmp_path / "a.parquet"
+    pictures = [os.urandom(2000) for _ in range(200)]
+    pq.write_table(pa.table({"image": pictures}), path, compression="zstd", row_group_size=50, use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    page = pq.read_metadata(path).row_group(2).column(0).data_page_offset
+    content[page : page + 400] = bytes(400)
+    path.write_bytes(content)
+    found = [item for unit in planned(str(path), 64) for item in items_or_errors(unit)]
+    assert [item.place for item in found] == list(range(200))
+    for item in found:
+        if 100 <= item.place < 150:
+            assert "a.parquet" in str(item.content)
+        else:
+            assert item.content == pictures[item.place]
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip"])
+def test_an_archive_that_became_shorter_gives_a_row_for_each_picture(tmp_path, write_tar, suffix):
+    write = write_tar if suffix == "tar" else write_zip
+    path = tmp_path / f"a.{suffix}"
+    write(path, MEMBERS)
+    units = planned(str(path), 5)
+    write(path, dict(list(MEMBERS.items())[:7]))
+    found = [item for unit in units for item in items_or_errors(unit)]
+    assert [item.place for item in found] == list(range(12))
+    assert [isinstance(item.content, ImageError) for item in found] == [False] * 7 + [True] * 5
+
+
 def test_files_that_cannot_be_opened_are_errors(tmp_path):
     (tmp_path / "list.txt").write_text("missing.png\nmemory://none/x.png\nnothing://x.png\n")
     for item, name in zip(items(tmp_path / "list.txt"), ("missing.png", "none/x.png", "nothing://"), strict=True):
@@ -175,11 +204,19 @@ def test_files_that_cannot_be_opened_are_errors(tmp_path):
         assert name in str(item.content)
 
 
+def test_a_pattern_at_a_place_that_nobody_knows_is_refused_by_its_name():
+    with pytest.raises(UsageError, match=r"nothing://bucket/\*\.tar: cannot be opened"):
+        expanded("nothing://bucket/*.tar")
+
+
 def test_a_source_that_holds_nothing_is_refused_by_its_name(tmp_path):
     (tmp_path / "empty").mkdir()
     pq.write_table(pa.table({"number": [1]}), tmp_path / "numbers.parquet")
     pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "bytes.parquet")
     (tmp_path / "list.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "long.csv").write_text("x" * 200_000 + ",path\n1,2\n")  # csv has a limit of 131,072 characters
+    (tmp_path / "long-later.csv").write_text("path\n" + "x" * 200_000 + "\n")
+    (tmp_path / "latin.csv").write_bytes(b"path,\xe9\n1,2\n")
     for source, column, said in [
         ("empty", None, "no pictures"),
         ("missing", None, "cannot be opened"),
@@ -190,6 +227,9 @@ def test_a_source_that_holds_nothing_is_refused_by_its_name(tmp_path):
         ("bytes.parquet", "scan", "no column 'scan'"),
         ("list.csv", None, "--column"),
         ("nothing://bucket", None, "cannot be opened"),
+        ("long.csv", None, "not a table"),
+        ("long-later.csv", None, "not a table"),
+        ("latin.csv", None, "UTF-8"),
     ]:
         path = source if ":" in source else str(tmp_path / source)
         with pytest.raises(UsageError, match=said) as error:

@@ -61,6 +61,30 @@ def test_test_says_how_well_a_model_reads_and_writes_the_report(tmp_path, capsys
     assert "weights" in metrics["about"]
 
 
+def test_a_report_replaces_no_file_without_force_and_says_so_before_pictures_are_read(tmp_path, capsys, no_mnist):
+    report = tmp_path / "site"
+    report.mkdir()
+    (report / "index.html").write_text("my site")
+    folder = samples(tmp_path / "mine", "file,label", "marker-2.jpg,2")
+    arguments = ["test", "--data", folder, "--report", str(report)]
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "index.html: is there already; name another file, or replace this one with --force" in captured.err
+    assert [path.name for path in report.iterdir()] == ["index.html"]
+    assert (report / "index.html").read_text() == "my site"
+    assert cli.main([*arguments, "--force"]) == 0
+    assert (report / "index.html").read_text() != "my site"
+    assert cli.main(arguments) == 0  # a report of ours is replaced
+
+
+def test_a_report_that_cannot_be_written_is_said_before_pictures_are_read(capsys, no_mnist):
+    assert cli.main(["test", "--data", str(SAMPLES), "--report", "/proc/report"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "/proc/report: cannot be made" in captured.err
+
+
 def test_compare_pairs_two_models_on_the_same_pictures(capsys, small_mnist):
     packaged = str(ROOT / "digitnet" / "weights" / "digitnet.onnx")
     assert cli.main(["compare", packaged, packaged, "--data", str(SAMPLES)]) == 0

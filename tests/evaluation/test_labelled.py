@@ -41,7 +41,7 @@ def test_the_sample_pages_are_labelled_pages_and_are_read(always):
     assert pages.best_guesses[1:3] == ["128\n4096\n57\n4281", "25750"]
 
 
-@pytest.mark.parametrize("word", ["none", "None", "greek_letter", "math symbol", "Buchstabe", "λόγος"])
+@pytest.mark.parametrize("word", ["none", "None", "greek_letter", "math symbol", "one eye", "Buchstabe", "λόγος"])
 def test_a_word_says_that_there_is_no_digit(tmp_path, word):
     assert labelled.labels(folder(tmp_path, [("a.png", word), ("b.png", "3")])) == [
         ("a.png", NOT_A_DIGIT),
@@ -60,6 +60,13 @@ def test_any_other_label_is_refused_with_its_place(tmp_path, label):
     with pytest.raises(UsageError) as caught:
         labelled.labels(folder(tmp_path, rows))
     assert str(caught.value).startswith(f"{tmp_path / 'labels.csv'}, line 3: b.png has the label {label!r}; give one")
+
+
+@pytest.mark.parametrize("word", ["zero", "Seven", "six seven"])
+@pytest.mark.parametrize("kind", ["label", "text"])
+def test_a_digit_written_as_a_word_is_refused_and_does_not_mean_that_there_is_none(tmp_path, word, kind):
+    with pytest.raises(UsageError, match=rf"line 2: a\.png has the {kind} '{word}'; give"):
+        labelled.labels(folder(tmp_path, [("a.png", word)], ("file", kind)))
 
 
 @pytest.mark.parametrize("row", ["a.png", ",3", "a.png,3,4", ","])

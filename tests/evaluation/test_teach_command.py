@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import page_of, run_python
+from helpers import ROOT, page_of, run_python
 from PIL import Image
 
 from digitnet import Reader, cli
@@ -55,8 +55,27 @@ def test_a_hand_that_is_read_right_writes_no_file_and_says_so(tmp_path, seven, c
 def test_a_model_that_is_there_stays_when_a_lesson_is_not_kept(tmp_path, seven):
     folder = written(tmp_path / "mine", {"a.png": seven}, ["a.png,7"])
     (tmp_path / "mine.onnx").write_bytes(b"before")
-    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]) == 1
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "mine.onnx"), "--force"]) == 1
     assert (tmp_path / "mine.onnx").read_bytes() == b"before"
+
+
+def test_a_model_that_is_there_is_replaced_with_force_only_and_one_that_is_read_never(tmp_path, seven, capsys):
+    folder = written(tmp_path / "mine", {"a.png": seven}, ["a.png,7"])
+    output = tmp_path / "mine.onnx"
+    output.write_bytes((ROOT / "digitnet" / "weights" / "digitnet.onnx").read_bytes())
+    before = output.read_bytes()
+    assert cli.main(["teach", str(folder), "--output", str(output)]) == 2
+    assert "mine.onnx: is there already; name another file, or replace this one with --force" in capsys.readouterr().err
+    assert cli.main(["teach", str(folder), "--model", str(output), "--output", str(output), "--force"]) == 2
+    assert "mine.onnx: is an input and would be overwritten" in capsys.readouterr().err
+    assert output.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_pictures_are_read(tmp_path, seven, capsys):
+    folder = written(tmp_path / "mine", {"a.png": seven}, ["missing.png,7"])
+    assert cli.main(["teach", str(folder), "--output", str(tmp_path / "no" / "mine.onnx")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "mine.onnx: cannot be saved" in line
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_learnt_from(tmp_path, seven, capsys):

@@ -116,6 +116,21 @@ def test_a_pattern_that_needs_too_many_states_is_refused_with_what_to_do(pattern
     assert "instead of *, + or {m,n}" in str(error.value)
 
 
+@pytest.mark.parametrize("pattern", [r"(\d+", r"\d+)", r")\d(", r"((\d)", r"(\d\)"])
+def test_a_bracket_without_its_partner_is_refused(pattern):
+    with pytest.raises(UsageError, match=f"{re.escape(repr(pattern))} has a bracket without its partner"):
+        constrained(pattern=pattern)
+
+
+@pytest.mark.parametrize("pattern", [r"(\d{3}) \d", r"((\d\d)-\d)\d", r"\(\d{4}", r"\d{4}\)"])
+def test_brackets_in_pairs_and_those_after_a_backslash_are_signs(pattern):
+    assert allows("1234", pattern=pattern)
+
+
+def test_the_automaton_of_a_constraint_is_made_once_for_all_pages():
+    assert constrained(12, r"\d+", "mod97") is constrained(12, r"\d+", "mod97")
+
+
 def test_constraints_that_need_too_many_states_together_are_refused_by_name():
     with pytest.raises(UsageError, match="length 1000, check mod97: too much"):
         constrained(length=1000, check="mod97")

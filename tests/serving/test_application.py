@@ -3,9 +3,11 @@
 import asyncio
 import json
 import tempfile
+import time
 
+import numpy as np
 import pytest
-from helpers import encoded
+from helpers import encoded, page_of
 from PIL import Image
 from server_process import form
 
@@ -13,6 +15,7 @@ import digitnet
 from digitnet.errors import CancelledError
 from digitnet.results import Page
 from digitnet.serving.application import application
+from digitnet.serving.corrections import Corrections
 from digitnet.serving.guard import Limits
 
 PICTURE = encoded(Image.new("L", (300, 300), 255), "PNG")
@@ -66,6 +69,30 @@ def test_a_page_whose_request_is_over_is_given_up_and_the_next_one_is_read():
     assert told == {"file": "next", "width": 300, "height": 300, "note": None, "lines": []}
 
 
+def test_a_correction_whose_request_is_over_is_not_kept(tmp_path):
+    class SlowToSee(Slow):
+        def sight(self, picture, *, name):
+            time.sleep(0.1)
+
+        def chosen(self, sight):
+            return pytest.fail("its time was over") if self.pages else None
+
+    app = application(SlowToSee(), limits=Limits(seconds=0.02), corrections=(kept := Corrections(tmp_path)))
+    status, problem = asyncio.run(ask(app, "POST", "/v1/corrections?label=7", PICTURE))
+    assert (status, kept.all()) == (503, [])
+    assert "longer than 0.02 seconds" in problem["detail"]
+
+
+@pytest.mark.parametrize("content", [PICTURE, encoded(Image.new("L", (28, 28), 0), "PNG")])
+def test_a_blank_picture_is_no_correction(reader, tmp_path, content):
+    kept = Corrections(tmp_path)
+    status, problem = asyncio.run(
+        ask(application(reader, corrections=kept), "POST", "/v1/corrections?label=2", content)
+    )
+    assert (status, kept.all()) == (422, [])
+    assert "blank" in problem["detail"]
+
+
 def test_pictures_in_a_form_are_never_written_to_the_disk(monkeypatch, reader):
     monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", lambda file: pytest.fail("written to the disk"))
     noise = encoded(Image.effect_noise((1500, 1500), 100), "PNG")
@@ -97,3 +124,37 @@ def test_the_openapi_tells_the_version_and_describes_the_results(reader):
     assert set(schemas["Line"]["properties"]) == {"text", "confidence", "box", "note", "digits"}
     assert set(schemas["Page"]["properties"]) == {"file", "width", "height", "note", "lines"}
     assert set(schemas["Line"]["required"]) == set(schemas["Line"]["properties"])
+
+
+def test_each_request_may_say_how_many_answers_may_be_wrong(reader, mnist_digits):
+    images, _ = mnist_digits
+    names = [str(number) for number in range(40)]
+    answered = {}
+    app = application(reader)
+    for query in ("", "?max_error=0", "?max_error=0.0001", "?max_error=0.05", "?always=true"):
+        pictures = [Image.fromarray((255 * (1 - 0.45 * image)).astype(np.uint8)) for image in images[:40]]
+        body = form(*[(name, encoded(picture, "PNG")) for name, picture in zip(names, pictures, strict=True)])
+        status, told = asyncio.run(ask(app, "POST", f"/v1/predict{query}", *body))
+        assert (status, [one["file"] for one in told]) == (200, names)
+        answered[query] = sum(one["digit"] is not None for one in told)
+    assert answered["?max_error=0"] <= answered["?max_error=0.0001"] <= answered[""] <= answered["?max_error=0.05"]
+    assert answered["?max_error=0"] < answered["?always=true"] == 40
+    assert reader.max_error == 0.003
+
+
+def test_a_page_too_is_read_as_carefully_as_asked(reader, mnist_digits):
+    grey, _ = page_of(mnist_digits, ["314", "271"])
+    picture = encoded(Image.fromarray((grey * 255).astype(np.uint8)), "PNG")
+    app = application(reader)
+    never, always = (
+        asyncio.run(ask(app, "POST", f"/v1/read?{query}", picture))[1] for query in ("max_error=0", "always=1")
+    )
+    assert sum(line["text"].count("?") for line in never["lines"]) > 2
+    assert [line["text"] for line in always["lines"]] == ["314", "271"]
+
+
+@pytest.mark.parametrize("query", ["max_error=2", "max_error=nan", "max_error=-1", "max_error=0.1&always=true"])
+def test_an_error_that_makes_no_sense_is_refused(reader, query):
+    status, problem = asyncio.run(ask(application(reader), "POST", f"/v1/read?{query}", PICTURE))
+    assert status == 400
+    assert "max_error" in problem["detail"]

@@ -171,3 +171,25 @@ def test_a_table_that_a_user_edits_counts_at_once(tmp_path, seven):
         corrections.path(name)
     (tmp_path / "labels.csv").unlink()
     assert corrections.all() == []
+
+
+@pytest.mark.parametrize("box", [None, Box(0, 0, 2400, 2400)])
+@pytest.mark.parametrize("mode", ["RGB", "P", "1"])
+def test_a_large_picture_is_kept_small(box, mode):
+    noise = Image.effect_noise((2400, 2400), 90).convert(mode)
+    kept = crop(encoded(noise, "PNG") if mode in "P1" else encoded(noise, "JPEG", quality=95), box, "x")
+    with Image.open(io.BytesIO(kept)) as image:
+        assert max(image.size) <= 1024
+    assert len(kept) < 4 * 2**20
+
+
+def test_a_folder_takes_no_more_than_its_quota(tmp_path, seven):
+    png = encoded(seven, "PNG")
+    corrections = Corrections(tmp_path, quota=3 * len(png))
+    names = [corrections.keep(png, NORMALISED, 7) for _ in range(2)]
+    with pytest.raises(Problem, match="delete some") as refused:
+        corrections.keep(png, NORMALISED, 7)
+    assert refused.value.status == 507
+    assert labels(tmp_path) == [(name, 7) for name in names]
+    corrections.delete(names[0])
+    corrections.keep(png, NORMALISED, 7)

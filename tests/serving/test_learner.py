@@ -24,11 +24,14 @@ class Pupil:
 
     def __init__(self, reason=None):
         self.reason, self.lessons, self.looked_at = reason, 0, []
+        self.harmful = set()  # labels that no lesson may learn from
         self.begun, self.may_end = threading.Event(), threading.Event()
         self.may_end.set()
 
     def sight(self, picture):
         assert picture.exists()
+        if picture.read_bytes() == b"broken":
+            raise ImageError("mine.png: not a picture")
         self.looked_at.append(picture.name)
         return picture
 
@@ -40,8 +43,9 @@ class Pupil:
         assert self.may_end.wait(10)
         if isinstance(self.reason, ImageError):
             raise self.reason
-        model = None if self.reason else bytes(sorted(labels))
-        return Lesson(model, self.reason, len(labels), NONE, NONE, NONE, NONE)
+        reason = "it would do harm" if self.harmful & set(labels) else self.reason
+        model = None if reason else bytes(sorted(labels))
+        return Lesson(model, reason, len(labels), NONE, NONE, NONE, NONE)
 
     def taught(self, lesson):
         model = lesson.model if isinstance(lesson, Lesson) else lesson
@@ -184,3 +188,44 @@ def test_a_lesson_that_takes_long_is_not_waited_for_but_still_learnt(folder, kee
         assert workers.reader == [4]
 
     asyncio.run(scenario())
+
+
+def test_a_refused_lesson_takes_nothing_from_what_was_learnt_before_and_after_it(folder, keep):
+    async def scenario():
+        workers = Workers(first := Pupil(), Limits())
+        first.harmful = {9}
+        learner = Learner(workers, folder)
+        keep(1)
+        two = keep(2)
+        assert await learner.learn() == Learned(2, None)
+        keep(9)
+        assert (await learner.learn(), workers.reader) == (Learned(2, "it would do harm"), [1, 2])
+        keep(3)
+        assert (await learner.learn(), workers.reader) == (Learned(3, "it would do harm"), [1, 2, 3])
+        folder.delete(two)
+        assert (await learner.learn(), workers.reader) == (Learned(2, "it would do harm"), [1, 3])
+
+    asyncio.run(scenario())
+
+
+def test_what_was_learnt_before_a_refused_lesson_outlives_the_server(folder, keep):
+    async def scenario():
+        learner = Learner(Workers(Pupil(), Limits()), folder)
+        keep(1)
+        keep(2)
+        await learner.learn()
+        keep(9)
+        workers = Workers(next_one := Pupil("it would do harm"), Limits())
+        learner = Learner(workers, folder)
+        assert (await learner.learn(), workers.reader) == (Learned(2, "it would do harm"), [1, 2])
+        assert next_one.lessons
+
+    asyncio.run(scenario())
+
+
+def test_a_picture_that_cannot_be_read_keeps_no_other_from_being_learnt(folder, keep):
+    workers = Workers(Pupil(), Limits())
+    keep(1)
+    (folder.folder / keep(2)).write_bytes(b"broken")
+    assert asyncio.run(Learner(workers, folder).learn()) == Learned(1, "mine.png: not a picture")
+    assert workers.reader == [1]

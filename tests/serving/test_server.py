@@ -2,8 +2,11 @@
 
 import base64
 import contextlib
+import html
 import io
 import json
+import os
+import pty
 import re
 import resource
 import signal
@@ -15,10 +18,12 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from helpers import ROOT, encoded, page_of, run_python
+import segno
+from helpers import ROOT, encoded, environment, page_of, run_python
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -223,8 +228,36 @@ def test_the_docs_page_needs_nothing_from_elsewhere(server):
         assert path in docs
     assert "<script" not in docs
     assert "style=" not in docs
-    assert not re.search(r'(src|href)="(?!/)', docs)
+    assert not re.search(r'(src|href)="(?![/#])', docs)
     assert server.ask("GET", "/web/docs.css").status == 200
+
+
+@pytest.mark.parametrize("is_guarded", [False, True])
+def test_the_commands_in_the_docs_work(server, guarded, png, tmp_path, is_guarded):
+    asked = guarded if is_guarded else server
+    page = asked.ask("GET", "/docs").content.decode()
+    commands = [html.unescape(command) for command in re.findall("<pre>(curl .*?)</pre>", page)]
+    assert len(commands) == 11
+    (tmp_path / "7.png").write_bytes(png)
+    for command in commands:
+        told = subprocess.run(
+            ["sh", "-c", command + " --silent --write-out '\n%{http_code}'"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "DIGITNET_TOKEN": "a secret"},
+            capture_output=True,
+            text=True,
+        ).stdout
+        # The correction of the example is not there, and the guarded server keeps none.
+        expected = ("404", "403") if "/corrections/" in command else ("403",) if "/corrections" in command else ()
+        assert told.splitlines()[-1] in (*expected, "200", "201"), (command, told)
+
+
+def test_the_docs_begin_with_their_contents(server):
+    page = server.ask("GET", "/docs").content.decode()
+    links = re.findall('<li><a href="#(.*?)"', page)
+    places = re.findall('<section id="(.*?)"', page)
+    assert [unquote(link) for link in links] == places
+    assert len(places) == 11
 
 
 # What it does not do
@@ -352,6 +385,24 @@ def test_elsewhere_than_on_loopback_a_token_is_demanded():
         assert server.ask("GET", "/v1/about", authorization=f"Bearer {token}").status == 200
         assert server.ask("GET", "/healthz", host="192.168.1.2:8000").status == 200
         assert server.ask("GET", "/healthz", host="evil.example").status == 421
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_terminal_shows_a_code_for_the_phone_where_a_phone_can_reach_the_server(host):
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", "--host", host]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, text=True, env=environment()) as server:
+        url = server.stdout.readline().strip()
+        shown = io.StringIO()
+        segno.make(url, error="L").terminal(shown, compact=True)
+        server.terminate()
+    os.write(terminal, b"the end")
+    told = b""
+    while not told.endswith(b"the end"):
+        told += os.read(master, 2**16)
+    os.close(terminal)
+    os.close(master)
+    assert (shown.getvalue() in told.decode().replace("\r\n", "\n")) == (host == "0.0.0.0")
 
 
 # What it withstands
@@ -512,6 +563,17 @@ def test_more_connections_than_the_system_has_room_for_are_told_to_try_again(png
         assert any(is_right_by_now(server, png) for _ in range(100))  # once it has seen that they are closed
 
 
+def test_with_few_open_files_allowed_it_serves_or_says_how_to_allow_more(png):
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (%d,) * 2); from digitnet import cli; "
+    with served(program=["-c", f"{limited % 40}sys.exit(cli.main())"]) as server:
+        assert goes_on(server, png)
+        assert server.post("/v1/read", png).status == 200
+    finished = run_python("-c", f"{limited % 20}sys.exit(cli.main())", "serve", "--port", "0")
+    assert finished.returncode == 2
+    assert "20 open files" in finished.stderr
+    assert "ulimit" in finished.stderr
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_loopback_is_told_from_other_addresses(host):
     assert Address(host).is_loopback
@@ -530,6 +592,18 @@ def test_an_offer_of_another_protocol_is_ignored(server, png):
     offer = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAMAAABkAAQAoAAAAAIAAAAA"}
     assert server.post("/v1/predict", png, **offer).json["digit"] == 7
     assert server.post("/v1/predict", *form(("7.png", png)), **offer).json[0]["digit"] == 7
+
+
+@pytest.mark.parametrize("cut", [b"\r\n", b"\r", b"\r\nUpgr", b"\r\nUpgrade: h2c"])
+def test_an_offer_of_another_protocol_is_ignored_in_whatever_packets_it_comes(server, png, cut):
+    head = HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n" % len(png)
+    first = head[: head.index(b"\r\nUpgrade:")] + cut
+    with server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(first)
+        assert goes_on(server, png)  # so the first packet has arrived
+        connection.sendall(head[len(first) :] + png)
+        assert answer_on(connection).json["digit"] == 7
 
 
 def test_of_requests_without_end_on_one_connection_only_some_are_answered(server, png):

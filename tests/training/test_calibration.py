@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.model import DigitNet, with_not_a_digit
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.training import calibration
 from digitnet.training.calibration import (
     NEGATIVE_SHARE,

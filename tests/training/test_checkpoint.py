@@ -3,6 +3,7 @@ import io
 import json
 import os
 import pickle
+import warnings
 import zipfile
 
 import pytest
@@ -59,6 +60,17 @@ def test_a_saved_run_goes_on_where_it_was(saved):
     assert later.step == run.step == 1
     assert torch.equal(later.model.head.weight, run.model.head.weight)
     assert again.history == [{"cycle": 1}]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_learning_rate_is_known_before_the_first_batch(name):
+    recipe = RECIPES[name]
+    run = TrainingRun(DigitNet(), "cpu", recipe=recipe)
+    assert 0 < run.learning_rate <= recipe.peak_learning_rate
+    run.step, run.epoch, run.batch = 900, 1, 100  # resumed, and interrupted at once
+    before = run.learning_rate
+    run.steps_an_epoch = 200
+    assert 0 < run.learning_rate <= before <= recipe.peak_learning_rate
 
 
 def test_history_is_a_line_of_json_a_cycle(saved):
@@ -177,6 +189,26 @@ def absurdly_wide():
     return serialised({"features.0.weight": torch.zeros(1).expand(10_000_000, 1, 5, 5)})
 
 
+def with_one_more(name, tensor):
+    return serialised({**DigitNet().state_dict(), name: tensor})
+
+
+def with_head(tensor):
+    return with_one_more("head.weight", tensor)
+
+
+def compressed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's is a beta
+        return torch.zeros(10, 3136).to_sparse_csr()
+
+
+def quantised():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated, but such files are there
+        return torch.quantize_per_tensor(torch.zeros(10, 3136), 0.1, 0, torch.qint8)
+
+
 def bomb():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -195,7 +227,15 @@ REFUSED = {
     "another size": (lambda whole, marker: wider_network(), r"head\.weight is \(10, 128\)"),
     "not finite": (lambda whole, marker: not_finite(), "not finite"),
     "a tensor": (lambda whole, marker: serialised(torch.zeros(3)), "holds a Tensor"),
-    "a whole checkpoint": (lambda whole, marker: serialised({"model": DigitNet().state_dict()}), "state_dict"),
+    "numbers for names": (lambda whole, marker: serialised({0: torch.zeros(3)}), "not the weights"),
+    "a name and a number": (lambda whole, marker: with_one_more(0, torch.zeros(3)), "not the weights"),
+    "sparse": (lambda whole, marker: with_head(torch.zeros(10, 3136).to_sparse()), "not the weights"),
+    "compressed sparse": (lambda whole, marker: with_head(compressed()), "not the weights"),
+    "complex": (lambda whole, marker: with_head(torch.zeros(10, 3136, dtype=torch.complex64)), "not the weights"),
+    "without its numbers": (lambda whole, marker: with_head(torch.zeros(10, 3136, device="meta")), "not the weights"),
+    "quantised": (lambda whole, marker: with_head(quantised()), "not the weights"),
+    "another network in a checkpoint": (lambda whole, marker: serialised({"model": {"a": torch.zeros(1)}}), "missing"),
+    "no weights in a checkpoint": (lambda whole, marker: serialised({"model": {"epoch": 3}}), "not the weights"),
     "absurdly wide": (lambda whole, marker: absurdly_wide(), "another network"),
     "a bomb": (lambda whole, marker: bomb(), "far larger"),
 }
@@ -213,6 +253,30 @@ def test_a_file_that_is_not_digitnets_weights_is_refused_and_left_as_it_is(kind,
     assert not marker.exists()
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+WRAPPED = {
+    "by DistributedDataParallel": lambda weights: {f"module.{name}": tensor for name, tensor in weights.items()},
+    "by torch.compile and DDP": lambda weights: {
+        f"_orig_mod.module.{name}": tensor for name, tensor in weights.items()
+    },
+    "by Lightning": lambda weights: {
+        "state_dict": {f"model.{name}": tensor for name, tensor in weights.items()},
+        "epoch": 3,
+    },
+    "in a checkpoint": lambda weights: {"model": weights, "optimizer": {"lr": 0.1}},
+    "as in PyTorch's tutorial": lambda weights: {"model_state_dict": weights, "epoch": 3},
+    "in float16": lambda weights: {name: tensor.half() for name, tensor in weights.items()},
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_weights_that_were_wrapped_are_loaded(kind, tmp_path):
+    weights = DigitNet().half().float().state_dict()
+    (tmp_path / "model.pth").write_bytes(serialised(WRAPPED[kind](weights)))
+    loaded = checkpoints.load_digitnet(tmp_path / "model.pth").state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
+    assert "Starting from the weights" in Checkpoint(tmp_path / "model.pth").resume(fresh_run())
 
 
 @pytest.mark.parametrize(

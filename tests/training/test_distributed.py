@@ -99,7 +99,8 @@ def test_a_run_on_two_ranks_then_one_then_two_does_what_one_rank_does(alone, tmp
     assert code != 0
     assert output == ""
     assert messages.count("Starting afresh") == 1
-    assert messages.count("Stopped. model.pth holds everything so far; go on with: python main.py --model") == 1
+    command = "torchrun --nproc-per-node=2 main.py --model model.pth"
+    assert messages.count(f"Stopped. model.pth holds everything so far; go on with: {command}") == 1
     assert logged(tmp_path, "saved") == [[3]]  # once, after the batch that the ranks were on
     assert steps_done(tmp_path) == 3
 

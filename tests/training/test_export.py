@@ -5,14 +5,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from digitnet.reading.fusion import Fusion
 from helpers import ROOT, page_of, run_python
 
 from digitnet import Reader, cli
 from digitnet.errors import ModelError, UsageError
+from digitnet.model import DigitNet
 from digitnet.reading.adaptation import Adaptation
 from digitnet.reading.networks import OnnxDigitNet
-from digitnet.model import DigitNet
-from digitnet.reading.fusion import Fusion
 from digitnet.training import export as exporting
 from digitnet.training import fusion_calibration
 from digitnet.training.calibration import Calibration

@@ -1,5 +1,6 @@
 // The server's API: sends the token, shows the server's messages, and tries again if the server is busy.
 
+import { caution, constraints } from "/web/settings.js";
 import { askToken, token } from "/web/token.js";
 
 const LONGEST_WAIT = 30; // seconds
@@ -14,16 +15,23 @@ export class Problem extends Error {
 }
 
 export const about = () => request("/v1/about", { method: "GET" });
-export const predict = (picture, options) => post("/v1/predict", { seen: true }, picture, options);
-export const read = (picture, options) => post("/v1/read", { seen: true, name: named(options) }, picture, options);
+export const predict = (picture, options) => post("/v1/predict", { seen: true, ...caution() }, picture, options);
+export const read = (picture, options) => readText(picture, options, { seen: true });
 
 /** Reads without the 28x28 pictures. */
-export const readText = (picture, options) => post("/v1/read", { name: named(options) }, picture, options);
+export const readText = (picture, options, own = {}) =>
+  post("/v1/read", { name: named(options), ...caution(), ...constraints(), ...own }, picture, options);
+
+/** Reads a part of a picture, of which nothing is known but that it holds a digit. */
+export const readPart = (picture) => post("/v1/read", { seen: true, ...caution() }, picture);
 
 /** Keeps `picture`, or the `box` [x, y, w, h] in it, as a `label`. */
 export const correct = (picture, label, box) => post("/v1/corrections", { label, box: box?.join(",") }, picture);
 
 export const corrections = () => request("/v1/corrections", { method: "GET" });
+
+/** A correction that is kept in `file`, as the list of corrections has it. */
+export const kept = (file) => ({ file, picture: `/v1/corrections/${encodeURIComponent(file)}` });
 
 /** The picture of a correction, as a Blob: an image element could not send the token. */
 export const pictureOf = (correction) => request(correction.picture, { method: "GET" }, { as: "blob" });

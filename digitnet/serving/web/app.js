@@ -9,25 +9,40 @@ import "/web/draw.js";
 import { find } from "/web/element.js";
 import { chosenFiles, droppedFiles } from "/web/folder.js";
 import { showPicture } from "/web/picture.js";
+import "/web/settings.js";
 import { takeToken } from "/web/token.js";
 
 const TABS = ["draw", "picture", "batch"]; // and "corrections", if the server keeps them
 
 let limits = { bytes: Infinity };
 
+/** Opens a tab and puts it into the address, so that Back goes back to the last one. */
 function open(name) {
+  if (find(name).hidden) history.pushState(null, "", `#${name}`);
+  show(name);
+}
+
+function show(name) {
+  const isShown = !find(name).hidden;
   for (const tab of TABS) {
     const button = find(`tab-${tab}`);
     button.setAttribute("aria-selected", tab === name);
     button.tabIndex = tab === name ? 0 : -1;
     find(tab).hidden = tab !== name;
   }
-  if (name === "corrections") showCorrections();
+  if (name === "corrections" && !isShown) showCorrections();
+}
+
+/** Opens the tab that the address says; an address with a token loses it. */
+function followAddress() {
+  takeToken();
+  const name = location.hash.slice(1);
+  show(TABS.includes(name) ? name : TABS[0]);
 }
 
 function openPicture(file) {
   open("picture");
-  return showPicture(file, limits.bytes);
+  return showPicture(file, limits.bytes, openPicture);
 }
 
 function openBatch(files) {
@@ -52,6 +67,13 @@ for (const input of document.querySelectorAll("#picture input[type=file]")) {
   input.addEventListener("change", () => {
     if (input.files.length) openPicture(input.files[0]);
     input.value = ""; // so that the same file can be chosen again
+  });
+}
+for (const button of document.querySelectorAll("[data-example]")) {
+  button.addEventListener("click", async () => {
+    const { example } = button.dataset;
+    const content = await (await fetch(`/web/${example}`)).blob();
+    openPicture(new File([content], example, { type: content.type }));
   });
 }
 for (const input of document.querySelectorAll("#batch input[type=file]")) {
@@ -97,8 +119,8 @@ function showPrivacy(corrections) {
 }
 
 async function start() {
-  takeToken();
-  addEventListener("hashchange", takeToken);
+  followAddress();
+  addEventListener("hashchange", followAddress);
   showPrivacy(false);
   offerCamera(openPicture);
   try {
@@ -109,6 +131,7 @@ async function start() {
       TABS.push("corrections");
       addTab("corrections");
       find("tab-corrections").hidden = false;
+      followAddress();
     }
     showPrivacy(told.corrections);
     find("about").textContent = `DigitNet ${told.version}`;

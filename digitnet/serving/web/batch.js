@@ -1,11 +1,12 @@
 // The Batch tab: reads many files one by one into a table.
 
 import { readText } from "/web/api.js";
+import { download } from "/web/download.js";
 import { announce, find, make, tell } from "/web/element.js";
-import { characters, isAbstained, lineText, percent } from "/web/words.js";
+import { abstentions, csv } from "/web/table.js";
+import { characters, isAbstained, percent } from "/web/words.js";
 
 const AT_ONCE = 2;
-const FORMULA = /^[=+\-@\t\r]/; // a spreadsheet would run such a cell as a formula
 
 let rows = []; // {name, file, page or error, element}
 let stop = null; // cancels the running batch
@@ -31,7 +32,10 @@ export async function readAll(files, bytes, open) {
 }
 
 find("batch-cancel").addEventListener("click", () => stop.abort());
-find("batch-csv").addEventListener("click", download);
+find("batch-csv").addEventListener("click", () => download("digits.csv", csv(rows)));
+find("batch-doubtful").addEventListener("change", (event) =>
+  find("batch-rows").classList.toggle("only-doubtful", event.target.checked),
+);
 
 async function work(waiting, signal, bytes, open) {
   for (const row of waiting) {
@@ -54,6 +58,7 @@ function showRow(row, open) {
   const name = make("button", { class: "link", onclick: () => open(row.file) }, row.name);
   const said = row.error ?? (row.page && !lines.length ? "no digits found" : "");
   row.element.classList.toggle("failed", Boolean(row.error));
+  row.element.classList.toggle("doubtful", isDoubtful(row));
   row.element.replaceChildren(
     make("th", { scope: "row" }, name),
     make("td", {}, ...lines.map((line) => make("div", { class: "digits-of" }, ...characters(line).map(glyph))), said),
@@ -62,11 +67,11 @@ function showRow(row, open) {
 }
 
 const glyph = ({ text, digit }) => (digit && isAbstained(digit) ? make("mark", {}, text) : text);
-const abstentions = (line) => line.digits.filter(isAbstained).length;
+const isDoubtful = (row) => Boolean(row.page?.lines.some(abstentions));
 
 function showCount() {
   const failed = rows.filter((row) => row.error).length;
-  const unsure = rows.filter((row) => row.page?.lines.some(abstentions)).length;
+  const unsure = rows.filter(isDoubtful).length;
   const done = rows.filter((row) => row.page).length + failed;
   const parts = [`${done} of ${rows.length} done`];
   if (unsure) parts.push(`${unsure} with digits marked ?`);
@@ -74,28 +79,4 @@ function showCount() {
   find("batch-count").textContent = parts.join(", ");
   find("batch-progress").max = rows.length;
   find("batch-progress").value = done;
-}
-
-/** One row a line. A file without lines has one row too, so that every file is in the table. */
-function csv() {
-  const table = [["file", "line", "text", "confidence", "doubtful", "error"]];
-  for (const { name, page, error } of rows) {
-    const lines = page?.lines ?? [];
-    if (!lines.length) table.push([name, "", "", "", "", error ?? (page ? "" : "not read")]);
-    lines.forEach((line, index) =>
-      table.push([name, index + 1, lineText(line), line.confidence.toFixed(4), abstentions(line), ""]),
-    );
-  }
-  return table.map((cells) => cells.map(quoted).join(",") + "\r\n").join("");
-}
-
-function quoted(cell) {
-  const text = FORMULA.test(cell) ? `'${cell}` : String(cell);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-function download() {
-  const address = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
-  make("a", { href: address, download: "digits.csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }

@@ -3,6 +3,7 @@
 import { correct, corrections, pictureOf, relabel, remove } from "/web/api.js";
 import { learnt } from "/web/correction.js";
 import { find, make, tell } from "/web/element.js";
+import { a } from "/web/words.js";
 
 const pictures = new Map(); // by file: what `pictureOf` promised
 const watcher = new IntersectionObserver((entries) => {
@@ -12,16 +13,19 @@ const watcher = new IntersectionObserver((entries) => {
 let kept = []; // the last correction first
 let chosen = null; // one of `kept`
 let changes = Promise.resolve(); // the last one of those that run or wait
-let deleted = null; // a correction that can come back: its label and its picture
+let undo = null; // takes the last change back: its work and what was done then
 
 const list = find("corrections-list");
 const digits = [...Array(10).keys()].map((label) =>
-  make("button", { "aria-label": `It is a ${label}`, onclick: () => relabelTo(label) }, String(label)),
+  make("button", { "aria-label": `It is ${a(label)}`, onclick: () => relabelTo(label) }, String(label)),
 );
 find("corrections-digits").append(...digits);
 find("corrections-delete").addEventListener("click", () => discard(chosen, true));
 find("corrections-undo").addEventListener("click", () => discard(kept[0]));
-find("corrections-restore").addEventListener("click", restore);
+find("corrections-restore").addEventListener("click", async () => {
+  await change(undo.work, undo.done);
+  choose(chosen ?? kept[0], true); // the button is gone, and with it the focus
+});
 list.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !chosen) return;
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[event.key];
@@ -96,12 +100,15 @@ function mark() {
   });
   digits.forEach((button, label) => button.setAttribute("aria-pressed", chosen?.label === label));
   find("corrections-panel").disabled = !chosen;
-  find("corrections-chosen").textContent = chosen ? `This is kept as a ${chosen.label}. Wrong?` : "Choose a picture";
+  find("corrections-chosen").textContent = chosen ? `This is kept as ${a(chosen.label)}. Wrong?` : "Choose a picture";
 }
 
 async function relabelTo(label) {
   const correction = chosen;
-  if (correction.label !== label) await change(() => relabel(correction, label), `Changed to a ${label}`);
+  const before = correction.label;
+  if (before === label) return;
+  const back = { work: () => relabel(correction, before), done: `Changed back to ${a(before)}` };
+  await change(() => relabel(correction, label), `Changed to ${a(label)}`, back);
 }
 
 /** Deletes a correction; `focus` goes to the one after it. */
@@ -109,34 +116,27 @@ async function discard(correction, focus = false) {
   if (correction.isLeaving) return; // a second press of the key
   correction.isLeaving = true;
   const index = kept.indexOf(correction);
-  await change(async () => {
-    const picture = await fetched(correction).catch(() => null); // what has no picture any more cannot come back
-    const told = await remove(correction);
-    deleted = picture && { label: correction.label, picture };
+  const { label } = correction;
+  const picture = await fetched(correction).catch(() => null); // what has no picture any more cannot come back
+  const restore = async () => {
+    const told = await correct(picture, label);
+    chosen = { file: told.file };
     return told;
-  }, `Deleted a ${correction.label}`);
+  };
+  await change(() => remove(correction), `Deleted ${a(label)}`, picture && { work: restore, done: `Restored ${a(label)}` });
   choose(kept[Math.min(index, kept.length - 1)], focus);
 }
 
-async function restore() {
-  const { label, picture } = deleted;
-  await change(async () => {
-    const told = await correct(picture, label);
-    deleted = null;
-    return told;
-  }, `Restored a ${label}`);
-  choose(kept[0], true);
-}
-
 /** Shows the corrections after a change, and what the server learnt from them. Changes wait for each other. */
-function change(work, done) {
-  changes = changes.then(() => changeNow(work, done));
+function change(work, done, back = null) {
+  changes = changes.then(() => changeNow(work, done, back));
   return changes;
 }
 
-async function changeNow(work, done) {
+async function changeNow(work, done, back) {
   try {
     const learned = learnt(await work(), done);
+    undo = back;
     say(learned?.startsWith(done) ? learned : [done, learned].filter(Boolean).join(". "));
   } catch (problem) {
     say(problem.message);
@@ -146,5 +146,5 @@ async function changeNow(work, done) {
 
 function say(text) {
   tell(find("corrections-told"), text);
-  find("corrections-restore").hidden = !deleted;
+  find("corrections-restore").hidden = !undo;
 }

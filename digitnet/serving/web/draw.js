@@ -2,10 +2,13 @@
 
 import { predict, read } from "/web/api.js";
 import { Answer } from "/web/answer.js";
+import { copy } from "/web/copy.js";
 import { correctTo } from "/web/correction.js";
 import { announce, find, make } from "/web/element.js";
+import { remember } from "/web/session.js";
+import { hasConstraints, onSettings } from "/web/settings.js";
 import { Sheet } from "/web/sheet.js";
-import { characters, isAbstained, lineText, mark, verdict } from "/web/words.js";
+import { characters, guess, isAbstained, lineText, mark, verdict } from "/web/words.js";
 
 const WIDE = 1.25; // width / height; a wider drawing is more likely a number
 const SHEET_WIDTH = 140; // pixels of the whole sheet if it is read as one digit
@@ -23,12 +26,17 @@ let isSettled = false; // whether the user corrected a digit after the last stro
 let wanted = null; // the next reading, asked for while another one runs
 let isReading = false;
 let lastAsked = 0;
+let drawing = Symbol(); // what the session's list calls the drawing
 
 const sheet = new Sheet(find("sheet"), (ended) => {
   isSettled = false;
-  find("undo").disabled = find("clear").disabled = sheet.isEmpty;
+  find("undo").disabled = !sheet.canUndo;
+  find("redo").disabled = !sheet.canRedo;
+  find("clear").disabled = sheet.isEmpty;
   find("draw-hint").hidden = !sheet.isEmpty;
   if (sheet.isEmpty) return forget();
+  answer.isStale = lines !== null;
+  announce("");
   if (ended || performance.now() - lastAsked > PAUSE) ask(ended);
 });
 
@@ -36,12 +44,22 @@ const answer = new Answer(find("draw-answer"), (digit, label) => {
   isSettled = true;
   const told = correctTo(digit, label, wholeSheet(), digit.place);
   show();
+  note(drawing, sheet.strokes);
   return told;
 });
 answer.show(null, [], WAITING);
 
 find("undo").addEventListener("click", () => sheet.undo());
+find("redo").addEventListener("click", () => sheet.redo());
 find("clear").addEventListener("click", () => sheet.clear());
+find("eraser").addEventListener("click", toggleEraser);
+find("pen").addEventListener("change", () => {
+  sheet.pen = Number(find("pen").value);
+});
+find("draw-copy").addEventListener("click", (event) =>
+  copy(lines.map(lineText).join("\n"), event.target, find("draw-answer").querySelector(".value")),
+);
+onSettings(() => sheet.isEmpty || ask(true));
 find("sheet").addEventListener("keydown", (event) => {
   if (onKey(event) || answer.onKey(event)) event.preventDefault();
 });
@@ -51,9 +69,18 @@ function onKey(event) {
   if (arrow) sheet.step(...arrow.map((steps) => steps * (event.shiftKey ? 4 : 1)));
   else if (event.key === " ") sheet.press();
   else if (event.key === "Delete" || event.key === "Backspace") sheet.clear();
-  else if (event.key === "u" || (event.key === "z" && (event.ctrlKey || event.metaKey))) sheet.undo();
+  else if (event.key === "u" || (event.key === "z" && isCommand(event))) sheet.undo();
+  else if (event.key === "r" || (/^(y|Z)$/.test(event.key) && isCommand(event))) sheet.redo();
+  else if (event.key === "e") toggleEraser();
   else return false;
   return true;
+}
+
+const isCommand = (event) => event.ctrlKey || event.metaKey;
+
+function toggleEraser() {
+  sheet.erases = !sheet.erases;
+  find("eraser").setAttribute("aria-pressed", sheet.erases);
 }
 
 /** Reads the drawing. Of the readings that wait, only the last one is done. */
@@ -73,13 +100,17 @@ async function ask(ended) {
 
 async function readDrawing(ended) {
   if (sheet.isEmpty) return;
+  const [key, strokes] = [drawing, sheet.strokes];
   try {
     const found = await readLines();
     if (sheet.isEmpty || isSettled) return;
     lines = found;
     chosen = lines[0].digits.find(isAbstained) ?? lines[0].digits[0];
     show();
-    if (ended) announce(summary());
+    answer.isStale = !ended || wanted !== null;
+    if (!ended) return;
+    announce(summary());
+    note(key, strokes);
   } catch (problem) {
     if (!sheet.isEmpty) forget(problem.message);
   }
@@ -87,7 +118,7 @@ async function readDrawing(ended) {
 
 async function readLines() {
   const picture = wholeSheet();
-  const single = isWide() ? null : await predict(picture);
+  const single = isWide() || hasConstraints() ? null : await predict(picture);
   if (single && !MAYBE_SEVERAL.has(single.reason)) return [lineOf(single)];
   const number = await readNumber();
   return isNumber(number) ? number : [lineOf(single ?? (await predict(picture)))];
@@ -124,12 +155,13 @@ function summary() {
 
 function show() {
   const hadFocus = document.activeElement.matches(".glyph");
+  find("draw-copy").disabled = false;
   answer.show(chosen, isNumber(lines) ? lines.map(row) : []);
   if (hadFocus) find("draw-answer").querySelector(".glyph[aria-pressed=true]")?.focus();
 }
 
 function row(line) {
-  const parts = characters(line).map(({ text, digit }) =>
+  const parts = characters(line).map(({ digit }) =>
     digit === null
       ? make("span", { class: "gap" })
       : make(
@@ -137,13 +169,15 @@ function row(line) {
           {
             class: isAbstained(digit) ? "glyph abstained" : "glyph",
             "aria-pressed": digit === chosen,
-            "aria-label": `${text}, ${verdict(digit)}`,
+            "aria-label": `${mark(digit)}, ${verdict(digit)}`,
             onclick: () => choose(digit),
           },
-          text,
+          guess(digit),
         ),
   );
-  return make("div", { class: "number" }, ...parts);
+  const number = make("div", { class: "number" }, ...parts);
+  number.style.setProperty("--characters", parts.length);
+  return number;
 }
 
 function choose(digit) {
@@ -151,7 +185,21 @@ function choose(digit) {
   show();
 }
 
+function note(key, strokes) {
+  remember(key, "drawing", lines.map(lineText).join(", "), () => reopen(strokes));
+}
+
+/** Shows an earlier drawing again. */
+function reopen(strokes) {
+  location.hash = "draw";
+  drawing = Symbol();
+  sheet.strokes = strokes;
+}
+
 function forget(said = WAITING) {
+  if (sheet.isEmpty) drawing = Symbol();
+  announce("");
   lines = chosen = null;
+  find("draw-copy").disabled = true;
   answer.show(null, [], said);
 }

@@ -1,46 +1,78 @@
 // The Picture tab: every digit of a picture with its box, its text and its probabilities.
 
-import { read } from "/web/api.js";
+import { predict, read, readPart } from "/web/api.js";
 import { Answer } from "/web/answer.js";
+import { Boxes } from "/web/boxes.js";
+import { copy } from "/web/copy.js";
 import { correctTo } from "/web/correction.js";
-import { announce, find, make, makeSvg, tell } from "/web/element.js";
-import { characters, guess, isAbstained, lineText, mark, verdict } from "/web/words.js";
+import { download } from "/web/download.js";
+import { announce, find, make, tell } from "/web/element.js";
+import { annotated, cut, decoded, turned } from "/web/image.js";
+import { isInside, withDigit, without } from "/web/lines.js";
+import { Rectangle } from "/web/rectangle.js";
+import { remember } from "/web/session.js";
+import { onSettings } from "/web/settings.js";
+import { csv } from "/web/table.js";
+import { characters, isAbstained, lineText, mark, verdict } from "/web/words.js";
 
-const LEAST_LABEL = 13; // pixels on the screen
-const LABEL = 0.45; // of a box's height
 const MOVES = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+const [LEAST_ZOOM, MOST_ZOOM, ZOOM] = [1, 8, 1.5];
+const OF_THIS_PAGE = ["seen", "kept", "before"]; // what digits have here and files do not need
 
 let file = null;
+let bitmap = null; // the same in the browser; null if it cannot show it
 let page = null;
 let chosen = null;
 let address = null; // blob: URL of the shown picture
 let latest = 0;
-let boxes = new Map(); // each digit's box on the picture
+let zoom = 1;
+let past = []; // the lines before each box that the user added or removed
+let rectangle = null; // while the user draws it
+let open = () => {}; // shows a file in this tab
 
-const resized = new ResizeObserver(() => sizeLabels());
-const answer = new Answer(find("picture-answer"), async (digit, label) => {
+const boxes = new Boxes(find("picture-figure"), {
+  choose: (digit) => choose(digit, { focus: true }),
+  onKey,
+});
+const answer = new Answer(find("picture-answer"), (digit, label) => {
   const told = correctTo(digit, label, file, digit.box);
   showText();
-  updateBox(digit);
+  boxes.update(chosen);
   answer.show(digit);
   return told;
 });
 
-find("copy").addEventListener("click", copy);
+find("copy").addEventListener("click", () => copy(text(), find("copy"), find("lines")));
+find("picture-again").addEventListener("click", () => open(file));
+find("picture-turn").addEventListener("click", async () => open(await turned(bitmap, file.name)));
+find("zoom-in").addEventListener("click", () => zoomTo(zoom * ZOOM));
+find("zoom-out").addEventListener("click", () => zoomTo(zoom / ZOOM));
+find("box-add").addEventListener("click", () => (rectangle ? rectangle.end(null) : draw()));
+find("box-remove").addEventListener("click", () => removeBox(chosen));
+find("box-undo").addEventListener("click", undo);
+find("picture-csv").addEventListener("click", () => download("digits.csv", csv([{ name: file.name, page }])));
+find("picture-json").addEventListener("click", () => {
+  const told = { file: file.name, ...page };
+  download("digits.json", JSON.stringify(told, (key, value) => (OF_THIS_PAGE.includes(key) ? undefined : value), 2));
+});
+find("picture-jpeg").addEventListener("click", async () => download("digits.jpg", await annotated(bitmap, boxes.digits)));
+onSettings(() => file && !find("picture").hidden && open(file));
 
-/** Reads `picture`, a file, and shows it. */
-export async function showPicture(picture, bytes) {
+/** Reads `picture`, a file, and shows it. The server takes files of so many `bytes`; `reopen(file)` comes here again. */
+export async function showPicture(picture, bytes, reopen) {
   const number = ++latest;
+  open = reopen;
   tell(find("picture-problem"), null);
   find("picture-result").hidden = true;
   find("picture-busy").hidden = false;
+  announce("Reading");
   try {
     if (picture.size > bytes) {
       const [found, most] = [picture.size, bytes].map((size) => `${(size / 2 ** 20).toFixed(1)} MB`);
       throw new Error(`${picture.name}: ${found} is too large; this server accepts at most ${most}.`);
     }
-    const found = await read(picture, { name: picture.name });
-    if (number === latest) show(picture, found);
+    const [found, shown] = await Promise.all([read(picture, { name: picture.name }), decoded(picture)]);
+    if (number === latest) show(picture, found, shown);
   } catch (problem) {
     if (number === latest) tell(find("picture-problem"), problem.message);
   }
@@ -48,73 +80,33 @@ export async function showPicture(picture, bytes) {
 }
 
 const digitsOf = () => page.lines.flatMap((line) => line.digits);
+const text = () => page.lines.map(lineText).join("\n");
 
-function show(picture, found) {
+function show(picture, found, shown) {
+  rectangle?.end(null);
   file = picture;
+  bitmap = shown;
   page = found;
+  past = [];
   URL.revokeObjectURL(address);
   address = URL.createObjectURL(picture);
-  const digits = digitsOf();
-  chosen = digits.find(isAbstained) ?? digits[0] ?? null;
   find("picture-drop").classList.add("compact");
   find("picture-result").hidden = false;
   find("picture-name").textContent = `${picture.name}, ${page.width} × ${page.height} pixels`;
-  showFigure();
-  showText();
-  choose(chosen);
-  announce(digits.length ? `Read: ${page.lines.map(lineText).join(", ")}` : "No digits found");
+  tell(find("picture-unshown"), bitmap ? null : "This browser cannot show this kind of picture. Its digits are read.");
+  for (const name of ["box-add", "picture-turn", "picture-jpeg"]) find(name).disabled = !bitmap;
+  zoomTo(1);
+  boxes.show(address, page);
+  showDigits();
+  announce(chosen ? `Read: ${page.lines.map(lineText).join(", ")}` : "No digits found");
+  remember(picture, picture.name, text().replaceAll("\n", ", "), () => open(picture));
 }
 
-function showFigure() {
-  // The browser cannot show some formats, such as TIFF. Then the boxes stand on an empty area of the same shape.
-  const image = make("img", { src: address, alt: "", width: page.width, height: page.height });
-  boxes = new Map();
-  page.lines.forEach((line, row) =>
-    line.digits.forEach((digit, column) => boxes.set(digit, box(digit, `line ${row + 1}, digit ${column + 1}`))),
-  );
-  const overlay = makeSvg(
-    "svg",
-    { viewBox: `0 0 ${page.width} ${page.height}`, role: "group", "aria-label": "Digits found in the picture" },
-    ...boxes.values(),
-  );
-  find("picture-figure").style.setProperty("--shape", page.width / page.height);
-  find("picture-figure").replaceChildren(image, overlay);
-  resized.disconnect();
-  resized.observe(overlay);
-}
-
-function box(digit, place) {
-  const [x, y, width, height] = digit.box;
-  const group = makeSvg(
-    "g",
-    { class: "box", role: "button", tabindex: -1, "data-place": place },
-    makeSvg("rect", { x, y, width, height }),
-    makeSvg("text", { x, y }),
-  );
-  group.addEventListener("click", () => choose(digit, { focus: true }));
-  group.addEventListener("keydown", (event) => onKey(event, digit));
-  return group;
-}
-
-/** Updates the box of a digit. */
-function updateBox(digit) {
-  const group = boxes.get(digit);
-  group.classList.toggle("abstained", isAbstained(digit));
-  group.classList.toggle("corrected", digit.corrected !== undefined);
-  group.setAttribute("aria-label", `${mark(digit)}, ${verdict(digit)}, ${group.dataset.place}`);
-  group.setAttribute("aria-pressed", digit === chosen);
-  group.lastChild.textContent = guess(digit);
-}
-
-function sizeLabels() {
-  const overlay = find("picture-figure").querySelector("svg");
-  if (!overlay.clientWidth) return; // in a tab that is not open
-  const scale = page.width / overlay.clientWidth; // pixels of the picture for one pixel on the screen
-  for (const [{ box: place }, group] of boxes) {
-    const size = Math.max(LEAST_LABEL * scale, LABEL * place[3]);
-    group.lastChild.setAttribute("font-size", size);
-    group.lastChild.setAttribute("y", Math.max(place[1] - 0.2 * size, 0.85 * size));
-  }
+/** Shows the digits of the page and chooses one: `wanted`, or the first that is not sure. */
+function showDigits(wanted = null) {
+  const digits = digitsOf();
+  find("box-undo").disabled = !past.length;
+  choose(wanted ?? digits.find(isAbstained) ?? digits[0] ?? null);
 }
 
 function showText() {
@@ -136,41 +128,88 @@ function glyph({ text, digit }) {
 
 function choose(digit, { focus = false } = {}) {
   chosen = digit;
-  find("picture-answer").hidden = digit === null;
-  for (const [other, group] of boxes) {
-    updateBox(other);
-    group.setAttribute("tabindex", other === digit ? 0 : -1);
-  }
+  find("picture-answer").hidden = find("box-remove").disabled = digit === null;
+  boxes.update(digit);
   showText();
   answer.show(digit);
-  if (focus) boxes.get(digit).focus({ preventScroll: true });
+  if (focus) boxes.focus(digit);
 }
 
 function onKey(event, digit) {
-  const digits = [...boxes.keys()];
+  const { digits } = boxes;
   const next = { Home: 0, End: digits.length - 1 }[event.key] ?? digits.indexOf(digit) + (MOVES[event.key] ?? NaN);
-  if (digits[next]) boxes.get(digits[next]).focus();
+  if (digits[next]) boxes.focus(digits[next]);
   else if (event.key === "Enter" || event.key === " ") {
     choose(digit);
     announce(`${mark(digit)}, ${verdict(digit)}`);
   } else if (/^\d$/.test(event.key)) {
     choose(digit);
     answer.onKey(event);
-  } else return;
+  } else if (event.key === "Delete" || event.key === "Backspace") removeBox(digit);
+  else return;
   event.preventDefault();
 }
 
-async function copy() {
-  const text = page.lines.map(lineText).join("\n");
+function zoomTo(times) {
+  zoom = Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, times));
+  find("picture-figure").style.setProperty("--zoom", zoom);
+  find("zoom-in").disabled = zoom === MOST_ZOOM;
+  find("zoom-out").disabled = zoom === LEAST_ZOOM;
+}
+
+/** Lets the user draw a box, and reads what is in it. */
+function draw() {
+  find("box-add").setAttribute("aria-pressed", true);
+  announce("Arrow keys move the box; with Shift they change its size. Enter reads it, Escape gives up.");
+  rectangle = new Rectangle(boxes.overlay, (box) => {
+    rectangle = null;
+    find("box-add").setAttribute("aria-pressed", false);
+    if (box) addBox(box);
+  });
+}
+
+async function addBox(box) {
+  const [number, { part, left, top }] = [latest, await cut(bitmap, box)];
+  const shifted = (digit) => {
+    const [x, y, width, height] = digit.box;
+    return { ...digit, box: [x + left, y + top, width, height] };
+  };
+  tell(find("picture-problem"), null);
+  announce("Reading");
   try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    // Browsers give no clipboard to a page that comes from another machine over plain HTTP.
-    getSelection().selectAllChildren(find("lines"));
-    announce("The lines are selected; copy them with Ctrl C");
-    return;
+    const found = await readPart(part);
+    let digits = found.lines.flatMap((line) => line.digits).map(shifted).filter((digit) => isInside(digit, box));
+    if (!digits.length) {
+      const single = await predict(part);
+      if (single.box) digits = [shifted(single)].filter((digit) => isInside(digit, box));
+    }
+    if (number !== latest) return; // another picture is shown by now
+    if (!digits.length) throw new Error("No digit found in this box. Draw it around all of the ink.");
+    const others = without(page.lines, digitsOf().filter((digit) => isInside(digit, box)));
+    change(digits.reduce(withDigit, others), digits[0]);
+    announce(`Read: ${digits.map(mark).join("")}`);
+  } catch (problem) {
+    tell(find("picture-problem"), problem.message);
   }
-  find("copy").textContent = "Copied";
-  announce("Copied");
-  setTimeout(() => (find("copy").textContent = "Copy"), 2000);
+}
+
+function removeBox(digit) {
+  const { digits } = boxes;
+  const next = digits[digits.indexOf(digit) + 1] ?? digits[digits.length - 2] ?? null;
+  change(without(page.lines, [digit]), next);
+  if (next) boxes.focus(next);
+  announce(`Removed ${mark(digit)}`);
+}
+
+function change(lines, wanted) {
+  past.push(page.lines);
+  page.lines = lines;
+  boxes.refresh();
+  showDigits(wanted);
+}
+
+function undo() {
+  page.lines = past.pop();
+  boxes.refresh();
+  showDigits();
 }

@@ -11,8 +11,17 @@ export const token = () => sessionStorage.getItem(KEY);
 export function takeToken() {
   const given = location.hash.match(/^#token=(.+)$/)?.[1];
   if (!given) return;
-  sessionStorage.setItem(KEY, decodeURIComponent(given));
+  sessionStorage.setItem(KEY, decoded(given));
   history.replaceState(null, "", location.pathname + location.search);
+}
+
+/** What the user typed after `#token=` may hold a "%" that is just one. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Whether to try again after a token was `refused`: there is a newer one, or the user gives one. */

@@ -1,23 +1,36 @@
 // The words of the page for the server's answers.
 
 const REASONS = {
-  blank: "No ink found",
+  blank: "No digit found",
   "too faint": "Too faint to be sure",
   "not a digit": "This does not look like a digit",
   "no digit found": "No digit found",
-  "more than one digit": "More than one digit",
+  "more than one digit": "This does not look like one digit",
 };
+
+const SURE = 0.999; // a label that contradicts such an answer is likely a slip
 
 const LIKELIEST = /^unsure: (\d) or (\d|no digit)/;
 
 export const percent = (probability) => (probability > 0.9995 ? "over 99.9%" : `${(100 * probability).toFixed(1)}%`);
+
+/** A digit with its article: "a 7", "an 8". */
+export const a = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
 
 /** One character: the digit, or its correction; "?" if the reader abstained. */
 export const mark = (digit) => String(digit.corrected ?? digit.digit ?? "?");
 
 export const isAbstained = (digit) => digit.digit === null && digit.corrected === undefined;
 
-/** The same, but with the best guess before the "?" if it is likely a digit. */
+export const isSure = (digit) => digit.digit !== null && digit.confidence >= SURE;
+
+/** The probabilities of the digits 0 to 9 and of no digit; they add up to 1. */
+export function eleven({ confidence, probabilities, best_guess: best }) {
+  const none = Math.min(1, Math.max(0, 1 - confidence / probabilities[best]));
+  return [...probabilities.map((probability) => probability * (1 - none)), none];
+}
+
+/** One character like `mark`, but with the best guess before the "?" if it is likely a digit. */
 export const guess = (digit) =>
   isAbstained(digit) && LIKELIEST.test(digit.reason) ? `${digit.best_guess}?` : mark(digit);
 
