@@ -119,9 +119,9 @@ def page() -> str:
 def reading_rows() -> list[Row]:
     """Training, and pictures of one digit."""
     speed, minutes, latency = (record.read(name) for name in ("time_to_accuracy", "five_minutes", "latency"))
-    accuracy, large, crash = (record.read(name) for name in ("accuracy", "accuracy_large", "crash"))
+    accuracy, crash = record.read("accuracy"), record.read("crash")
     corruptions, seeds, others = record.read("corruptions"), record.read("mnist_best"), dict(accuracy["sets"])
-    mnist, mnist_large = others.pop("MNIST test set"), large["sets"]["MNIST test set"]
+    mnist = others.pop("MNIST test set")
     plain, first, cold = speed["plain"], speed["seconds"], latency["cold_28_pixels_seconds"]
     rows = [
         (
@@ -159,7 +159,6 @@ def reading_rows() -> list[Row]:
     ]
     rows += [
         ("MNIST test set, the package's model", sentence(mnist), "accuracy"),
-        ("MNIST test set, `--model large`", sentence(mnist_large), "accuracy"),
         (
             f"MNIST test set, the recipe `best`, {seeds['n']} seeds, after the last epoch",
             f"mean {seeds['mean_percent']:.2f} %, standard deviation {seeds['standard_deviation']:.2f}",

@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--recipe",
-        choices=[name for name, recipe in RECIPES.items() if recipe.epochs and not recipe.pages],
+        choices=[name for name, recipe in RECIPES.items() if recipe.epochs and not recipe.makes_data],
         required=True,
     )
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds: 0, 1, ...")

@@ -13,6 +13,7 @@ import random
 import resource
 import struct
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -100,13 +101,8 @@ def lengthened(rng: random.Random, kind: str, content: bytes) -> bytes:
     if kind == "BigTIFF":
         return big_tiff(rng, count)
     if kind == "JPEG":
-        place, pieces = (
-            2
-            + rng.choice(
-                (0, 2 + int.from_bytes(content[4:6])),
-            ),
-            JPEG_SEGMENTS,
-        )
+        place = 2 + rng.choice((0, 2 + int.from_bytes(content[4:6])))
+        pieces: Sequence[bytes] = JPEG_SEGMENTS
     elif kind == "GIF":
         place, pieces = 13 + 3 * 2 ** ((content[10] & 7) + 1), GIF_BLOCKS
     elif kind == "PNG":

@@ -50,22 +50,22 @@ class Folder:
         self.reader, self.names = reader, [name for name, _ in rows]
         self.labels = np.array([label for _, label in rows])
         self.sights = [reader.digit_reader.sight(load(path / name).grey) for name in self.names]
-        images = [reading.digit.image for sight in self.sights for reading in sight.readings]
+        images = [digit.image for sight in self.sights for digit in sight.digits]
         self.evidence = Evidence.of(reader.digit_reader.network, np.array(images, np.float32))
-        self.ends = np.cumsum([len(sight.readings) for sight in self.sights])
+        self.ends = np.cumsum([len(sight.digits) for sight in self.sights])
         self.before = self.levels(None)
 
     def predictions(self, shift: Matrix | None) -> Predictions:
         probabilities = self.evidence.probabilities(shift)
         found = [
-            self.reader.digit_reader.chosen(sight, probabilities[end - len(sight.readings) : end])
+            self.reader.digit_reader.chosen(sight, probabilities[end - len(sight.digits) : end])
             for sight, end in zip(self.sights, self.ends, strict=True)
         ]
-        several = np.array([digit is not None and digit.several for digit, _ in found], bool)
-        return Predictions(np.stack([eleven for _, eleven in found]), several)
+        answered = np.array([choice.reason is None for choice in found], np.bool_)
+        return Predictions(np.stack([choice.probabilities for choice in found]), answered)
 
     def levels(self, shift: Matrix | None) -> Levels:
-        return self.predictions(shift).levels(self.labels, self.reader._rejection)
+        return self.predictions(shift).levels(self.labels)
 
     def lesson(self, chosen: Any, labels: Any = None, *, at_once: bool = False) -> tuple[Any, Matrix | None]:
         """A lesson from the pictures in the places `chosen`, and its shift; None where it was not kept."""

@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from digitnet.reading.readings import Reading
 
 from digitnet import Reader
 from digitnet.dataset import get_validation_loader
@@ -189,7 +188,7 @@ CHANGES: dict[str, Callable[[Matrix], Matrix]] = {
 def sight(image: Matrix) -> Sight:
     """What is seen in a digit that is normalised already."""
     digit = NormalisedDigit(image, Box(0, 0, SIDE, SIDE), strength=1.0, several=False)
-    return Sight((SIDE, SIDE), (Reading("ink", digit),), is_complete=False)
+    return Sight((SIDE, SIDE), digit, is_complete=False)
 
 
 def best(evidence: Evidence, shift: Matrix | None = None) -> npt.NDArray[np.int64]:

@@ -11,7 +11,7 @@ from digitnet.reading.places import STRIDE
 from digitnet.reading.strips import STRIDE as COLUMN
 
 TALL = 60  # pixels of a bar
-WIDTHS = {3: 8, 1: 18, 4: 28, 7: 38, 9: 48}  # pixels of each digit's bar
+WIDTHS = {3: 6, 1: 13, 4: 20, 7: 27, 9: 34}  # pixels of each digit's bar
 LINE_READER_ALONE = Joint(digit=0.0, exists=0.0)  # DigitNet has no say
 
 
@@ -30,7 +30,7 @@ def written(text, x=60, y=100, step=80):
 
 def bars(picture):
     """The (left, top, wide, tall) of each bar in a picture (H, W) of normalised contrast."""
-    ink = (picture < min(0.5 * picture.min(), -0.5)).astype(np.uint8)
+    ink = (picture < min(0.25 * picture.min(), -0.3)).astype(np.uint8)
     return cv2.connectedComponentsWithStats(ink, connectivity=8)[2][1:, :4].tolist()
 
 

@@ -48,7 +48,7 @@ def opened(content: bytes, name: str, formats: Sequence[str]) -> Image.Image:
         for values in _tiff_values(content):
             total += values
             _check(total, MAX_TIFF_VALUES, "values in the tags", name)
-    image = Image.open(_CountedFile(content, name), formats=formats)
+    image = Image.open(_CountedFile(content, name), formats=list(formats))
     pixels = image.width * image.height
     if scans > USUAL_SCANS:
         _check(scans * pixels, MAX_SCANNED_PIXELS, "pixels in all scans", name)
