@@ -23,7 +23,7 @@ def page(*bars, size=(300, 640)):
     return Picture("made up", grey, size[1], size[0])
 
 
-def written(text, x=60, y=100, step=80):
+def written(text, x=60, y=100, step=50):
     """The bars of a text."""
     return [(x + step * place, y, int(digit)) for place, digit in enumerate(text)]
 

@@ -27,6 +27,7 @@ RUNS = (
 ONES_AND_SEVENS = (0.16, 0.2, 0.08, 0.08, 0.08, 0.08, 0.06, 0.14, 0.06, 0.06)  # shares of the digits 0 to 9
 SHORT = (0.08, 0.3, 0.24, 0.18, 0.1, 0.05, 0.03, 0.02)  # shares of the lengths 1 to 8
 LONGEST = 20
+FILLERS = (".-", "=", "-", ".", ".=", ",-", "--", ",", "-.-", ".--")  # end an amount, so that nobody adds to it
 
 
 def digits(rng: Generator, length: int) -> str:
@@ -48,8 +49,11 @@ def number(rng: Generator, *, long: bool = False) -> str:
         long: of 6 to 20 digits instead of mostly 2 to 4.
     """
     length = int(rng.integers(6, LONGEST + 1)) if long else 1 + int(rng.choice(len(SHORT), p=SHORT))
-    if rng.random() < 0.55:
+    kind = rng.random()
+    if kind < 0.5:
         return digits(rng, length)
+    if kind < 0.6:
+        return digits(rng, length) + FILLERS[int(rng.integers(len(FILLERS)))]
     return _WITH_SIGNS[int(rng.integers(len(_WITH_SIGNS)))](rng, length)
 
 

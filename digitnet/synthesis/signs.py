@@ -43,6 +43,36 @@ def sign(character: str, height: float, pen: float, rng: Generator) -> tuple[Arr
     return np.ascontiguousarray(ink[top : top + down, left : left + across]), float((least[1] - margin) * height + top)
 
 
+def joined_zeros(count: int, height: float, pen: float, rng: Generator) -> tuple[Array, list[tuple[float, float]]]:
+    """Zeros written in one stroke, as ink (h, w) in [0, 1], and the columns (left, right) of each.
+
+    Args:
+        height: of a zero, in pixels.
+        pen: width of the stroke, in pixels.
+    """
+    wide, lean = rng.uniform(0.4, 1.1), rng.uniform(-0.1, 0.5)
+    step = wide * rng.uniform(0.85, 1.5)
+    start = rng.uniform(-0.6, 0.6)  # radians from the top, where a loop is begun and closed
+    points, spans = [], []
+    for index in range(count):
+        # One turn and a little more, against the clock, then on to the next loop.
+        turns = np.linspace(0, rng.uniform(5.6, 6.6), 22)
+        size = rng.uniform(0.85, 1.1)
+        x = index * step + wide / 2 - size * wide / 2 * np.sin(turns + start)
+        y = 0.5 - size * 0.5 * np.cos(turns + start) + rng.normal(0, 0.03)
+        points.append(np.column_stack([x - lean * (y - 0.5), y]))
+        spans.append((float(points[-1][:, 0].min()), float(points[-1][:, 0].max())))
+    line = np.concatenate(points)
+    least, margin = line.min(0), 0.7 * pen / height + 2 / height
+    across, down = np.ceil((line.max(0) - least + 2 * margin) * height).astype(int).tolist()
+    canvas = np.zeros((down * FINE, across * FINE), np.uint8)
+    fixed = np.rint((line - least + margin) * height * FINE * (1 << SUBPIXELS)).astype(np.int32)
+    cv2.polylines(canvas, [fixed], False, 255, max(1, round(pen * FINE)), cv2.LINE_AA, SUBPIXELS)
+    reduced = cv2.resize(canvas, (across, down), interpolation=cv2.INTER_AREA)
+    edges = [tuple((edge - float(least[0]) + margin) * height for edge in span) for span in spans]
+    return np.multiply(reduced, np.float32(1 / 255), dtype=np.float32), [(left, right) for left, right in edges]
+
+
 def _strokes(character: str, rng: Generator) -> Strokes:
     """The strokes of a sign, a little different each time."""
     u = rng.uniform

@@ -21,11 +21,11 @@ from digitnet.synthesis.hands import Pixels
 from digitnet.synthesis.paper import PAPERS, guilloche
 from digitnet.synthesis.photos import Difficulties, photographed, random_difficulties
 from digitnet.synthesis.sheets import Sheet
-from digitnet.synthesis.signs import sign
+from digitnet.synthesis.signs import joined_zeros, sign
 from digitnet.synthesis.writers import Pool, Writer, printed, random_writer
 
 PAPER_KINDS = [*PAPERS.values(), guilloche, guilloche]
-PATTERNED = 0.3  # of the sheets are on patterned paper, besides those whose difficulties say so
+PATTERNED = 0.38  # of the sheets are on patterned paper, besides those whose difficulties say so
 STROKES = 0.65  # of the hands write stroke by stroke
 SLANTED = 0.12  # of the hands lean far to the right
 ALIKE = 0.6  # of the hands that write a pool's digits write each digit always alike
@@ -172,14 +172,31 @@ class StripMaker:
         pen = max(0.8, _pen(writer) * hand.height)
         kind = rng.random()
         gap = hand.gap if kind < 0.72 else rng.uniform(-0.12, 0.05) if kind < 0.82 else rng.uniform(0.5, 2.0)
-        touching = rng.random() < (0.6 if "touching" in difficulties else 0.06)
+        touching = rng.random() < (0.6 if "touching" in difficulties else 0.09)
         small = rng.uniform(0.5, 0.8) if rng.random() < 0.06 else 1.0  # the last two, as cents
         small_zeros = rng.uniform(0.4, 0.8) if rng.random() < 0.1 else 1.0
-        joined_zeros = rng.random() < (0.7 if small_zeros < 1 else 0.12)
+        touching_zeros = rng.random() < (0.5 if small_zeros < 1 else 0.1)
+        joined_zeros_here = rng.random() < (0.4 if small_zeros < 1 else 0.12)
         tall_first = rng.uniform(1.2, 1.7) if rng.random() < 0.06 else 1.0
         before: tuple[float, float, np.ndarray] | None = None
         first = True
+        skipped = 0
         for place, character in enumerate(text):
+            if skipped:
+                skipped -= 1
+                continue
+            zeros = len(text) - place - len(text[place:].lstrip("0"))
+            if place and zeros > 1 and joined_zeros_here:
+                size = hand.height * (small_zeros if small_zeros < 1 else rng.uniform(0.7, 1.0))
+                patch, spans = joined_zeros(zeros, size, pen, rng)
+                top = y + hand.slope * x + (hand.height - len(patch)) * rng.uniform(0.4, 1.0)
+                if x + patch.shape[1] > sheet.width - 1:
+                    break
+                sheet.add(patch, round(x), round(top))
+                marks += [Mark(0, x + left, top, x + right, top + len(patch), line) for left, right in spans]
+                x += patch.shape[1] + hand.height * (max(gap, 0) + 0.04)
+                before, skipped = None, zeros - 1
+                continue
             size = hand.height * (1 + hand.unsteady * rng.uniform(-0.16, 0.16))
             if small < 1 and len(text) > 3 and place >= len(text) - 2:
                 size *= small
@@ -195,7 +212,7 @@ class StripMaker:
                 if size < 0.85 * hand.height and rng.random() < 0.5:
                     top = level
                 is_zeros = text[max(0, place - 1) : place + 1] == "00"
-                if before and (touching or (is_zeros and joined_zeros)):
+                if before and (touching or (is_zeros and touching_zeros)):
                     x = sheet.touch(patch, round(top), before[0] + before[2].shape[1])
                 elif before and hand.joined and rng.random() < hand.joined:
                     sheet.join(before, (x, top, patch), hand, rng)

