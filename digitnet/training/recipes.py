@@ -68,13 +68,6 @@ BEST = Recipe(
     stroke_digits=0.3,
     label_smoothing=0.0,
 )
-LARGE_AGAIN = replace(
-    LARGE,
-    name="large-again",
-    summary="trains a finished large network on, after the made digits have changed",
-    epochs=7,  # the first one counts as done where a run starts from weights
-    peak_learning_rate=1e-3,
-)
 DETECTOR = Recipe(
     "detector",
     "the network that finds digits on pages, trained on made pages",
@@ -106,8 +99,7 @@ LINE_READER_AGAIN = replace(
     peak_learning_rate=1.2e-3,
 )
 RECIPES = {
-    recipe.name: recipe
-    for recipe in (QUICK, LARGE, LARGE_AGAIN, BEST, DETECTOR, DETECTOR_AGAIN, LINE_READER, LINE_READER_AGAIN)
+    recipe.name: recipe for recipe in (QUICK, LARGE, BEST, DETECTOR, DETECTOR_AGAIN, LINE_READER, LINE_READER_AGAIN)
 }
 FORMER_NAMES = {"locator": DETECTOR.name}
 
