@@ -70,17 +70,12 @@ class ReadLine:
     is_allowed: bool = True
 
 
-def of_digits(logits: Scores, power: float = 1.0) -> Numbers:
-    """Log-probabilities (..., 11) of the ten digits and of none in each column, from logits (..., 22).
-
-    Args:
-        power: the logits are multiplied by it.
-    """
+def of_digits(logits: Scores) -> Numbers:
+    """Log-probabilities (..., 11) of the ten digits and of none in each column, from logits (..., 22)."""
     if logits.shape[-1] != CLASSES:
         raise ValueError(f"{logits.shape[-1]} classes instead of {CLASSES}")
-    scaled = power * logits.astype(np.float64)
-    scaled -= scaled.max(-1, keepdims=True)
-    shares = np.exp(scaled)
+    scaled = logits.astype(np.float64)
+    shares = np.exp(scaled - scaled.max(-1, keepdims=True))
     shares /= shares.sum(-1, keepdims=True)
     eleven = np.concatenate([shares[..., :NONE], shares[..., NONE:].sum(-1, keepdims=True)], -1)
     return np.asarray(np.log(np.maximum(eleven, LEAST)))

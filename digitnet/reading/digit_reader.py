@@ -25,7 +25,7 @@ from digitnet.results import Box, Digit
 BATCH = 128  # small pictures that are computed together
 SURE = math.exp(6)  # odds; where DigitNet sees a digit in the first look with these, no other look is taken
 VERY_SURE = math.exp(10)  # odds; a lesson will hardly bring them below `SURE`
-SURE_ALONE = math.exp(2)  # the same for a small picture that holds nothing but its digit
+SURE_ALONE = math.exp(4)  # the same for a small picture that holds nothing but its digit
 SAME_PLACE = 0.5  # shared part of two boxes; the ink finder's crop is then the better one
 NO_PROBABILITIES = (0.1,) * 10
 NOTHING = "not a digit"  # the usual reason where there is likely none

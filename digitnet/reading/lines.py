@@ -6,6 +6,7 @@ is surer than what one says (product of experts, Hinton, 2002). A handful of num
 
 import copy
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -48,21 +49,24 @@ class Joint:
     """How the two networks are weighed, fitted at export.
 
     Attributes:
-        power: of the line reader's probabilities in each column.
         digit: how much the logarithm of DigitNet's probability of a digit counts, given that there is one.
         exists: how much the log-odds count that DigitNet sees a digit at all.
         offset: is added to those.
+        agreed: where both name the same digit, the log-odds that it is right are a sum of the line reader's log-odds of
+            it and DigitNet's, each times one of these, and the third (Platt, 1999, with two scores).
     """
 
-    power: float = 1.0
     digit: float = 0.5
-    exists: float = 0.2
-    offset: float = 0.0
+    exists: float = 0.1
+    offset: float = -1.0
+    agreed: tuple[float, float, float] = (0.5, 0.5, 1.0)
 
     @classmethod
     def from_json(cls, text: str) -> "Joint":
         """Raises ValueError or TypeError for another text."""
-        return cls(**{name: float(value) for name, value in json.loads(text).items()})
+        numbers = json.loads(text)
+        one, other, offset = map(float, numbers.pop("agreed"))
+        return cls(**{name: float(value) for name, value in numbers.items()}, agreed=(one, other, offset))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -80,7 +84,21 @@ class Joint:
         """The probabilities (11,) of both: the line reader's `in_place` (11,), and those of DigitNet, `seen` (11,)."""
         eleven = in_place.copy()
         eleven[:NONE] *= np.exp(self.voice(seen))
-        return np.asarray(eleven / eleven.sum())
+        eleven /= eleven.sum()
+        best = int(in_place[:NONE].argmax())
+        if best == int(seen[:NONE].argmax()) and seen.any():
+            weights = *(log_odds(float(each[best])) for each in (in_place, seen)), 1.0
+            sure = 1 / (1 + math.exp(-sum(a * b for a, b in zip(self.agreed, weights, strict=True))))
+            rest = max(1 - float(eleven[best]), 1e-12)
+            eleven *= (1 - sure) / rest
+            eleven[best] = sure
+        return np.asarray(eleven)
+
+
+def log_odds(probability: float) -> float:
+    """Of a probability, which is bounded so that no single network is ever quite sure."""
+    bounded = min(max(probability, FAINTEST_VOICE), 1 - FAINTEST_VOICE)
+    return math.log(bounded / (1 - bounded))
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +278,7 @@ class LineFinder:
     ) -> list[FoundLine]:
         """What stands in each place of a picture (H, W) in [0, 1], in the order of the places."""
         strips = [cut(grey, place) for place in of_places]
-        columns = [of_digits(logits, self.joint.power) for logits in self.columns(strips, is_cancelled)]
+        columns = [of_digits(logits) for logits in self.columns(strips, is_cancelled)]
         alone = decode(columns)
         cut_out = [crops(strip, line.digits) for strip, line in zip(strips, alone, strict=True)]
         raise_if(is_cancelled)

@@ -5,22 +5,23 @@ is not fitted: the line reader was trained on strips like these, so they would m
 digits are not like these. Then the table of risks says how often a digit that both name is wrong.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import torch
+from torch.nn import functional
 
 from digitnet.reading.answer import IN_LINE, IN_PICTURE, NOT_A_DIGIT, Risk, score
 from digitnet.reading.crops import crops
 from digitnet.reading.decode import NONE, Numbers, decode, of_digits
-from digitnet.reading.lines import Classify, Joint, LineFinder, best_shown
+from digitnet.reading.lines import Classify, Joint, LineFinder, best_shown, log_odds
 from digitnet.reading.networks import Probabilities
 from digitnet.reading.strips import HEIGHT, STRIDE, Strip, resized
 from digitnet.synthesis.strips import MadeStrip, StripMaker
-from digitnet.training.calibration import risk_table
+from digitnet.training.calibration import FIT_STEPS, minimise, risk_table
 from digitnet.training.detector_run import page_maker
 
 SHEETS = 400  # some 1,800 strips
@@ -28,7 +29,7 @@ STREAM = 6  # of random numbers; training and validation have others
 LONG = 0.25  # of the sheets hold long numbers
 NOTHING = 10  # of so many sheets without a digit one counts; people show few of them, and some letters look like digits
 DIGIT = 0.5  # how much DigitNet's opinion on which digit it is counts
-TRIED = {"power": (0.7, 0.85, 1.0), "exists": (0.1, 0.2, 0.35, 0.5, 0.8), "offset": (-2.0, -1.0, -0.5, 0.0, 0.5)}
+EXISTS, OFFSETS = (0.05, 0.1, 0.2, 0.35, 0.5), (-2.0, -1.0, -0.5, 0.0, 0.5)  # that are tried
 SWEEPS = 2
 LEAST = 1e-4  # a probability below this counts as this, so that no single digit decides
 
@@ -65,30 +66,48 @@ def calibrate_joint(
     strips = [Strip(resized(strip.picture), np.eye(2, 3), HEIGHT / 1.44) for strip in made]
     logits = LineFinder(network, network, classify, Joint()).columns(strips)
 
-    @functools.cache
-    def digits(power: float) -> list[Seen]:
-        found = []
-        lines = decode([of_digits(columns, power) for columns in logits])
-        for strip, line, known in zip(strips, lines, map(digits_of, made), strict=True):
-            for digit, ways in zip(line.digits, crops(strip, line.digits), strict=True):
-                inside = [label for label, column in known if digit.left <= column < digit.right]
-                label = inside[0] if len(inside) == 1 else NONE
-                if ways:
-                    seen = classify(np.stack([way.image for way in ways]))
-                    own = seen[best_shown(digit.probabilities, seen)]
-                    found.append(Seen(digit.probabilities, own, label, len(line.digits) == 1))
-        return found
+    digits = []
+    lines = decode([of_digits(columns) for columns in logits])
+    for strip, line, known in zip(strips, lines, map(digits_of, made), strict=True):
+        for digit, ways in zip(line.digits, crops(strip, line.digits), strict=True):
+            inside = [label for label, column in known if digit.left <= column < digit.right]
+            label = inside[0] if len(inside) == 1 else NONE
+            if ways:
+                seen = classify(np.stack([way.image for way in ways]))
+                own = seen[best_shown(digit.probabilities, seen)]
+                digits.append(Seen(digit.probabilities, own, label, len(line.digits) == 1))
 
     def surprise(joint: Joint) -> float:
         """At what the digits are: the mean, in nats."""
-        likely = [joint.together(one.in_place, one.seen)[one.label] for one in digits(joint.power)]
+        likely = [joint.together(one.in_place, one.seen)[one.label] for one in digits]
         return float(-np.log(np.maximum(likely, LEAST)).mean())
 
-    joint = Joint(digit=DIGIT)
+    joint = Joint(digit=DIGIT, agreed=_agreed(digits))
     for _ in range(SWEEPS):
-        for name, values in TRIED.items():
-            joint = min((replace(joint, **{name: value}) for value in values), key=surprise)
-    return joint, _risks(joint, digits(joint.power))
+        joint = min((replace(joint, exists=exists) for exists in EXISTS), key=surprise)
+        joint = min((replace(joint, offset=offset) for offset in OFFSETS), key=surprise)
+    return joint, _risks(joint, digits)
+
+
+def _agreed(digits: Sequence[Seen]) -> tuple[float, float, float]:
+    """The logistic regression of being right on the log-odds of both networks, where they name the same digit."""
+    rows, right = [], []
+    for one in digits:
+        best = int(one.in_place[:NOT_A_DIGIT].argmax())
+        if best == int(one.seen[:NOT_A_DIGIT].argmax()):
+            rows.append([log_odds(float(one.in_place[best])), log_odds(float(one.seen[best])), 1.0])
+            right.append(float(one.label == best))
+    inputs, targets = torch.tensor(rows), torch.tensor(right)
+    weights = torch.zeros(3, requires_grad=True)
+    penalty = 1 / len(rows)  # keeps the weights finite where both are always right
+
+    def loss() -> torch.Tensor:
+        surprise = functional.binary_cross_entropy_with_logits(inputs @ weights, targets)
+        return surprise + penalty * weights.square().sum()
+
+    minimise(loss, [weights], FIT_STEPS)
+    one, other, offset = weights.detach().tolist()
+    return one, other, offset
 
 
 def _risks(joint: Joint, digits: Sequence[Seen]) -> tuple[Risk, ...]:
