@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas
 import polars
 import pyarrow as pa
@@ -28,6 +29,8 @@ from digitnet.archives.sources import planned
 from digitnet.archives.workers import Pool, Work
 from digitnet.errors import BusyError, SaveError, UsageError
 from digitnet.files import locked
+from digitnet.reading.adaptation import Adaptation
+from digitnet.reading.networks import PACKAGED_MODEL, OnnxDigitNet
 from digitnet.reader import Reader
 
 SMALL_PARTS = "from digitnet.archives import batch; batch.MOST['predict'] = 5\n"
@@ -255,9 +258,12 @@ def test_a_small_result_may_be_one_file(tmp_path, write_tar, pngs, suffix):
 
 
 def test_other_settings_are_refused_and_named(shards, tmp_path):
-    output = tmp_path / "out"
+    output, other = tmp_path / "out", tmp_path / "mine.onnx"
     batch(shards, output, workers=1)
-    for options in ({"max_error": 0.01}, {"task": "read"}, {"model": "large"}):
+    content = PACKAGED_MODEL.read_bytes()
+    _, features = OnnxDigitNet(content, "packaged").logits_and_features(np.zeros((1, 28, 28), np.float32))
+    other.write_bytes(Adaptation(np.zeros((features.shape[1] + 1, 10), np.float32), 1).adapted(content))
+    for options in ({"max_error": 0.01}, {"task": "read"}, {"model": other}):
         with pytest.raises(UsageError, match=f"begun with {next(iter(options))} = "):
             batch(shards, output, **options)
 

@@ -13,6 +13,7 @@ from digitnet.synthesis.folders import write_pages
 from digitnet.synthesis.pages import PageMaker
 
 SAMPLES = ROOT / "samples"
+PACKAGED = str(ROOT / "digitnet" / "weights" / "digitnet.onnx")
 BARE = (
     "import sys; sys.modules.update(dict.fromkeys(['torch', 'torchvision', 'platformdirs', 'onnx', 'onnxscript']))\n"
     "from digitnet import cli; sys.exit(cli.main(sys.argv[1:]))"
@@ -86,14 +87,13 @@ def test_a_report_that_cannot_be_written_is_said_before_pictures_are_read(capsys
 
 
 def test_compare_pairs_two_models_on_the_same_pictures(capsys, small_mnist):
-    packaged = str(ROOT / "digitnet" / "weights" / "digitnet.onnx")
-    assert cli.main(["compare", packaged, packaged, "--data", str(SAMPLES)]) == 0
+    assert cli.main(["compare", PACKAGED, PACKAGED, "--data", str(SAMPLES)]) == 0
     output = capsys.readouterr().out
     assert output.count("difference") == 2
     assert output.count("p = 1 ") == 2
 
 
-@pytest.mark.parametrize("command", [["test"], ["compare", "large", "large"]])
+@pytest.mark.parametrize("command", [["test"], ["compare", PACKAGED, PACKAGED]])
 def test_what_synth_wrote_is_scored_as_pages(tmp_path, capsys, no_mnist, mnist_digits, command):
     images = (mnist_digits[0] * 255).astype(np.uint8)
     write_pages(PageMaker(images, mnist_digits[1], images[:0]), tmp_path / "pages", 2, 100, 200)
@@ -111,7 +111,7 @@ def test_the_report_has_the_metrics_of_pages(tmp_path, capsys, no_mnist):
     assert (metrics["accuracy"]["count"], metrics["digits"]) == (3, 59)
 
 
-@pytest.mark.parametrize("command", [["test"], ["compare", "large", "large"]])
+@pytest.mark.parametrize("command", [["test"], ["compare", PACKAGED, PACKAGED]])
 def test_a_bare_install_scores_its_own_pictures_and_says_that_mnist_is_left_out(tmp_path, command):
     folder = samples(tmp_path / "mine", "file,label", "marker-2.jpg,2", "form-8.jpg,8")
     finished = run_python("-c", BARE, *command, "--data", folder)
@@ -127,7 +127,7 @@ def test_without_folders_a_missing_mnist_is_an_error(capsys, no_mnist):
     assert capsys.readouterr() == ("", "digitnet: /nowhere: MNIST was not found\n")
 
 
-@pytest.mark.parametrize("command", [["test"], ["compare", "large", "large"]])
+@pytest.mark.parametrize("command", [["test"], ["compare", PACKAGED, PACKAGED]])
 def test_an_unreadable_picture_is_told_once_and_the_others_are_scored(tmp_path, capsys, no_mnist, command):
     folder = samples(tmp_path / "mine", "file,label", "missing.png,1", "marker-2.jpg,2", "form-8.jpg,8")
     assert cli.main([*command, "--data", folder]) == 1

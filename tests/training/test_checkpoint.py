@@ -325,7 +325,7 @@ def test_a_run_goes_on_with_its_own_teachers_only(tmp_path):
 
 
 def test_weights_of_any_recipe_are_loaded(tmp_path):
-    for recipe in (recipe for recipe in RECIPES.values() if not recipe.pages):
+    for recipe in (recipe for recipe in RECIPES.values() if not recipe.makes_data):
         model = DigitNet(recipe.width, deep=recipe.deep)
         torch.save(model.state_dict(), tmp_path / "model.pth")
         again = DigitNet.like(load_weights(tmp_path / "model.pth"))

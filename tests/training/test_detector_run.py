@@ -4,11 +4,11 @@ import re
 import numpy as np
 import pytest
 import torch
-from digitnet.reading.detect import CLASSES, STRIDE
 from small_main import SmallMNIST
 from torch.utils.data import DataLoader
 
 from digitnet import dataset, main
+from digitnet.reading.places import CLASSES, STRIDE
 from digitnet.synthesis.pages import MadeDigit, MadePage
 from digitnet.train import train
 from digitnet.training import detector_run

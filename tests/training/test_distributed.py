@@ -22,7 +22,9 @@ from digitnet.training.detector import Detector
 from digitnet.training.detector_run import DetectorRun
 from digitnet.training.distributed import Ranks, SharedRun
 from digitnet.training.interruption import Interruption
-from digitnet.training.recipes import DETECTOR
+from digitnet.training.line_reader import LineReader
+from digitnet.training.line_reader_run import LineReaderRun
+from digitnet.training.recipes import DETECTOR, LINE_READER
 from digitnet.training.run import TrainingRun
 
 PYTHON = [sys.executable]
@@ -253,6 +255,25 @@ def test_the_losses_of_unequal_shares_weigh_as_in_the_whole_batch():
         share = tuple(target[rank::2] for target in targets)
         losses.append(shared.loss(maps[rank::2], share, maps))
     assert sum(losses) / 2 == pytest.approx(float(whole))
+
+
+def test_the_columns_of_unequal_shares_of_strips_weigh_as_in_the_whole_batch():
+    """Rows whose text is unknown: a short one for the first rank, and two long ones for the second."""
+    run = LineReaderRun(LineReader(), "cpu", recipe=LINE_READER)
+    torch.manual_seed(0)
+    logits, classes = torch.randn(3, 20, 22), torch.randint(0, 22, (3, 20))
+    weights = torch.rand(3, 20) * torch.tensor([[0.1], [1.0], [0.0]])
+    unknown = torch.full((3, 1), -1), torch.full((3,), -1)
+    targets = classes, torch.rand(3, 20) > 0.5, weights, *unknown
+    whole = run.loss(logits, targets, logits)
+    losses = []
+    for rank in (0, 1):
+        total = sum(run.loss_count(tuple(target[each::2] for target in targets)) for each in (0, 1))
+        sums = lambda loss, count, flag, total=total: [loss, total, flag]  # noqa: E731
+        shared = SharedRun(run, Group(rank, 2, sums), Interruption())
+        share = tuple(target[rank::2] for target in targets)
+        losses.append(shared.loss(logits[rank::2], share, logits))
+    assert sum(losses) / 2 == pytest.approx(float(whole), rel=0.05)
 
 
 def test_more_ranks_than_a_batch_has_are_refused():

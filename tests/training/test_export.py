@@ -1,24 +1,23 @@
-from functools import partial
-
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from digitnet.reading.fusion import Fusion
 from helpers import ROOT, page_of, run_python
 
 from digitnet import Reader, cli
 from digitnet.errors import ModelError, UsageError
 from digitnet.model import DigitNet
 from digitnet.reading.adaptation import Adaptation
-from digitnet.reading.networks import OnnxDigitNet
+from digitnet.reading.answer import Risk
+from digitnet.reading.lines import Joint
+from digitnet.reading.networks import PACKAGED_MODEL, OnnxDigitNet
 from digitnet.training import export as exporting
-from digitnet.training import fusion_calibration
 from digitnet.training.calibration import Calibration
 from digitnet.training.checkpoint import load_weights
 from digitnet.training.detector import Detector
 from digitnet.training.export import export, to_onnx
+from digitnet.training.line_reader import LineReader
 
 
 def test_onnx_runtime_gives_the_logits_of_torch_for_any_number_of_pictures(exported, weights_path, mnist_digits):
@@ -110,15 +109,7 @@ def test_weights_that_are_refused_are_not_exported(tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def few_pages():
-    """Calibrates detectors on a few pages only."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "calibrate_pages", partial(fusion_calibration.calibrate_pages, pages=8))
-        yield
-
-
-@pytest.fixture(scope="module")
-def exported_detector(tmp_path_factory, few_pages):
+def exported_detector(tmp_path_factory):
     """The package's detector and its ONNX form."""
     weights = ROOT / "models" / "detector.pth"
     model = Detector().eval()
@@ -126,7 +117,7 @@ def exported_detector(tmp_path_factory, few_pages):
     return model, export(weights, tmp_path_factory.mktemp("detector") / "detector.onnx")
 
 
-def test_a_detector_is_exported_for_pages_of_any_size_and_read_with(exported_detector, mnist_digits):
+def test_a_detector_is_exported_for_pictures_of_any_size_and_read_with(exported_detector, mnist_digits):
     model, path = exported_detector
     session = onnxruntime.InferenceSession(path)
     for shape in ((1, 1, 64, 96), (2, 1, 160, 32)):
@@ -138,16 +129,59 @@ def test_a_detector_is_exported_for_pages_of_any_size_and_read_with(exported_det
     Reader(detector=path).read(page_of(mnist_digits, ["12"])[0])  # whatever it finds
 
 
-def test_a_detector_names_the_digitnet_that_it_was_calibrated_with_and_is_none(exported_detector):
+def test_a_detector_is_no_digitnet(exported_detector):
     _, path = exported_detector
-    keys = {entry.key for entry in onnx.load(path).metadata_props}
-    assert keys == {f"digitnet.{key}" for key in ("evening", "weights", "digitnet", "fusion", "risks")}
+    assert {entry.key for entry in onnx.load(path).metadata_props} == {"digitnet.contrast", "digitnet.weights"}
     with pytest.raises(ModelError, match="not a DigitNet in ONNX"):
         Reader(path)
 
 
-def test_a_detector_whose_numbers_disagree_is_refused(tmp_path, monkeypatch):
-    torch.save(Detector().state_dict(), tmp_path / "detector.pth")
+@pytest.fixture(scope="module")
+def exported_line_reader(tmp_path_factory):
+    """An untrained line reader, its ONNX form, and the network that its calibration was asked to weigh it with."""
+    torch.manual_seed(0)
+    model = LineReader().eval()
+    folder, asked = tmp_path_factory.mktemp("line-reader"), []
+    torch.save(model.state_dict(), folder / "line-reader.pth")
+
+    def calibrate(network, classify, data):
+        asked.append(classify)
+        return Joint(power=0.85, exists=0.1), (Risk(0.5, 0.1), Risk(0.9, 0.001))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "calibrate_joint", calibrate)
+        return model, export(folder / "line-reader.pth"), asked
+
+
+def test_a_line_reader_is_exported_for_strips_of_any_width_and_read_with(exported_line_reader, mnist_digits):
+    model, path, _ = exported_line_reader
+    assert path.name == "line-reader.onnx"
+    session = onnxruntime.InferenceSession(path)
+    for count, width in ((1, 4), (3, 48), (2, 1000)):
+        strips = np.random.default_rng(0).standard_normal((count, 1, 48, width)).astype(np.float32)
+        (found,) = session.run(["columns"], {"strips": strips})
+        expected = model(torch.from_numpy(strips)).detach().numpy()
+        assert found.shape == (count, width // 4, 22)
+        assert np.abs(found - expected).max() < 1e-3
+    Reader(line_reader=path).read(page_of(mnist_digits, ["12"])[0])  # whatever it finds
+
+
+def test_a_line_reader_carries_how_it_is_weighed_with_which_digitnet_and_is_none(exported_line_reader, mnist_digits):
+    _, path, (classify,) = exported_line_reader
+    found = {entry.key.removeprefix("digitnet."): entry.value for entry in onnx.load(path).metadata_props}
+    assert found.keys() == {"contrast", "weights", "digitnet", "joint", "risks"}
+    assert Joint.from_json(found["joint"]) == Joint(power=0.85, exists=0.1)
+    packaged = OnnxDigitNet(PACKAGED_MODEL.read_bytes(), "packaged")
+    assert found["digitnet"] == packaged.metadata["weights"]
+    images = mnist_digits[0][:3]
+    assert np.array_equal(classify(images), packaged.probabilities(images))
+    with pytest.raises(ModelError, match="not a DigitNet in ONNX"):
+        Reader(path)
+
+
+@pytest.mark.parametrize("network", [Detector, LineReader])
+def test_a_network_whose_numbers_disagree_is_refused(tmp_path, monkeypatch, network):
+    torch.save(network().state_dict(), tmp_path / "network.pth")
 
     def converted_wrongly(model, *arguments, converted=exporting._converted):
         with torch.no_grad():
@@ -158,19 +192,17 @@ def test_a_detector_whose_numbers_disagree_is_refused(tmp_path, monkeypatch):
         return proto
 
     monkeypatch.setattr(exporting, "_converted", converted_wrongly)
-    monkeypatch.setattr(exporting, "calibrate_pages", lambda *_: (Fusion(), ()))
+    monkeypatch.setattr(exporting, "calibrate_joint", lambda *_: (Joint(), ()))
     with pytest.raises(ModelError, match=r"differ by up to 0\.01"):
-        export(tmp_path / "detector.pth")
-    assert not (tmp_path / "detector.onnx").exists()
+        export(tmp_path / "network.pth")
+    assert not (tmp_path / "network.onnx").exists()
 
 
-def test_a_detector_that_finds_nothing_is_refused(tmp_path, few_pages):
-    torch.save(Detector().state_dict(), tmp_path / "detector.pth")
-    with pytest.raises(ModelError, match="finds no digit"):
-        export(tmp_path / "detector.pth")
-
-
-def test_where_a_digitnet_is_wanted_a_detector_is_refused_before_any_calibration(monkeypatch):
-    monkeypatch.setattr(exporting, "calibrate_pages", lambda *_: pytest.fail("calibrated"))
-    with pytest.raises(ModelError, match=r"the weights of a detector.*digitnet export"):
-        to_onnx(ROOT / "models" / "detector.pth", detectors=False)
+@pytest.mark.parametrize(
+    ("network", "name", "option"),
+    [(Detector, "detector", "--detector"), (LineReader, "line reader", "--line-reader")],
+)
+def test_where_a_digitnet_is_wanted_another_network_is_refused_with_its_own_option(tmp_path, network, name, option):
+    torch.save(network().state_dict(), tmp_path / "network.pth")
+    with pytest.raises(ModelError, match=rf"the weights of a {name}.*{option}.*digitnet export"):
+        to_onnx(tmp_path / "network.pth", others=False)

@@ -2,11 +2,14 @@ import hashlib
 
 import platformdirs
 import pytest
-from helpers import ROOT, run_python
+import torch
+from helpers import run_python
 
 from digitnet.errors import ModelError, SaveError
 from digitnet.training import export as exporting
 from digitnet.training import onnx_cache
+from digitnet.training.detector import Detector
+from digitnet.training.line_reader import LineReader
 from digitnet.training.onnx_cache import cached_onnx
 
 
@@ -118,12 +121,14 @@ def test_a_kept_export_is_read_without_torch_and_without_it_a_new_one_says_what_
     assert "pip install 'digitnet[train]'" in finished.stdout
 
 
-def test_a_missing_file_and_a_detector_are_refused(tmp_path, monkeypatch):
+def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ModelError, match="cannot be read"):
         cached_onnx(tmp_path / "missing.pth")
-    detector = tmp_path / "detector.pth"
-    detector.write_bytes((ROOT / "models" / "detector.pth").read_bytes())
-    monkeypatch.setattr(exporting, "calibrate_pages", lambda *_: pytest.fail("calibrated"))
-    with pytest.raises(ModelError, match="the weights of a detector"):
-        cached_onnx(detector)
+
+
+@pytest.mark.parametrize(("network", "name"), [(Detector, "detector"), (LineReader, "line reader")])
+def test_the_weights_of_another_network_are_refused_and_nothing_is_kept(tmp_path, network, name):
+    torch.save(network().state_dict(), tmp_path / "other.pth")
+    with pytest.raises(ModelError, match=f"the weights of a {name}"):
+        cached_onnx(tmp_path / "other.pth")
     assert cached_files(tmp_path) == []

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from made_up import DigitNet, LineReader
+from small_main import SmallMNIST
+
+from digitnet import dataset
+from digitnet.reading.alphabet import OTHER
+from digitnet.synthesis.strips import MadeStrip
+from digitnet.training import detector_run, joint_calibration
+from digitnet.training.joint_calibration import Seen, calibrate_joint, digits_of, made_strips
+
+WIDTHS = {3: 4, 1: 8, 4: 12, 7: 16, 9: 20}  # pixels of the bars of `made_up`, in strips
+
+
+def strip(text):
+    """A strip with a bar for each digit."""
+    picture, symbols, x = np.full((48, 30 + 40 * len(text)), 220, np.uint8), [], 20
+    for digit in map(int, text):
+        picture[6:42, x : x + WIDTHS[digit]] = 30
+        symbols.append((digit, (x, x + WIDTHS[digit])))
+        x += 40
+    return MadeStrip(picture, tuple(symbols))
+
+
+def calibrated(strips, monkeypatch, *, line_reader=None, digitnet=None):
+    monkeypatch.setattr(joint_calibration, "made_strips", lambda data: strips)
+    return calibrate_joint(LineReader(line_reader), DigitNet(digitnet))
+
+
+def test_the_places_of_digits_are_in_columns_of_the_line_reader():
+    found = digits_of(MadeStrip(np.zeros((96, 300), np.uint8), ((3, (40, 80)), (OTHER, (90, 130)), (9, (200, 240)))))
+    assert found == [(3, 60 / 2 / 4), (9, 220 / 2 / 4)]
+
+
+def test_weights_are_among_those_tried_and_risks_rise_with_the_share_of_wrong_answers(monkeypatch):
+    strips = [strip("314")] * 6 + [strip("97")] * 6
+    joint, risks = calibrated(strips, monkeypatch)
+    for name, values in joint_calibration.TRIED.items():
+        assert getattr(joint, name) in values
+    assert min(risk.error for risk in risks) < 0.05
+    wrong = [MadeStrip(one.picture, tuple((3, span) for _, span in one.symbols)) for one in strips[:3]]
+    _, worse = calibrated([*strips, *wrong], monkeypatch)
+    assert min(risk.error for risk in worse) > min(risk.error for risk in risks)
+
+
+def test_digitnets_doubt_that_there_is_a_digit_counts_where_it_is_right(monkeypatch):
+    """Half of what the line reader takes for a 4 is none. DigitNet knows, or does not."""
+    digits = [strip("4")] * 8 + [strip("9")] * 8
+    nothing = [MadeStrip(one.picture, ()) for one in digits[8:]]
+    seen = {4: {4: 0.75}, 9: {9: 0.75}}
+    knows, _ = calibrated([*digits[:8], *nothing], monkeypatch, line_reader=seen, digitnet={9: {9: 0.02}})
+    blind, _ = calibrated([*digits[:8], *nothing], monkeypatch, line_reader=seen)
+    assert knows.exists > blind.exists
+
+
+def test_only_what_both_networks_name_has_a_risk():
+    agreed, disputed = np.full((2, 11), 0.01)
+    agreed[3], disputed[4] = 0.9, 0.9
+    joint = joint_calibration.Joint()
+    both = [Seen(agreed, agreed.astype(np.float32), 3, is_lone=False)] * 20
+    dispute = [Seen(agreed, disputed.astype(np.float32), 7, is_lone=False)] * 20
+    assert joint_calibration._risks(joint, [*both, *dispute]) == joint_calibration._risks(joint, both)
+
+
+@pytest.fixture
+def few_sheets(monkeypatch):
+    monkeypatch.setattr(dataset, "MNIST", SmallMNIST)
+    monkeypatch.setattr(detector_run, "MNIST", SmallMNIST)
+    monkeypatch.setattr(detector_run, "HOLD_OUT", 500)
+    monkeypatch.setattr(joint_calibration, "SHEETS", 12)
+    detector_run.page_maker.cache_clear()
+    yield
+    detector_run.page_maker.cache_clear()
+
+
+def test_the_strips_are_the_same_at_every_call_and_their_digits_are_known(few_sheets):
+    one, other = made_strips(), made_strips()
+    assert len(one) == len(other) > 10
+    assert all(np.array_equal(a.picture, b.picture) for a, b in zip(one, other, strict=True))
+    assert not any(digits_of(strip) and strip.unknown for strip in one)
+    assert sum(bool(digits_of(strip)) for strip in one) > len(one) / 2
