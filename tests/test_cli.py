@@ -490,7 +490,8 @@ def test_what_cannot_be_asked_of_a_page_is_wrong_usage(pages, options, capsys):
     assert capsys.readouterr().err.startswith("digitnet: ")
 
 
-def test_a_locator_of_ones_own_must_be_one(pages, tmp_path, capsys):
-    (tmp_path / "detector.onnx").write_bytes(b"none")
-    assert cli.main(["read", *pages, "--detector", str(tmp_path / "detector.onnx")]) == 1
-    assert "not a detector" in capsys.readouterr().err
+@pytest.mark.parametrize("kind", ["detector", "line-reader"])
+def test_a_network_of_ones_own_must_be_one(pages, tmp_path, capsys, kind):
+    (tmp_path / "own.onnx").write_bytes(b"none")
+    assert cli.main(["read", *pages, f"--{kind}", str(tmp_path / "own.onnx")]) == 1
+    assert f"own.onnx: not a {kind.replace('-', ' ')}" in capsys.readouterr().err

@@ -6,7 +6,7 @@ millions of them would keep a decoder busy for minutes. Files from cameras and p
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 from PIL import Image
@@ -32,7 +32,7 @@ VALUE_BYTES = {3: 2, 4: 4, 5: 8, 6: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 1
 DIRECTORY_TAGS = (34665, 34853, 40965)
 
 
-def opened(content: bytes, name: str, formats: Sequence[str]) -> Image.Image:
+def opened(content: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
     """The picture in a file, opened by Pillow, and not decoded yet.
 
     Raises ImageError, which calls the picture `name`, if the file is beyond the limits. The limits hold for what Pillow

@@ -29,9 +29,9 @@ from digitnet.archives.sources import planned
 from digitnet.archives.workers import Pool, Work
 from digitnet.errors import BusyError, SaveError, UsageError
 from digitnet.files import locked
+from digitnet.reader import Reader
 from digitnet.reading.adaptation import Adaptation
 from digitnet.reading.networks import PACKAGED_MODEL, OnnxDigitNet
-from digitnet.reader import Reader
 
 SMALL_PARTS = "from digitnet.archives import batch; batch.MOST['predict'] = 5\n"
 COMMAND = SMALL_PARTS + "import sys; from digitnet import cli; sys.exit(cli.main(['batch', *sys.argv[1:]]))"
