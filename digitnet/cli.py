@@ -5,6 +5,7 @@
 
 import argparse
 import contextlib
+import difflib
 import functools
 import glob
 import io
@@ -51,10 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name may hold bytes that the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if "run" not in options:
-        parser.print_help(sys.stderr)
+    options = _parsed(sys.argv[1:] if arguments is None else arguments)
+    if options.command is None:
+        _parser().print_help(sys.stderr)
         return UsageError.exit_code
     try:
         return int(options.run(options))
@@ -69,6 +69,30 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """The options, or the end with exit code 2, and a guess what a misspelt command or option should be."""
+    parser = _parser()
+    commands = parser.get_default("commands")
+    first = next(iter(arguments), "-")
+    if not first.startswith("-") and first not in commands:
+        guess = _closest(first, commands) or (f"digitnet predict {first}" if os.path.exists(first) else "")
+        parser.error(
+            f"there is no command {first!r}; " + (f"did you mean {guess}?" if guess else "see digitnet --help")
+        )
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        command = commands.get(options.command, parser)
+        guess = _closest(
+            unknown[0].partition("=")[0], command.format_usage().replace("[", " ").replace("]", " ").split()
+        )
+        command.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {guess}?" if guess else ""))
+    return options
+
+
+def _closest(word: str, words: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(word, words, 1)), "")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="digitnet",
@@ -77,9 +101,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"digitnet {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    predict = commands.add_parser("predict", help="read one digit a picture")
+    def command(name: str, what: str, example: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=f"example:\n  digitnet {name} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    predict = command("predict", "read one digit a picture", "samples/shadow-5.jpg samples/mouse-1.png")
     predict.set_defaults(run=_predict)
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, a folder, a pattern, or - (stdin)")
     _add_form(predict, "a table with a row for each picture")
@@ -87,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_force(predict)
     _add_reader_arguments(predict)
 
-    read = commands.add_parser("read", help="read any number of digits a picture, line by line")
+    read = command("read", "read any number of digits a picture, line by line", "sample_pages/sums.jpg")
     read.set_defaults(run=_read)
     read.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, a folder, a pattern, or - (stdin)")
     _add_form(read, "a table with a row for each line of digits")
@@ -99,7 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_detector_argument(read)
     _add_reader_arguments(read)
 
-    batch = commands.add_parser("batch", help="read archives of any size into Parquet (needs the extra 'batch')")
+    batch = command(
+        "batch",
+        "read archives of any size into Parquet (needs the extra 'batch')",
+        "samples --output digits.csv --workers 1",
+    )
     batch.set_defaults(run=_batch)
     batch.add_argument(
         "sources",
@@ -125,13 +162,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_detector_argument(batch)
     _add_reader_arguments(batch)
 
-    serve = commands.add_parser("serve", help="a web page and an HTTP API (needs the extra 'serve')")
+    serve = command("serve", "a web page and an HTTP API (needs the extra 'serve')", "--open")
     serve.set_defaults(run=_serve)
     _add_server_arguments(serve)
     _add_detector_argument(serve)
     _add_reader_arguments(serve)
 
-    test = commands.add_parser("test", help="score a model on MNIST's test set and on your own labelled pictures")
+    test = command(
+        "test", "score a model on MNIST's test set and on your own labelled pictures", "--data samples --report report"
+    )
     test.set_defaults(run=_test)
     _add_reader_arguments(test)
     _add_detector_argument(test)
@@ -141,12 +180,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_force(test)
 
-    compare = commands.add_parser("compare", help="compare two models on the same pictures, with a paired test")
+    compare = command(
+        "compare", "compare two models on the same pictures, with a paired test", "large model.pth --data samples"
+    )
     compare.set_defaults(run=_compare)
     compare.add_argument("models", nargs=2, metavar="MODEL", help=f"two models; {MODEL_HELP}")
     _add_data_argument(compare)
 
-    teach = commands.add_parser("teach", help="teach a model your hand, from pictures that you have labelled")
+    teach = command(
+        "teach", "teach a model your hand, from pictures that you have labelled", "corrections --output mine.onnx"
+    )
     teach.set_defaults(run=_teach)
     teach.add_argument(
         "folders",
@@ -167,12 +210,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     teach.add_argument("--data", type=Path, metavar="DIR", help="for --deep: the folder with MNIST/raw")
 
-    train = commands.add_parser("train", help="train on MNIST until interrupted (needs the extra 'train')")
+    train = command(
+        "train", "train on MNIST until interrupted (needs the extra 'train')", "--model another.pth --cycles 1 --seed 1"
+    )
     train.set_defaults(run=training.run)
     training.add_arguments(train)
 
-    synth = commands.add_parser(
-        "synth", help="make pages of numbers from MNIST's training digits (needs the extra 'train'), or single digits"
+    synth = command(
+        "synth",
+        "make pages of numbers from MNIST's training digits (needs the extra 'train'), or single digits",
+        "pages --pages 20 --width 800 --height 600 --seed 1",
     )
     synth.set_defaults(run=_synth)
     synth.add_argument(
@@ -197,12 +244,13 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="a folder with MNIST/raw (default: the project's copy, or a download)"
     )
 
-    export = commands.add_parser("export", help="write a model.pth as ONNX (needs the extra 'train')")
+    export = command("export", "write a model.pth as ONNX (needs the extra 'train')", "model.pth --output mine.onnx")
     export.set_defaults(run=_export)
     export.add_argument("model", type=Path, help="the model.pth, or a taught .onnx, whose lesson is then merged")
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
     _add_force(export)
     export.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
+    parser.set_defaults(commands=commands.choices)
     return parser
 
 
@@ -415,6 +463,23 @@ def _progress(count: int) -> Iterator[tuple[Callable[[], object], Write]]:
         yield bar.update, (lambda text, stream: bar.write(text, file=stream))
 
 
+@contextlib.contextmanager
+def _stages() -> Iterator[Callable[[str], object]]:
+    """A progress bar for the stages of a lesson on a terminal: what moves it on."""
+    from tqdm import tqdm
+
+    from digitnet.teaching.teacher import STAGES
+
+    form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}"
+    with tqdm(total=len(STAGES), disable=None, leave=False, bar_format=form) as bar:
+
+        def on_stage(stage: str) -> None:
+            bar.n = STAGES.index(stage)
+            bar.set_description_str(f"learning: {stage}")
+
+        yield on_stage
+
+
 def _batch(options: argparse.Namespace) -> int:
     try:
         from digitnet.archives.batch import batch
@@ -584,10 +649,11 @@ def _teach(options: argparse.Namespace) -> int:
     if options.deep:
         lesson = deep_lesson(reader, Path(options.model), pictures, labels, names, data=options.data)
     else:
-        lesson = reader.teach(pictures, labels, names=names)
+        with _stages() as on_stage:
+            lesson = reader.teach(pictures, labels, names=names, on_stage=on_stage)
     print(summary.describe_lesson(lesson))
     if lesson.model is None:
-        print(f"digitnet: {options.output} was not written: {lesson.reason}", file=sys.stderr)
+        print(f"digitnet: {options.output} was not written: {summary.why_not_kept(lesson)}", file=sys.stderr)
         return DigitNetError.exit_code
     write_atomically(options.output, lesson.model)
     print(f"digitnet: the taught model is in {options.output}", file=sys.stderr)

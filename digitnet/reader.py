@@ -4,7 +4,7 @@ import copy
 import functools
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +42,7 @@ T = TypeVar("T")
 MAX_MODEL_BYTES = 64 * 2**20
 PAGE_SIDE = 1280  # pixels; larger pictures of pages are reduced to this
 KEPT_SOURCES = (str, os.PathLike, bytes)  # a page remembers these, to draw on; of others it keeps a small JPEG
+DRAWN_SIDE = 280  # pixels; a digit of another source keeps its picture at this size or a little more
 MADE_LATER = ("digit_reader", "_finder", "_pages", "_teacher")  # when they are first needed; not pickled
 
 
@@ -113,7 +114,8 @@ class Reader:
         Raises:
             ImageError: the picture cannot be read.
         """
-        return self.examine(picture, name=name).digit
+        seen = self.examine(picture, name=name)
+        return replace(seen.digit, artist=_artist(picture, seen))
 
     def predict_many(self, pictures: Iterable[Source]) -> list[Digit]:
         """One digit a picture, in order, on all cores.
@@ -202,10 +204,8 @@ class Reader:
 
     def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
         """A drawing of what the reader saw: the picture with a box, the 28x28, the probabilities as bars."""
-        from digitnet.reading.drawing import draw
-
-        examination = self.examine(picture, name=name)
-        return draw(examination.picture, examination.normalised, examination.digit)
+        drawing: Image.Image = self.predict(picture, name=name).draw()
+        return drawing
 
     def teach(
         self,
@@ -214,11 +214,12 @@ class Reader:
         *,
         names: Iterable[str] | None = None,
         at_once: bool = False,
+        on_stage: Callable[[str], object] = lambda stage: None,
     ) -> Lesson:
         """What the model learns from pictures of one digit each; `taught` gives a reader that has learnt it.
 
-        The last layer is adapted to them. This needs no PyTorch and takes seconds. The lesson is kept only if it helps
-        beyond chance and does no harm that can be measured (see `Lesson`). This reader does not change.
+        The last layer is adapted to them. This needs no PyTorch and takes up to a minute. The lesson is kept only if it
+        helps beyond chance and does no harm that can be measured (see `Lesson`). This reader does not change.
 
         Args:
             pictures: as for `predict`, or what `sight` gives; 20 are few, 200 are many.
@@ -226,6 +227,7 @@ class Reader:
             names: what the lesson calls the pictures; None takes their paths or their places.
             at_once: keep the lesson without waiting for proof by cross-validation, for the first few corrections. It
                 must do no harm, and these pictures must be read better than before.
+            on_stage: called with the name of each stage (`teaching.teacher.STAGES`) when it begins.
 
         Raises:
             ImageError: a picture cannot be read.
@@ -248,7 +250,10 @@ class Reader:
             source if isinstance(source, Sight) else self.sight(source, name=name)
             for source, name in zip(sources, called, strict=True)
         ]
-        return self._teacher.lesson(sights, wanted, called, at_once=at_once)
+        from digitnet.teaching.teacher import STAGES
+
+        on_stage(STAGES[0])
+        return self._teacher.lesson(sights, wanted, called, at_once=at_once, on_stage=on_stage)
 
     def sight(self, picture: Source, *, name: str | None = None) -> Sight:
         """What DigitNet sees in `picture` before it judges; repeated lessons need not look again if they get it.
@@ -400,6 +405,27 @@ def _loaded(source: Source, name: str) -> Picture | ImageError:
 
 def _name(source: Source | Sight, place: int) -> str | None:
     return None if isinstance(source, (str, os.PathLike)) else f"picture {place}"
+
+
+def _artist(source: Source, seen: Examination) -> "Callable[[Digit], Image.Image]":
+    """Draws the digit that was seen. It keeps a path, bytes or a small picture, so that thousands fit into memory."""
+    kept = source
+    if not isinstance(source, KEPT_SOURCES):
+        every = max(1, max(seen.picture.grey.shape) // DRAWN_SIDE)
+        kept = (255 * seen.picture.grey[::every, ::every]).round().astype(np.uint8)
+    return functools.partial(_drawn_digit, kept, seen.picture.width, seen.normalised)
+
+
+def _drawn_digit(source: Source, width: int, normalised: NormalisedDigit | None, digit: Digit) -> "Image.Image":
+    from digitnet.reading.drawing import draw
+
+    picture = load(source)
+    if normalised and picture.width != width:
+        box, scale = normalised.box, picture.width / width
+        edges = (box.x, box.y, box.x + box.width, box.y + box.height)
+        shown = Box.within((edge * scale for edge in edges), picture.width, picture.height)
+        normalised = replace(normalised, box=shown)
+    return draw(picture, normalised, digit)
 
 
 def _drawing(source: Source, page: Page) -> "Image.Image":

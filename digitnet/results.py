@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
+MOST_SHOWN = 10  # lines of a page, in its repr
 WIDE_GAP = 0.8  # heights of a digit; a wider gap is a blank in a line's text
 
 
@@ -41,6 +42,7 @@ class Digit:
         probabilities: ten numbers for the digits 0 to 9 that add up to 1: how likely each is if the picture shows a
             digit. All are equal for a blank picture.
         box: where the ink was found; None for a blank picture.
+        artist: draws the digit, for `draw`.
     """
 
     digit: int | None
@@ -49,6 +51,20 @@ class Digit:
     best_guess: int | None
     probabilities: tuple[float, ...]
     box: Box | None = None
+    artist: "Callable[[Digit], Any] | None" = field(default=None, repr=False, compare=False)
+
+    def draw(self) -> Any:
+        """A PIL image: the picture with a box, what the network saw, the probabilities as bars.
+
+        Raises ValueError for a digit that has no picture. Those from `Reader.predict` have one.
+        """
+        if self.artist is None:
+            raise ValueError("this digit has no picture to draw on; only digits from Reader.predict have one")
+        return self.artist(self)
+
+    def _repr_png_(self) -> Any:
+        """What a notebook shows; None lets it show the text."""
+        return self.artist and self.draw()._repr_png_()
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that `digitnet predict --json` writes, in its order."""
@@ -76,6 +92,9 @@ class Line:
     confidence: float
     box: Box
     note: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Line({self.text!r}, confidence={self.confidence:.3f})"
 
     @property
     def text(self) -> str:
@@ -126,6 +145,15 @@ class Page:
     lines: tuple[Line, ...]
     note: str | None = None
     artist: "Callable[[Page], Any] | None" = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        shown = [repr(line.text) for line in self.lines[:MOST_SHOWN]]
+        more = [f"... {len(self.lines):,} lines"] if len(self.lines) > MOST_SHOWN else []
+        return f"Page({self.width}x{self.height}, [{', '.join(shown + more)}])"
+
+    def _repr_png_(self) -> Any:
+        """What a notebook shows; None lets it show the text."""
+        return self.artist and self.draw()._repr_png_()
 
     @property
     def text(self) -> str:

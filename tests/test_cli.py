@@ -174,6 +174,25 @@ def test_synth_writes_labelled_digits_that_test_can_score(tmp_path, capsys):
     assert "digits: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "guess"),
+    [
+        (["predcit", "x.jpg"], "there is no command 'predcit'; did you mean predict?"),
+        (["raed"], "there is no command 'raed'; did you mean read?"),
+        ([str(SAMPLES)], f"did you mean digitnet predict {SAMPLES}?"),
+        (["xyzzy"], "there is no command 'xyzzy'; see digitnet --help"),
+        (["predict", "--jsn", "x.jpg"], "unrecognized arguments: --jsn; did you mean --json?"),
+        (["read", "--patern=7", "x.jpg"], "did you mean --pattern?"),
+        (["train", "xyzzy"], "unrecognized arguments: xyzzy\n"),
+    ],
+)
+def test_a_misspelt_command_or_option_is_told_with_the_one_that_was_meant(arguments, guess, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    assert exit_.value.code == 2
+    assert guess in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [[], ["predict"], ["train"], ["export"], ["test"], ["compare"], ["synth"]])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as exit_:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -50,6 +51,16 @@ def test_every_command_has_a_section_and_every_section_a_command():
 @pytest.mark.parametrize(("command", "option"), sorted(set(options())))
 def test_every_option_is_documented_with_its_command(command, option):
     assert option == "--help" or re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", sections()[command])
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_the_help_of_every_command_has_a_sentence_and_an_example_of_its_page(command):
+    parser = commands()[command]
+    assert re.fullmatch(r"[A-Z].{20,}\.", parser.description)
+    title, example = parser.epilog.split("\n")
+    assert title == "example:"
+    assert example.strip() in sections()[command]
+    cli._parser().parse_args(shlex.split(example)[1:])
 
 
 def anchors(text):

@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 import digitnet
 from digitnet import Reader
 from digitnet.errors import ImageError, ModelError, UsageError
+from digitnet.reading import drawing as drawing_module
+from digitnet.results import Box, Line, Page
 
 SAMPLES = ROOT / "samples"
 
@@ -193,6 +195,48 @@ def test_the_box_is_in_pixels_of_the_upright_picture_as_given(reader, seven):
         box = reader.predict(picture).box
         assert (box.x, box.y) == pytest.approx((1000 + 152, 2000 + 130), abs=20)
         assert (box.width, box.height) == pytest.approx((265, 365), abs=40)
+
+
+PNG = b"\x89PNG"
+
+
+def test_a_notebook_shows_what_the_network_saw_of_a_digit(reader, seven):
+    digit = reader.predict(seven)
+    assert digit._repr_png_().startswith(PNG)
+    assert digit.draw().tobytes() == reader.explain(seven).tobytes()
+    assert pickle.loads(pickle.dumps(digit)).draw().size == digit.draw().size
+    assert digit == reader.predict_many([seven])[0]
+    bare = reader.predict_many([seven])[0]
+    assert bare._repr_png_() is None  # the text is shown
+    with pytest.raises(ValueError, match="no picture to draw on"):
+        bare.draw()
+
+
+def test_a_notebook_shows_a_page_with_boxes_and_a_short_text(mnist_digits):
+    page = Reader(max_error=None).read(page_of(mnist_digits, ["0123", "45"])[0])
+    assert page._repr_png_().startswith(PNG)
+    assert repr(page) == f"Page({page.width}x{page.height}, ['0123', '45'])"
+    assert repr(page.lines[0]).startswith("Line('0123', confidence=")
+
+
+def test_a_page_of_many_lines_has_a_short_text_too():
+    line = Line((), 0.5, Box(0, 0, 1, 1))
+    page = Page(9, 9, (line,) * 2000)
+    assert len(repr(page)) < 100
+    assert "2,000 lines" in repr(page)
+    assert page._repr_png_() is None
+
+
+def test_the_box_is_drawn_around_the_ink_of_a_large_photo(reader, seven):
+    large = Image.new("L", (4000, 3000), 255)
+    large.paste(seven.resize((600, 600)), (3000, 2000))
+    drawing = np.asarray(reader.explain(large))
+    left, top = drawing_module.MARGIN, drawing_module.MARGIN + drawing_module.CAPTION
+    panel = drawing[top : top + drawing_module.PANEL, left : left + drawing_module.PANEL].astype(int)
+    rows, columns = np.nonzero((panel[..., 2] - panel[..., 0]) > 150)  # the colour of the box
+    scale, border = drawing_module.PANEL / 4000, (drawing_module.PANEL - 0.75 * drawing_module.PANEL) / 2
+    assert [columns.min(), columns.max()] == pytest.approx([3152 * scale, 3417 * scale], abs=6)
+    assert [rows.min() - border, rows.max() - border] == pytest.approx([2130 * scale, 2495 * scale], abs=6)
 
 
 def test_threads_may_share_a_reader(reader, mnist_digits):

@@ -49,6 +49,18 @@ def describe_lesson(lesson: Lesson) -> str:
     return "\n".join(lines)
 
 
+def why_not_kept(lesson: Lesson) -> str | None:
+    """Why a lesson was not kept, and what would help; None if it was."""
+    before = lesson.before
+    unanswered = before.total - before.answered
+    if lesson.is_kept or not unanswered or before.right < before.total or lesson.contradictions:
+        return lesson.reason
+    return (
+        f"all {before.total:,} are read right already, {unanswered:,} of them not surely enough for an answer. "
+        "The lesson would not make them surer beyond chance; a larger --max-error answers more"
+    )
+
+
 def _of_tally(tally: Tally) -> str:
     right, answered = share(tally.right, tally.total), share(tally.answered, tally.total)
     return f"{_share(right, 'right')}, {answered.fraction:.2%} answered, {tally.wrong_answers:,} of the answers wrong"

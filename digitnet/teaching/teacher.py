@@ -5,7 +5,7 @@ Cross-validation says what this does for the hand: each picture is read by a lay
 guard set says what it does to other hands and to negatives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ from digitnet.teaching.last_layer import LastLayer, Prior
 from digitnet.teaching.pupil import UNSURE, Labels, Levels, Predictions, Pupil
 from digitnet.teaching.rules import harm, no_gain, nothing_to_learn, tally
 
+# Each takes some seconds. The first one is the making of a `Teacher`.
+STAGES = ("other hands", "your pictures", "augmented copies", "cross-validation", "guard set")
 REPLAY_COPIES = 2  # of each replay picture; without them, copies of the new digits would use what copies have in common
 CONTRADICTED = 0.9  # probability of another answer; a label against that is likely wrong
 WITNESSES = 4  # other pictures with the same label; fewer cannot contradict it
@@ -68,7 +70,15 @@ class Teacher:
         self._guard_evidence = Evidence.of(reader.network, self._guard.images)
         self._guard_before = self._guard_levels(None)
 
-    def lesson(self, sights: Sequence[Sight], labels: Sequence[int], names: Sequence[str], *, at_once: bool) -> Lesson:
+    def lesson(
+        self,
+        sights: Sequence[Sight],
+        labels: Sequence[int],
+        names: Sequence[str],
+        *,
+        at_once: bool,
+        on_stage: Callable[[str], object] = lambda stage: None,
+    ) -> Lesson:
         """What pictures teach.
 
         Args:
@@ -77,17 +87,21 @@ class Teacher:
             names: what the lesson calls the pictures.
             at_once: keep the lesson without proof by cross-validation. It must do no harm, and the pictures themselves
                 must be read better than before.
+            on_stage: called with the name of each of the `STAGES` when it begins.
         """
+        on_stage(STAGES[1])
         pupil = Pupil(self._reader, sights, labels)
         unchanged = pupil.predictions(None)
         before = unchanged.levels(pupil.labels)
         if why := nothing_to_learn(before):
             tallies = (tally(before),) * 2 + (tally(self._guard_before),) * 2
             return Lesson(None, why, len(labels), *tallies)
+        on_stage(STAGES[2])
         counts = np.ones(len(labels), np.float32)
         layer = LastLayer(pupil.rows, pupil.row_labels, self._prior)
         contradicted = np.array([], np.int64)
         predictions = None
+        on_stage(STAGES[3])
         if not at_once:  # at once, the user's word counts
             predictions = pupil.cross_validated(layer, counts)
             contradicted = _contradicted(predictions, pupil.labels)
@@ -109,6 +123,7 @@ class Teacher:
             )
             return _Attempt(shift, found, after, guard_after, why)
 
+        on_stage(STAGES[4])
         best = attempt(1)
         for emphasis in EMPHASES if at_once else ():
             if best.is_enough or emphasis * len(labels) > EMPHASES[-1]:

@@ -3,8 +3,8 @@ import pytest
 from digitnet.errors import UsageError
 from digitnet.evaluation.metrics import LabelledPredictions
 from digitnet.evaluation.page_metrics import LabelledPages
-from digitnet.evaluation.summary import compare, describe
-from digitnet.results import Digit
+from digitnet.evaluation.summary import compare, describe, why_not_kept
+from digitnet.results import Digit, Lesson, Tally
 
 UNIFORM = (0.1,) * 10
 PAGES = LabelledPages("pages", ["12 3", "4\n5", "6"], ["1?3", "44", ""], ["123", "44", ""])
@@ -61,3 +61,19 @@ def test_comparing_on_nothing_says_so_and_on_different_pictures_is_refused():
     assert compare(nothing, nothing) == "no pictures to compare on"
     with pytest.raises(UsageError, match="labels differ"):
         compare(nothing, LabelledPredictions("one", [1], [read(1)]))
+
+
+def untaught(before, reason="no gain beyond chance; more pictures like those that are read wrong would help"):
+    return Lesson(None, reason, before.total, before, before, Tally(1, 1, 1, 0), Tally(1, 1, 1, 0))
+
+
+def test_where_all_is_read_right_no_more_of_what_is_read_wrong_is_asked_for():
+    why = why_not_kept(untaught(Tally(200, 200, 194, 0)))
+    assert why.startswith("all 200 are read right already, 6 of them not surely enough for an answer")
+    assert "wrong" not in why
+
+
+def test_where_something_is_read_wrong_or_nothing_is_unsure_the_reason_is_that_of_the_lesson():
+    for before in (Tally(200, 199, 194, 0), Tally(200, 200, 200, 0)):
+        lesson = untaught(before)
+        assert why_not_kept(lesson) == lesson.reason

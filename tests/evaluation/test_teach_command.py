@@ -1,11 +1,15 @@
 """The command `digitnet teach`."""
 
+import sys
+
 import numpy as np
 import pytest
 from helpers import ROOT, page_of, run_python
 from PIL import Image
 
 from digitnet import Reader, cli
+from digitnet.results import Lesson, Tally
+from digitnet.teaching.teacher import STAGES
 
 BARE = (
     "import sys; sys.modules.update(dict.fromkeys(['torch', 'torchvision', 'platformdirs', 'onnx', 'onnxscript']))\n"
@@ -43,6 +47,35 @@ def test_teach_writes_a_model_that_reads_the_hand_better_without_pytorch(odd_fol
     picture = odd_folder / "5-0.png"
     assert Reader().predict(picture).best_guess != 5
     assert Reader(output).predict(picture).best_guess == 5
+
+
+def test_a_lesson_shows_its_stages_on_a_terminal_and_nothing_elsewhere(tmp_path, seven, capfd, monkeypatch):
+    folder = written(tmp_path / "mine", {"a.png": seven}, ["a.png,7"])
+    arguments = ["teach", str(folder), "--output", str(tmp_path / "mine.onnx")]
+    monkeypatch.setattr(Reader, "_teacher", Stages())
+    assert cli.main(arguments) == 1
+    assert "learning" not in capfd.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert cli.main(arguments) == 1
+    shown = capfd.readouterr().err
+    assert all(f"learning: {stage}" in shown for stage in STAGES)
+
+
+class Stages:
+    """Stands for a teacher that goes through all stages and teaches nothing."""
+
+    def lesson(self, sights, labels, names, *, at_once, on_stage):
+        for stage in STAGES[1:]:
+            on_stage(stage)
+        nothing = Tally(1, 1, 1, 0)
+        return Lesson(None, "nothing to learn", 1, nothing, nothing, nothing, nothing)
+
+
+def test_a_lesson_names_its_stages_in_their_order(reader, mnist_digits, picture):
+    five = mnist_digits[0][mnist_digits[1] == 5][0]
+    stages = []
+    reader.teach([picture(five[:, ::-1])], [5], on_stage=stages.append)
+    assert tuple(stages) == STAGES
 
 
 def test_a_hand_that_is_read_right_writes_no_file_and_says_so(tmp_path, seven, capsys):

@@ -74,7 +74,7 @@ def test_what_is_hardly_a_digit_is_no_line():
 
 
 def test_a_wide_gap_is_a_blank():
-    assert read(page(*written("31"), *written("4", x=260))).text == "31 4"
+    assert read(page(*written("31"), *written("4", x=200))).text == "31 4"
 
 
 def test_a_constraint_picks_among_alternatives():
