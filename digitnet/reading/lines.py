@@ -112,6 +112,7 @@ class FoundDigit:
         seen: (11,), by DigitNet alone; all 0 where it saw nothing.
         crops: what DigitNet may be shown of it, see `crops.crops`; its ink's box in pixels of the strip.
         shown: which of them it was shown.
+        is_bound: whether a constraint names it, against what the networks say.
     """
 
     edges: Edges
@@ -120,6 +121,7 @@ class FoundDigit:
     seen: Probabilities
     crops: tuple[NormalisedDigit, ...] = ()
     shown: int = 0
+    is_bound: bool = False
 
     @property
     def crop(self) -> NormalisedDigit | None:
@@ -141,9 +143,9 @@ class FoundDigit:
 
     @property
     def is_agreed(self) -> bool:
-        """Whether each network alone would name this digit."""
-        return bool(self.seen.any()) and self.digit == int(self.in_place[:NONE].argmax()) == int(
-            self.seen[:NONE].argmax()
+        """Whether each network alone would name this digit, or a constraint does."""
+        return self.is_bound or (
+            bool(self.seen.any()) and self.digit == int(self.in_place[:NONE].argmax()) == int(self.seen[:NONE].argmax())
         )
 
     @property
@@ -379,7 +381,7 @@ class LineFinder:
                 known = next(same, None) or self._found(
                     strip, bound_digit, (), np.zeros((0, NOT_A_DIGIT + 1), np.float32)
                 )
-                digits.append(replace(known, probabilities=bound_digit.probabilities))
+                digits.append(_as_bound(known, bound_digit))
             bound.append(replace(line, digits=tuple(digits), confidence=read.confidence, free=line.digits))
         return bound
 
@@ -412,6 +414,22 @@ def best_shown(in_place: Eleven, seen: Probabilities) -> int:
         seen: (K, 11), what DigitNet says of its crops.
     """
     return int(seen[:, int(in_place[:NOT_A_DIGIT].argmax())].argmax())
+
+
+def _as_bound(free: FoundDigit, bound: ReadDigit) -> FoundDigit:
+    """A digit as it is among the readings that a constraint allows.
+
+    Where the constraint names another digit, the lattice's sum decides alone. Otherwise the digit is as sure as without
+    the constraint, or as much less as the constraint makes it less likely.
+    """
+    eleven = bound.probabilities.copy()
+    if bound.digit != free.digit:
+        return replace(free, probabilities=eleven, is_bound=True)
+    sum_of_paths, alone = float(eleven[bound.digit]), float(free.in_place[bound.digit])
+    sure = free.confidence * min(1.0, sum_of_paths / max(alone, 1e-9))
+    eleven *= (1 - sure) / max(1 - sum_of_paths, 1e-12)
+    eleven[bound.digit] = sure
+    return replace(free, probabilities=eleven / eleven.sum())
 
 
 def _line(line: ReadLine, digits: Sequence[FoundDigit], place: Place) -> FoundLine:
