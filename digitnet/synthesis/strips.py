@@ -369,7 +369,8 @@ def _decorate(sheet: Sheet, group: Sequence[Mark], writer: Writer, rng: Generato
         between = [(one.right + other.left) / 2 for one, other in itertools.pairwise(digits)]
         outside = rng.uniform(0.05, 0.3) * tall
         columns = [left - outside, *between, right + outside]
-        upper, lower = top - rng.uniform(0, 0.2) * tall, bottom + rng.uniform(0, 0.2) * tall
+        # Longer than the digits are tall: a stroke between their top and foot is a 1.
+        upper, lower = top - rng.uniform(0.12, 0.5) * tall, bottom + rng.uniform(0.12, 0.5) * tall
         for x in columns:
             sheet.draw_line((x, upper), (x, lower), max(1, pen // 2))
         for y in (upper, lower):
