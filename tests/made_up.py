@@ -12,7 +12,7 @@ from digitnet.reading.strips import STRIDE as COLUMN
 
 TALL = 60  # pixels of a bar
 WIDTHS = {3: 6, 1: 13, 4: 20, 7: 27, 9: 34}  # pixels of each digit's bar
-LINE_READER_ALONE = Joint(digit=0.0, exists=0.0)  # DigitNet has no say
+LINE_READER_ALONE = Joint(digit=0.0, exists=0.0, offset=0.0, agreed=(1.0, 0.0, 0.0))  # DigitNet has no say
 
 
 def page(*bars, size=(300, 640)):

@@ -268,13 +268,6 @@ def test_signs_and_words_count_as_no_digit():
     assert eleven[1, NONE] == pytest.approx(1 - 10 / rest)
 
 
-def test_a_power_makes_columns_surer_or_less_sure():
-    logits = np.random.default_rng(9).normal(0, 2, (5, CLASSES)).astype(np.float32)
-    sharp, flat = (np.exp(of_digits(logits, power)) for power in (2.0, 0.5))
-    assert (sharp[:, :NONE].max(1) / sharp[:, :NONE].min(1) > flat[:, :NONE].max(1) / flat[:, :NONE].min(1)).all()
-    assert of_digits(logits, 1.0) == pytest.approx(of_digits(logits))
-
-
 def test_columns_of_another_alphabet_are_refused():
     with pytest.raises(ValueError, match="12 classes instead of 22"):
         of_digits(np.zeros((3, 12), np.float32))

@@ -2,7 +2,7 @@
 
 import json
 import tracemalloc
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import made_up
 import numpy as np
@@ -176,11 +176,22 @@ def test_both_networks_are_surer_together_than_one_and_less_sure_where_they_disa
     assert nothing_there[10] > in_place[10] > agreed[10]
 
 
+def test_where_both_name_a_digit_their_log_odds_are_added_and_where_they_do_not_they_are_not():
+    joint, in_place = Joint(agreed=(0.6, 0.3, -0.2)), eleven(4, 0.8, 0.05)
+    both = joint.together(in_place, eleven(4, 0.9).astype(np.float32))
+    log_odds = 0.6 * np.log(0.8 / 0.2) + 0.3 * np.log(0.9 / 0.1) - 0.2
+    assert both[4] == pytest.approx(1 / (1 + np.exp(-log_odds)))
+    assert both.sum() == pytest.approx(1)
+    sure = replace(joint, agreed=(9.0, 9.0, 9.0))
+    disputed = eleven(9, 0.9).astype(np.float32)
+    assert sure.together(in_place, disputed) == pytest.approx(joint.together(in_place, disputed))
+
+
 def test_weights_survive_json_and_wrong_ones_are_refused():
-    joint = Joint(power=0.8, digit=0.6, exists=0.1, offset=-0.5)
+    joint = Joint(digit=0.6, exists=0.1, offset=-0.5, agreed=(0.4, 0.3, 0.2))
     assert Joint.from_json(joint.to_json()) == joint
-    for text in ("", "[1]", '{"power": "x"}', joint.to_json().replace("offset", "offsets")):
-        with pytest.raises((ValueError, TypeError, AttributeError)):
+    for text in ("", "[1]", "{}", '{"digit": "x"}', joint.to_json().replace("offset", "offsets")):
+        with pytest.raises((ValueError, TypeError, KeyError)):
             Joint.from_json(text)
 
 
@@ -200,7 +211,7 @@ def test_a_users_own_model_names_the_digits_and_the_line_reader_says_whether_the
 
 
 def test_another_digitnet_shares_the_other_networks():
-    grey, one = page(*written("34")).grey, finder(joint=Joint(digit=0.3, exists=0.0))
+    grey, one = page(*written("34")).grey, finder(joint=Joint(digit=0.3, exists=0.0, offset=0.0))
     other = one.with_digitnet(made_up.DigitNet({4: {9: 0.999}}))
     assert other.line_reader is one.line_reader
     assert one.lines(grey)[0].digits[1].confidence > other.lines(grey)[0].digits[1].confidence
@@ -235,7 +246,7 @@ def test_a_constraint_reads_the_line_anew_and_keeps_what_stood_there_without_it(
 def test_digitnets_voice_counts_under_a_constraint_too():
     grey = page(*written("314")).grey
     doubts, known = {4: {4: 0.4, 9: 0.35, 7: 0.24}}, constrained(pattern=r"\d\d[79]")
-    joint = Joint(digit=1.0, exists=0.0)
+    joint = Joint(digit=1.0, exists=0.0, offset=0.0)
     for seen in (7, 9):
         (line,) = finder(doubts, digitnet={4: {seen: 0.99}}, joint=joint).lines(grey, constraint=known)
         assert text_of(line) == f"31{seen}"
@@ -299,6 +310,16 @@ def test_a_network_of_another_version_is_refused(monkeypatch):
     monkeypatch.setattr("digitnet.reading.lines.CONTRAST_VERSION", 99)
     files = [(path.read_bytes(), path.name) for path in (PACKAGED_DETECTOR, PACKAGED_LINE_READER)]
     with pytest.raises(ModelError, match=r"detector\.onnx: made for another version of DigitNet"):
+        LineFinder.from_onnx(*files, None)
+
+
+@pytest.mark.xfail(reason="weights of another version are not yet a ModelError", raises=(KeyError, TypeError))
+@pytest.mark.parametrize("text", ["{}", '{"power": 1.0, "digit": 0.5, "exists": 0.1, "offset": 0.0}'])
+def test_a_line_reader_with_weights_of_another_version_is_refused_by_name(monkeypatch, text):
+    parse = Joint.from_json
+    monkeypatch.setattr(Joint, "from_json", lambda _: parse(text))
+    files = [(path.read_bytes(), path.name) for path in (PACKAGED_DETECTOR, PACKAGED_LINE_READER)]
+    with pytest.raises(ModelError, match=r"line-reader\.onnx"):
         LineFinder.from_onnx(*files, None)
 
 
