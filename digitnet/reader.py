@@ -284,7 +284,7 @@ class Reader:
             raise ModelError(f"{name}: the lesson is of another model; teach this one")
         other._set_network(network, name)
         if "_finder" in self.__dict__:  # its networks are shared; a lesson leaves them as they are
-            other._finder = self._finder.with_digitnet(network.probabilities)
+            other._finder = self._finder.with_lesson(network.probabilities, network.before_lessons)
         return other
 
     def read(
@@ -356,7 +356,7 @@ class Reader:
         """Made when it is first needed, since loading its networks takes longer than reading a digit."""
         contents = {name: (given.content, str(given.path)) for name, given in self._networks.items()}
         is_own = self._network.base != _usual_content()
-        return LineFinder.from_onnx(
+        finder = LineFinder.from_onnx(
             contents["detector"],
             contents["line reader"],
             self._network.probabilities,
@@ -364,6 +364,7 @@ class Reader:
             names_alone=is_own,
             threads=self._threads,
         )
+        return finder.with_lesson(self._network.probabilities, self._network.before_lessons)
 
     @functools.cached_property
     def _pages(self) -> PageReader:

@@ -50,11 +50,13 @@ class Candidate:
         in_place: (11,), what the line reader says of it.
         height: of its ink, in pixels of the picture.
         crops: what DigitNet is shown of it: its ink in the strip, and what the ink finder took for the digit there.
+        usual: for each crop what DigitNet saw before any lesson, 0 to 10; empty where there was no lesson.
     """
 
     in_place: Eleven
     height: float
     crops: tuple[NormalisedDigit, ...]
+    usual: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class DigitReader:
             and odds(self.network.probabilities(first.image[np.newaxis]))[0] > VERY_SURE
         ):
             return Sight(grey.shape, first, is_complete=False)
-        return self._complete(grey, first)
+        return self._remembered(self._complete(grey, first))
 
     def chosen(self, sight: Sight, probabilities: Probabilities) -> Choice:
         """The digit in a picture, from DigitNet's probabilities (N, 11) of `sight.digits`."""
@@ -151,6 +153,7 @@ class DigitReader:
                 choice = self._choice(first, probabilities[index], self.rejection)
             else:
                 sight = self._complete(picture.grey, first)
+                sight = self._remembered(sight) if self.network.adaptation else sight
                 choice = self._chosen(sight, self._probabilities(sight.digits))
             if (digit := choice.digit) and picture.scale != 1:
                 box = digit.box
@@ -183,6 +186,14 @@ class DigitReader:
             candidates = [Candidate(best, first.box.height, (first,))]
         return Sight(grey.shape, first, tuple(candidates))
 
+    def _remembered(self, sight: Sight) -> Sight:
+        """The same with what DigitNet saw before any lesson, so that a lesson's word counts."""
+        candidates = []
+        for one in sight.candidates:
+            usual = self.network.untaught(np.stack([crop.image for crop in one.crops])).argmax(1)
+            candidates.append(replace(one, usual=tuple(usual.tolist())))
+        return replace(sight, candidates=tuple(candidates))
+
     def _chosen(self, sight: Sight, probabilities: Probabilities) -> Choice:
         """The likeliest candidate, from DigitNet's probabilities (N, 11) of `sight.digits`."""
         if not sight.candidates:
@@ -192,22 +203,36 @@ class DigitReader:
         finder = self.finder()
         rejection = finder.rejection(self.rejection)
         rows = iter(range(len(probabilities) - sum(len(one.crops) for one in sight.candidates), len(probabilities)))
-        crops, seen = [], []
+        crops, seen, are_taught = [], [], []
         for candidate in sight.candidates:
             own = probabilities[[next(rows) for _ in candidate.crops]]
-            shown = best_shown(candidate.in_place, own)
+            shown, is_taught = best_shown(candidate.in_place, own, candidate.usual)
             crops.append(candidate.crops[shown])
             seen.append(own[shown])
-        joint = np.stack([finder.together(one.in_place, own) for one, own in zip(sight.candidates, seen, strict=True)])
+            are_taught.append(is_taught)
+        joint = np.stack(
+            [
+                finder.together(one.in_place, own, is_taught=is_taught)
+                for one, own, is_taught in zip(sight.candidates, seen, are_taught, strict=True)
+            ]
+        )
         exists = 1 - joint[:, NOT_A_DIGIT]
         heights = np.array([candidate.height for candidate in sight.candidates])
-        # The tallest of the likely digits; others as tall are a number, smaller ones the print around it.
-        best = int(np.where(exists >= LIKELIER_NOT, 1 + heights / heights.max(), exists).argmax())
+        # The tallest of the likely digits; others as tall are a number, smaller ones the print around it. A small
+        # picture was cut out around its digit. So it is the one in the middle, and what touches the border is cut off.
+        boxes = [crop.box for crop in crops]
+        merit = _central(boxes, sight.shape) if is_small(sight.shape) else heights / heights.max()
+        best = int(np.where(exists >= LIKELIER_NOT, 1 + merit, exists).argmax())
         eleven, digit = joint[best], crops[best]
-        if ((exists >= LIKELIER_NOT) & (heights > ALIKE * heights[best])).sum() > 1:
+        rivals = (exists >= LIKELIER_NOT) & (heights > ALIKE * heights[best])
+        if is_small(sight.shape):
+            rivals &= [is_inside(box, sight.shape) for box in boxes]
+            rivals[best] = True
+        if rivals.sum() > 1:
             return self._choice(replace(digit, several=True), eleven, rejection, "more than one digit")
         named = {int(one[:NOT_A_DIGIT].argmax()) for one in (eleven, sight.candidates[best].in_place, seen[best])}
-        is_agreed = (len(named) == 1 or finder.names_alone) and seen[best][NOT_A_DIGIT] < LIKELIER_NOT
+        is_agreed = len(named) == 1 or finder.names_alone or are_taught[best]
+        is_agreed &= bool(seen[best][NOT_A_DIGIT] < LIKELIER_NOT)
         return self._choice(digit, eleven, rejection, None if is_agreed else answer.reason(eleven, digit.strength))
 
     def _choice(
@@ -243,6 +268,14 @@ def _candidate(digit: FoundDigit, grey: Array, first: NormalisedDigit | None) ->
         if intersection_over_union(own, np.array([digit.edges]))[0] > SAME_PLACE:
             crops.append(replace(first, several=False))
     return Candidate(digit.in_place, digit.height, tuple(crops))
+
+
+def _central(boxes: Sequence[Box], shape: tuple[int, ...]) -> "np.typing.NDArray[np.float64]":
+    """How near the middle of a picture of `shape` (H, W) each box has its own, (N,) in [0, 1]."""
+    height, width = shape
+    across = np.array([(box.x + box.width / 2) / width - 0.5 for box in boxes])
+    down = np.array([(box.y + box.height / 2) / height - 0.5 for box in boxes])
+    return np.asarray(1 - np.hypot(across, down) * math.sqrt(2))
 
 
 def odds(probabilities: Probabilities) -> "np.typing.NDArray[np.float64]":

@@ -38,9 +38,11 @@ LIKELIER_NOT = 0.5  # from this probability of a digit on, there is a line
 TALL = 0.4  # of the picture's height; ink so tall is a place of its own
 SAME_LEVEL = 0.6  # heights; two lines whose middles differ less stand beside each other
 
+Indices = npt.NDArray[np.intp]
 Images = npt.NDArray[np.float32]  # (N, 28, 28) in [0, 1]
 Classify = Callable[[Images], Probabilities]  # to (N, 11)
 Edges = tuple[float, float, float, float]  # left, top, right, bottom
+NOTHING_SEEN = np.zeros((0, NOT_A_DIGIT + 1), np.float32)
 UNSEEN = np.zeros(NOT_A_DIGIT + 1, np.float32)  # DigitNet's probabilities where it saw nothing
 
 
@@ -112,7 +114,7 @@ class FoundDigit:
         seen: (11,), by DigitNet alone; all 0 where it saw nothing.
         crops: what DigitNet may be shown of it, see `crops.crops`; its ink's box in pixels of the strip.
         shown: which of them it was shown.
-        is_bound: whether a constraint names it, against what the networks say.
+        is_settled: whether a constraint, a lesson or a user's own model names it, whatever the line reader says.
     """
 
     edges: Edges
@@ -121,7 +123,7 @@ class FoundDigit:
     seen: Probabilities
     crops: tuple[NormalisedDigit, ...] = ()
     shown: int = 0
-    is_bound: bool = False
+    is_settled: bool = False
 
     @property
     def crop(self) -> NormalisedDigit | None:
@@ -144,7 +146,7 @@ class FoundDigit:
     @property
     def is_agreed(self) -> bool:
         """Whether each network alone would name this digit, or a constraint does."""
-        return self.is_bound or (
+        return self.is_settled or (
             bool(self.seen.any()) and self.digit == int(self.in_place[:NONE].argmax()) == int(self.seen[:NONE].argmax())
         )
 
@@ -175,8 +177,8 @@ class FoundLine:
 
     @property
     def worth(self) -> float:
-        """How many digits are expected to be right."""
-        return sum(digit.confidence for digit in self.digits)
+        """How many digits the line reader expects to be right; lessons of DigitNet do not change it."""
+        return sum(float(digit.in_place[:NONE].max()) for digit in self.digits)
 
 
 class LineFinder:
@@ -188,6 +190,7 @@ class LineFinder:
         classify: DigitNet.
         joint: how the two are weighed.
         names_alone: whether DigitNet alone names the digits, as a user's own model does.
+        untaught: DigitNet before its lessons; None where it had none.
         risks: how often what both say is wrong (see `answer.rejection_for`).
         max_error: the fraction of answers that may be wrong; None answers everything.
         threads: how many may work on a picture; None for one on each core.
@@ -207,6 +210,7 @@ class LineFinder:
     ) -> None:
         self.detector, self.line_reader, self.classify = detector, line_reader, classify
         self.joint, self.names_alone, self.threads = joint, names_alone, threads
+        self.untaught: Classify | None = None
         self._rejection = rejection_for(risks, max_error)
 
     @classmethod
@@ -224,13 +228,12 @@ class LineFinder:
 
         Raises ModelError where one is no such network of this version.
         """
-        finds, _ = _network(*detector, "detector", {"pages": np.zeros((1, 1, DEEPEST, DEEPEST), np.float32)}, threads)
-        reads, (joint, risks) = _network(
+        finds, *_ = _network(*detector, "detector", {"pages": np.zeros((1, 1, DEEPEST, DEEPEST), np.float32)}, threads)
+        reads, joint, risks = _network(
             *line_reader, "line reader", {"strips": np.zeros((1, 1, HEIGHT, STRIDE), np.float32)}, threads
         )
-        weights, table = Joint.from_json(joint), risks_from_json(risks)
         return cls(
-            finds, reads, classify, weights, risks=table, max_error=max_error, names_alone=names_alone, threads=threads
+            finds, reads, classify, joint, risks=risks, max_error=max_error, names_alone=names_alone, threads=threads
         )
 
     def rejection(self, own: Rejection) -> Rejection:
@@ -241,10 +244,10 @@ class LineFinder:
         """
         return max(self._rejection, own, key=lambda one: one.threshold) if self.names_alone else self._rejection
 
-    def with_digitnet(self, classify: Classify) -> "LineFinder":
-        """The same with another DigitNet."""
+    def with_lesson(self, taught: Classify, untaught: Classify | None) -> "LineFinder":
+        """The same with a DigitNet that has had a lesson, and as it was before, None where it had none."""
         other = copy.copy(self)
-        other.classify = classify
+        other.classify, other.untaught = taught, untaught
         return other
 
     def lines(
@@ -284,12 +287,15 @@ class LineFinder:
         alone = decode(columns)
         cut_out = [crops(strip, line.digits) for strip, line in zip(strips, alone, strict=True)]
         raise_if(is_cancelled)
-        seen = self._seen([crop for of_line in cut_out for of_digit in of_line for crop in of_digit], is_cancelled)
+        images = [crop.image for of_line in cut_out for of_digit in of_line for crop in of_digit]
+        seen = self._seen(self.classify, images, is_cancelled)
+        usual = self._seen(self.untaught, images, is_cancelled) if self.untaught else seen
         found, row = [], 0
         for place, strip, line, of_line in zip(of_places, strips, alone, cut_out, strict=True):
             digits = []
             for digit, of_digit in zip(line.digits, of_line, strict=True):
-                digits.append(self._found(strip, digit, of_digit, seen[row : row + len(of_digit)]))
+                rows = slice(row, row + len(of_digit))
+                digits.append(self._found(strip, digit, of_digit, seen[rows], usual[rows]))
                 row += len(of_digit)
             found.append(_line(line, digits, place))
         if constraint is not None:
@@ -316,30 +322,40 @@ class LineFinder:
             found.update({index: logits[row, : images[index].shape[1] // STRIDE] for row, index in enumerate(batch)})
         return [found[index] for index in range(len(strips))]
 
-    def _seen(self, images: Sequence[NormalisedDigit], is_cancelled: IsCancelled | None) -> Probabilities:
-        """DigitNet's probabilities (N, 11) of each crop."""
+    def _seen(self, classify: Classify, images: Sequence[Grey], is_cancelled: IsCancelled | None) -> Probabilities:
+        """A DigitNet's probabilities (N, 11) of images (28, 28)."""
         seen = np.zeros((len(images), NOT_A_DIGIT + 1), np.float32)
-        stacked = np.array([crop.image for crop in images], np.float32)
+        stacked = np.array(images, np.float32)
 
-        def classify(batch: slice) -> None:
-            seen[batch] = self.classify(stacked[batch])
+        def classify_some(batch: slice) -> None:
+            seen[batch] = classify(stacked[batch])
 
-        share_out(classify, len(images), CROPS, is_cancelled, threads=self.threads)
+        share_out(classify_some, len(images), CROPS, is_cancelled, threads=self.threads)
         return seen
 
-    def together(self, in_place: Numbers, seen: Probabilities) -> Numbers:
-        """The probabilities (11,) of a digit, from those of the line reader and of DigitNet, (11,) each."""
+    def together(self, in_place: Numbers, seen: Probabilities, *, is_taught: bool = False) -> Numbers:
+        """The probabilities (11,) of a digit, from those of the line reader and of DigitNet, (11,) each.
+
+        Args:
+            is_taught: whether a lesson changed which digit DigitNet sees; then it alone names the digit.
+        """
         eleven = self.joint.together(in_place, seen)
-        if self.names_alone and seen[:NOT_A_DIGIT].any():
+        if (self.names_alone or is_taught) and seen[:NOT_A_DIGIT].any():
             eleven[:NONE] = (1 - eleven[NONE]) * seen[:NONE] / seen[:NONE].sum()
         return eleven
 
     def _found(
-        self, strip: Strip, digit: ReadDigit, of_digit: tuple[NormalisedDigit, ...], seen: Probabilities
+        self,
+        strip: Strip,
+        digit: ReadDigit,
+        of_digit: tuple[NormalisedDigit, ...],
+        seen: Probabilities,
+        usual: Probabilities,
     ) -> FoundDigit:
-        """A digit, from its crops and DigitNet's probabilities of them (K, 11)."""
+        """A digit, from its crops and DigitNet's probabilities of them (K, 11), after and before lessons."""
+        is_taught = False
         if of_digit:
-            shown = best_shown(digit.probabilities, seen)
+            shown, is_taught = best_shown(digit.probabilities, seen, usual.argmax(1))
             box, own = of_digit[shown].box, seen[shown]
             inside: Edges = (box.x, box.y, box.x + box.width, box.y + box.height)
         else:
@@ -347,8 +363,9 @@ class LineFinder:
             half, middle = strip.height / 2, (HEIGHT - 1) / 2
             inside = (STRIDE * digit.first - half / 2, middle - half, STRIDE * digit.last + half / 2, middle + half)
         edges = strip.box_in_picture(*inside)
-        joint = self.together(digit.probabilities, own)
-        return FoundDigit(edges, joint, digit.probabilities, own, of_digit, shown)
+        joint = self.together(digit.probabilities, own, is_taught=is_taught)
+        is_settled = is_taught or (self.names_alone and bool(own.any()))
+        return FoundDigit(edges, joint, digit.probabilities, own, of_digit, shown, is_settled)
 
     def _constrained(
         self,
@@ -378,9 +395,7 @@ class LineFinder:
                     for one, where in zip(line.digits, before.digits, strict=True)
                     if where.first <= bound_digit.last + 1 and bound_digit.first <= where.last + 1
                 )
-                known = next(same, None) or self._found(
-                    strip, bound_digit, (), np.zeros((0, NOT_A_DIGIT + 1), np.float32)
-                )
+                known = next(same, None) or self._found(strip, bound_digit, (), NOTHING_SEEN, NOTHING_SEEN)
                 digits.append(_as_bound(known, bound_digit))
             bound.append(replace(line, digits=tuple(digits), confidence=read.confidence, free=line.digits))
         return bound
@@ -388,32 +403,42 @@ class LineFinder:
 
 def _network(
     content: bytes, name: str, kind: str, example: dict[str, Grey], threads: int | None
-) -> tuple[onnxruntime.InferenceSession, tuple[str, ...]]:
-    """A network that runs on the example, and its entries "joint" and "risks", if it is a line reader."""
+) -> tuple[onnxruntime.InferenceSession, Joint, tuple[Risk, ...]]:
+    """A network that runs on the example; if it is a line reader, also how it is weighed, and its table of risks."""
     make = f"make one with: digitnet export {kind.replace(' ', '-')}.pth"
     try:
         network = session(content, threads or 0)
         metadata = network.get_modelmeta().custom_metadata_map
         contrast = metadata["digitnet.contrast"]
-        entries = [metadata[f"digitnet.{entry}"] for entry in ("joint", "risks") if kind == "line reader"]
+        joint, risks = Joint(), risks_from_json("[]")
+        if kind == "line reader":
+            joint = Joint.from_json(metadata["digitnet.joint"])
+            risks = risks_from_json(metadata["digitnet.risks"])
         network.run(None, example)
     except Exception as error:  # ONNX Runtime has no exception class of its own to catch
         raise ModelError(f"{name}: not a {kind} in ONNX ({type(error).__name__}); {make}") from error
     if contrast != str(CONTRAST_VERSION):
         raise ModelError(f"{name}: made for another version of DigitNet; {make}")
-    return network, tuple(entries)
+    return network, joint, risks
 
 
-def best_shown(in_place: Eleven, seen: Probabilities) -> int:
-    """Which of the crops of a digit counts: the one in which DigitNet sees most of what the line reader sees there.
+def best_shown(in_place: Eleven, seen: Probabilities, usual: Sequence[int] | Indices = ()) -> tuple[int, bool]:
+    """Which of the crops of a digit counts, and whether a lesson has changed what DigitNet names in it.
 
-    Another crop may show a piece of it, or a circle around it.
+    A crop in which a lesson has changed it counts most. Otherwise it is the one in which DigitNet sees most of what the
+    line reader sees there: another crop may show a piece of the digit, or a circle around it.
 
     Args:
         in_place: (11,), what the line reader says of the digit.
         seen: (K, 11), what DigitNet says of its crops.
+        usual: (K,), what DigitNet named before any lesson; empty where there was none.
     """
-    return int(seen[:, int(in_place[:NOT_A_DIGIT].argmax())].argmax())
+    now = seen.argmax(1)
+    if len(usual):
+        changed = np.flatnonzero((now != np.asarray(usual)) & (now != NOT_A_DIGIT))
+        if len(changed):
+            return int(changed[0]), True
+    return int(seen[:, int(in_place[:NOT_A_DIGIT].argmax())].argmax()), False
 
 
 def _as_bound(free: FoundDigit, bound: ReadDigit) -> FoundDigit:
@@ -424,7 +449,7 @@ def _as_bound(free: FoundDigit, bound: ReadDigit) -> FoundDigit:
     """
     eleven = bound.probabilities.copy()
     if bound.digit != free.digit:
-        return replace(free, probabilities=eleven, is_bound=True)
+        return replace(free, probabilities=eleven, is_settled=True)
     sum_of_paths, alone = float(eleven[bound.digit]), float(free.in_place[bound.digit])
     sure = free.confidence * min(1.0, sum_of_paths / max(alone, 1e-9))
     eleven *= (1 - sure) / max(1 - sum_of_paths, 1e-12)

@@ -1,5 +1,6 @@
 """Networks in ONNX, run by ONNX Runtime."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,11 @@ class OnnxDigitNet:
         (found,) = self._session.run([PROBABILITIES_OUTPUT], {"images": images[:, np.newaxis]})
         probabilities: Probabilities = found
         return probabilities
+
+    @property
+    def before_lessons(self) -> Callable[[Numbers], Probabilities] | None:
+        """`untaught` where there was a lesson; None where there was none."""
+        return self.untaught if self.adaptation else None
 
     def logits_and_features(self, images: npt.NDArray[np.float32]) -> tuple[Numbers, Numbers]:
         """Logits (N, 10), and what the last layer sees of `images` (N, 28, 28): features (N, F).

@@ -74,7 +74,7 @@ def calibrate_joint(
             label = inside[0] if len(inside) == 1 else NONE
             if ways:
                 seen = classify(np.stack([way.image for way in ways]))
-                own = seen[best_shown(digit.probabilities, seen)]
+                own = seen[best_shown(digit.probabilities, seen)[0]]
                 digits.append(Seen(digit.probabilities, own, label, len(line.digits) == 1))
 
     def surprise(joint: Joint) -> float:

@@ -116,10 +116,10 @@ def test_where_the_first_look_is_sure_nothing_else_is_asked():
         (normalised(whole=False), LARGE, 1000, False),
         (normalised((0, 100, 40, 60)), LARGE, 1000, False),
         (normalised((360, 100, 40, 60)), LARGE, 1000, False),
-        (normalised((0, 0, 28, 28)), (28, 28), 10, True),
+        (normalised((0, 0, 28, 28)), (28, 28), 100, True),
         (normalised((0, 0, 28, 28)), (28, 28), 5, False),
-        (normalised((5, 5, 20, 30), alone=True), (40, 50), 10, True),
-        (normalised((5, 5, 20, 30)), (40, 50), 10, False),
+        (normalised((5, 5, 20, 30), alone=True), (40, 50), 100, True),
+        (normalised((5, 5, 20, 30)), (40, 50), 100, False),
     ],
 )
 def test_the_first_look_is_sure_of_a_likely_digit_that_stands_free(first, shape, odds, sure):

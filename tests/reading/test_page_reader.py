@@ -69,7 +69,6 @@ def test_a_lone_digit_needs_more_proof_than_one_among_others():
     assert read(page(*written("4")), unsure, threshold=0.5).text == "?"
 
 
-@pytest.mark.xfail(reason="pages ask the line reader to agree with a user's own model, pictures of one digit do not")
 def test_a_users_own_model_has_the_last_word_on_pages_too():
     assert read(PAGE_314, digitnet={4: {9: 0.99}}, names_alone=True).text == "319"
 

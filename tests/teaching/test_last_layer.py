@@ -9,7 +9,7 @@ from digitnet.teaching.last_layer import LastLayer, Prior
 def layer():
     rng = np.random.default_rng(0)
     digits, replay = (
-        Evidence(None, None, np.zeros((count, 10), np.float32), rng.random((count, 50)).astype(np.float32))
+        Evidence(None, np.zeros((count, 10), np.float32), rng.random((count, 50)).astype(np.float32))
         for count in (30, 40)
     )
     labels = np.arange(30) % 3

@@ -51,8 +51,8 @@ def test_a_taught_file_that_is_cut_off_is_refused_by_name(lesson, tmp_path):
 
 
 def test_what_is_taught_changes_pages_too(taught, reader, odd_hand):
-    page = np.full((60, 60), 255, np.uint8)
-    page[16:44, 16:44] = np.asarray(odd_hand[0][13])
+    page = np.full((90, 90), 255, np.uint8)
+    page[31:59, 31:59] = np.asarray(odd_hand[0][-1])  # a usual 1
     before, after = (model.examine_page(page) for model in (reader, taught))
     assert before.page.digits != after.page.digits
 

@@ -146,7 +146,7 @@ def exported_line_reader(tmp_path_factory):
 
     def calibrate(network, classify, data):
         asked.append(classify)
-        return Joint(power=0.85, exists=0.1), (Risk(0.5, 0.1), Risk(0.9, 0.001))
+        return Joint(exists=0.35, agreed=(0.4, 0.3, 0.2)), (Risk(0.5, 0.1), Risk(0.9, 0.001))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "calibrate_joint", calibrate)
@@ -170,7 +170,7 @@ def test_a_line_reader_carries_how_it_is_weighed_with_which_digitnet_and_is_none
     _, path, (classify,) = exported_line_reader
     found = {entry.key.removeprefix("digitnet."): entry.value for entry in onnx.load(path).metadata_props}
     assert found.keys() == {"contrast", "weights", "digitnet", "joint", "risks"}
-    assert Joint.from_json(found["joint"]) == Joint(power=0.85, exists=0.1)
+    assert Joint.from_json(found["joint"]) == Joint(exists=0.35, agreed=(0.4, 0.3, 0.2))
     packaged = OnnxDigitNet(PACKAGED_MODEL.read_bytes(), "packaged")
     assert found["digitnet"] == packaged.metadata["weights"]
     images = mnist_digits[0][:3]

@@ -4,6 +4,7 @@ from made_up import DigitNet, LineReader
 from small_main import SmallMNIST
 
 from digitnet import dataset
+from digitnet.errors import ModelError
 from digitnet.reading.alphabet import OTHER
 from digitnet.synthesis.strips import MadeStrip
 from digitnet.training import detector_run, joint_calibration
@@ -35,22 +36,29 @@ def test_the_places_of_digits_are_in_columns_of_the_line_reader():
 def test_weights_are_among_those_tried_and_risks_rise_with_the_share_of_wrong_answers(monkeypatch):
     strips = [strip("314")] * 6 + [strip("97")] * 6
     joint, risks = calibrated(strips, monkeypatch)
-    for name, values in joint_calibration.TRIED.items():
-        assert getattr(joint, name) in values
+    assert (joint.exists in joint_calibration.EXISTS, joint.offset in joint_calibration.OFFSETS) == (True, True)
     assert min(risk.error for risk in risks) < 0.05
     wrong = [MadeStrip(one.picture, tuple((3, span) for _, span in one.symbols)) for one in strips[:3]]
     _, worse = calibrated([*strips, *wrong], monkeypatch)
     assert min(risk.error for risk in worse) > min(risk.error for risk in risks)
 
 
-def test_digitnets_doubt_that_there_is_a_digit_counts_where_it_is_right(monkeypatch):
-    """Half of what the line reader takes for a 4 is none. DigitNet knows, or does not."""
+def test_digitnets_doubt_counts_where_it_is_right(monkeypatch):
+    """Half of what both take for a digit is none. DigitNet doubts it, or does not."""
     digits = [strip("4")] * 8 + [strip("9")] * 8
     nothing = [MadeStrip(one.picture, ()) for one in digits[8:]]
     seen = {4: {4: 0.75}, 9: {9: 0.75}}
     knows, _ = calibrated([*digits[:8], *nothing], monkeypatch, line_reader=seen, digitnet={9: {9: 0.02}})
     blind, _ = calibrated([*digits[:8], *nothing], monkeypatch, line_reader=seen)
-    assert knows.exists > blind.exists
+    assert knows.agreed[1] > blind.agreed[1] + 0.1
+
+
+@pytest.mark.xfail(
+    reason="ends with a ZeroDivisionError or a RuntimeWarning", raises=(ZeroDivisionError, RuntimeWarning)
+)
+def test_a_line_reader_that_reads_nothing_is_refused(monkeypatch):
+    with pytest.raises(ModelError):
+        calibrated([strip("314")], monkeypatch, line_reader={digit: {} for digit in WIDTHS})
 
 
 def test_only_what_both_networks_name_has_a_risk():

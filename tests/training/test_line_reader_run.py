@@ -105,6 +105,11 @@ def test_strips_of_a_row_stand_apart():
     assert row.text == (1, 2, 1, 2)
 
 
+@pytest.mark.xfail(reason="a rank's share of the sheets may hold no strip", raises=ValueError)
+def test_a_batch_of_sheets_without_strips_is_an_empty_batch():
+    assert len(line_reader_run.together([[]])[0]) == 0
+
+
 def test_a_batch_is_as_wide_as_its_widest_row_and_what_is_beyond_a_row_does_not_count():
     pictures, classes, cores, weights, texts, lengths = batch_of([row_of(ONE_TWO), row_of(strip((3, 8, 20), width=40))])
     assert pictures.shape == (2, 1, HEIGHT, 120)
@@ -126,8 +131,8 @@ def test_the_loss_is_least_for_what_stands_there_and_grows_with_each_kind_of_err
         assert float(line_loss(logits, *batch[1:])) > least + 0.3
     # The rim of a symbol may be blank.
     logits = right.clone()
-    logits[0, 20] = -12
-    logits[0, 20, BLANK] = 12
+    logits[0, 20:22] = -12
+    logits[0, 20:22, BLANK] = 12
     assert float(line_loss(logits, *batch[1:])) == pytest.approx(least, abs=0.05)
 
 
