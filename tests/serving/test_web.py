@@ -960,6 +960,15 @@ def test_a_phone_on_its_side_shows_the_whole_sheet(visit, address):
     assert is_on_the_screen(sheet)
 
 
+def test_no_panel_covers_the_corrections_on_a_low_screen(visit, address, corrections, seven):
+    Corrections(corrections).keep(encoded(seven, "PNG"), np.zeros((28, 28), np.float32), 7)
+    visitor = visit(viewport={"width": 320, "height": 200})
+    page = visitor.open(address, "corrections")
+    page.locator("#corrections-list img").first.scroll_into_view_if_needed()
+    picture, panel = (page.locator(name).first.bounding_box() for name in ("#corrections-list img", ".kept-panel"))
+    assert picture["y"] + picture["height"] <= panel["y"]
+
+
 def test_a_pinch_leaves_no_dash(visit, address):
     visitor = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = visitor.open(address)
