@@ -210,11 +210,21 @@ def test_a_users_own_model_names_the_digits_and_the_line_reader_says_whether_the
     assert line.digits[1].exists == pytest.approx(0.9, abs=1e-3)
 
 
-def test_another_digitnet_shares_the_other_networks():
-    grey, one = page(*written("34")).grey, finder(joint=Joint(digit=0.3, exists=0.0, offset=0.0))
-    other = one.with_lesson(made_up.DigitNet({4: {9: 0.999}}), None)
-    assert other.line_reader is one.line_reader
-    assert one.lines(grey)[0].digits[1].confidence > other.lines(grey)[0].digits[1].confidence
+def test_a_digitnet_that_was_taught_shares_the_other_networks_and_a_lesson_that_changes_a_digit_names_it():
+    grey, one = page(*written("34")).grey, finder()
+    taught = one.with_lesson(made_up.DigitNet({4: {9: 0.999}}), made_up.DigitNet())
+    assert taught.line_reader is one.line_reader
+    assert text_of(one.lines(grey)[0]) == "34"
+    (line,) = taught.lines(grey)
+    assert text_of(line) == "39"
+    assert line.digits[1].is_agreed
+
+
+def test_a_lesson_that_changes_nothing_has_no_word():
+    grey, same = page(*written("34")).grey, made_up.DigitNet({4: {9: 0.999}})
+    (line,) = finder().with_lesson(same, same).lines(grey)
+    assert text_of(line) == "34"
+    assert not line.digits[1].is_agreed
 
 
 def test_a_digit_is_answered_by_the_risk_of_both_and_of_a_users_model_as_well():
@@ -230,7 +240,14 @@ def test_of_the_crops_of_a_digit_the_one_counts_that_shows_most_of_what_stands_t
     seen = np.stack([eleven(0, 0.9), eleven(4, 0.6), eleven(9, 0.95)])
     assert best_shown(eleven(4), seen) == (1, False)
     assert best_shown(eleven(0), seen) == (0, False)
-    assert best_shown(eleven(4), seen, [0, 4, 3]) == (2, True)  # a lesson changed what it names there
+    assert best_shown(eleven(4), seen, (0, 4, 9)) == (1, False)
+
+
+def test_a_crop_in_which_a_lesson_has_changed_the_digit_counts_most():
+    seen = np.stack([eleven(0, 0.9), eleven(4, 0.6), eleven(9, 0.95)])
+    assert best_shown(eleven(4), seen, (0, 4, 7)) == (2, True)
+    to_none = np.stack([eleven(0, 0.9), eleven(4, 0.01, 0.9)])
+    assert best_shown(eleven(4), to_none, (0, 4)) == (1, False)
 
 
 def test_a_constraint_reads_the_line_anew_and_keeps_what_stood_there_without_it():
