@@ -246,7 +246,7 @@ def test_of_the_crops_of_a_digit_the_one_counts_that_shows_most_of_what_stands_t
 def test_a_crop_in_which_a_lesson_has_changed_the_digit_counts_most():
     seen = np.stack([eleven(0, 0.9), eleven(4, 0.6), eleven(9, 0.95)])
     assert best_shown(eleven(4), seen, (0, 4, 7)) == (2, True)
-    to_none = np.stack([eleven(0, 0.9), eleven(4, 0.01, 0.9)])
+    to_none = np.stack([eleven(0, 0.9), eleven(4, 0.05, 0.9)])
     assert best_shown(eleven(4), to_none, (0, 4)) == (1, False)
 
 
