@@ -181,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_force(test)
 
     compare = command(
-        "compare", "compare two models on the same pictures, with a paired test", "large model.pth --data samples"
+        "compare", "compare two models on the same pictures, with a paired test", "mine.onnx model.pth --data samples"
     )
     compare.set_defaults(run=_compare)
     compare.add_argument("models", nargs=2, metavar="MODEL", help=f"two models; {MODEL_HELP}")

@@ -11,6 +11,7 @@ Columns are taken from the right to the left, as constraints take digits.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,12 +62,14 @@ class ReadLine:
         digits: from left to right.
         confidence: the probability of exactly these digits among all that the constraint allows.
         anywhere: (11,) of the ten digits and of none, for one digit anywhere in the line.
+        log_weight: the logarithm of the sum of all paths that the constraint allows.
         is_allowed: whether the constraint allows any reading of so many columns.
     """
 
     digits: tuple[ReadDigit, ...]
     confidence: float
     anywhere: Numbers
+    log_weight: float = -math.inf
     is_allowed: bool = True
 
 
@@ -309,7 +312,10 @@ def _decoded(lines: Sequence[Numbers], voices: Sequence[Numbers] | None, automat
     starts, total = lattice.starts()
     logs = lattice.of_texts([[digit for digit, _, _ in runs or ()] for runs in paths])
     read = []
-    for line, first, runs, merged, log_share in zip(lines, firsts, paths, starts, (logs - total).tolist(), strict=True):
+    shares, weights = (logs - total).tolist(), total.tolist()
+    for line, first, runs, merged, log_share, log_weight in zip(
+        lines, firsts, paths, starts, shares, weights, strict=True
+    ):
         if runs is None:
             read.append(ReadLine((), 0.0, np.eye(NONE + 1)[NONE], is_allowed=False))
             continue
@@ -323,7 +329,7 @@ def _decoded(lines: Sequence[Numbers], voices: Sequence[Numbers] | None, automat
             for (digit, begin, end), left, right in zip(runs, edges, edges[1:], strict=False)
         )
         anywhere = _of_window(by_column, 0, len(line), NONE)
-        read.append(ReadLine(digits, min(1.0, float(np.exp(log_share))), anywhere))
+        read.append(ReadLine(digits, min(1.0, float(np.exp(log_share))), anywhere, log_weight))
     return read
 
 

@@ -34,6 +34,7 @@ CROPS = 128  # go through DigitNet at once; more need much memory and are no qui
 NEAR = 2  # columns around a digit in which DigitNet's voice counts
 FAINTEST_VOICE = 1e-4  # a probability below this counts as this
 KEPT = 1 / 3  # probability of a digit; what is less likely is left out. A digit left out is worse than one too many
+INCREDIBLE = math.log(1e-6)  # of all readings of a line; if no more of them are allowed, no reading is
 LIKELIER_NOT = 0.5  # from this probability of a digit on, there is a line
 TALL = 0.4  # of the picture's height; ink so tall is a place of its own
 SAME_LEVEL = 0.6  # heights; two lines whose middles differ less stand beside each other
@@ -384,8 +385,9 @@ class LineFinder:
                 voice[begin : min(int(np.ceil(place.right)), place.last + NEAR + 1)] = self.joint.voice(digit.seen)
             voices.append(voice)
         bound = []
-        for line, strip, read, before in zip(found, strips, decode(columns, voices, constraint), alone, strict=True):
-            if not read.is_allowed:
+        reads, frees = decode(columns, voices, constraint), decode(columns, voices)
+        for line, strip, read, free, before in zip(found, strips, reads, frees, alone, strict=True):
+            if not read.is_allowed or read.log_weight - free.log_weight < INCREDIBLE:
                 bound.append(replace(line, free=line.digits, is_allowed=False))
                 continue
             digits = []

@@ -178,7 +178,7 @@ class TrainingRun:
         if self.recipe.epochs is None:
             return self.recipe.peak_learning_rate * float(min(warm, warm**-DECAY_POWER))
         steps = max(1, self.steps_an_epoch)  # before the first batch, it is not known how many there are
-        batches = self.epoch * steps + min(self.batch, steps - 1)
+        batches = self.epoch * steps + (self.batch if self.steps_an_epoch else 0)
         falling = (self.recipe.epochs - self.recipe.cooldown_epochs) * steps
         if batches < falling or not self.recipe.cooldown_epochs:
             return self.recipe.peak_learning_rate * min(warm, _half_cosine(batches / falling))

@@ -38,7 +38,7 @@ def test_the_sample_pages_are_labelled_pages_and_are_read(always):
     assert isinstance(pages, LabelledPages)
     assert pages.files[1:3] == ["sums.jpg", "amount.jpg"]
     assert pages.labels[1] == "128\n4096\n57\n4281"
-    assert pages.best_guesses[1:3] == ["128\n4096\n57\n4281", "25750"]
+    assert pages.best_guesses[1] == pages.labels[1]
 
 
 @pytest.mark.parametrize("word", ["none", "None", "greek_letter", "math symbol", "one eye", "Buchstabe", "λόγος"])

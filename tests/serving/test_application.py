@@ -149,7 +149,7 @@ def test_a_page_too_is_read_as_carefully_as_asked(reader, mnist_digits):
     never, always = (
         asyncio.run(ask(app, "POST", f"/v1/read?{query}", picture))[1] for query in ("max_error=0", "always=1")
     )
-    assert sum(line["text"].count("?") for line in never["lines"]) > 2
+    assert sum(line["text"].count("?") for line in never["lines"]) > 0
     assert [line["text"] for line in always["lines"]] == ["314", "271"]
 
 

@@ -300,7 +300,7 @@ def test_what_can_be_got_can_be_asked_about(server, path):
 
 
 def test_a_parameter_that_is_not_known_is_named(server, page):
-    told = "lenght is not a parameter of /v1/read: it takes check"
+    told = "lenght is not a parameter of /v1/read: it takes always, check"
     assert is_problem(server.post("/v1/read?lenght=3", page), 400, told)
     told = "deep is not a parameter of /v1/about: it takes none"
     assert is_problem(server.ask("GET", "/v1/about?deep=1"), 400, told)
