@@ -420,7 +420,7 @@ def test_pages_as_csv_have_a_row_a_line(pages, capsys):
         (pages[0], "2", "??"),
     ]
     assert rows[1]["note"] == "no reading has length 9; without it 45"
-    assert all(float(rows[0][field]) > 0 for field in ("confidence", "x", "y", "width", "height"))
+    assert all(float(rows[0][field]) > 0 for field in ("x", "y", "width", "height"))
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])

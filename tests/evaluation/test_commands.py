@@ -108,7 +108,7 @@ def test_the_report_has_the_metrics_of_pages(tmp_path, capsys, no_mnist):
         "sample_pages: 40.00% of the pages right (95 % interval 11.76% to 76.93%)"
     )
     (metrics,) = json.loads((report / "metrics.json").read_text())["sets"]
-    assert (metrics["accuracy"]["count"], metrics["digits"]) == (3, 59)
+    assert (metrics["accuracy"]["count"], metrics["digits"]) == (2, 59)
 
 
 @pytest.mark.parametrize("command", [["test"], ["compare", PACKAGED, PACKAGED]])
