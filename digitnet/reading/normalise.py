@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitnet.reading.ink import NEIGHBOURS, Array, Mask, is_small, large_ink, small_ink
+from digitnet.reading.ink import ALIKE, NEIGHBOURS, STRONG, Array, Mask, is_small, large_ink, small_ink
 from digitnet.results import Box
 
 SIDE = 28
@@ -32,7 +32,8 @@ class NormalisedDigit:
         strength: the largest fraction of the paper's brightness that its ink takes away, in [0, 1].
         several: whether the picture holds other ink that is as much like a digit.
         alone: whether the picture is small (see `ink.is_small`) and this is all of its ink but for grain.
-        whole: whether its ink hangs together. A circle or a line that was taken for part of the digit does not.
+        whole: whether its ink hangs together, and no other ink is about as tall. A circle or a line that was taken for
+            part of the digit does not hang together with it.
     """
 
     image: Array
@@ -76,8 +77,27 @@ def _normalise_large(grey: Array) -> NormalisedDigit | None:
     box = _box(mask, grey.shape)
     strength = float(ink[mask > 0].max())
     return NormalisedDigit(
-        fit(ink[np.newaxis], mask[np.newaxis])[0], box, strength, several, whole=_hangs_together(mask)
+        fit(ink[np.newaxis], mask[np.newaxis])[0],
+        box,
+        strength,
+        several,
+        whole=_hangs_together(mask) and not _has_rival(ink, mask),
     )
+
+
+def _has_rival(ink: Array, mask: Mask) -> bool:
+    """Whether other ink of a picture (H, W) is about as tall as its digit and stands free, such as a plain 1 beside it.
+
+    The ink finder may have taken it for a printed line. Lines of forms are longer, or end at the border.
+    """
+    height, width = mask.shape
+    tall = cv2.boundingRect(mask)[3]
+    strong = (ink > STRONG * ink[mask > 0].max()).view(np.uint8)
+    strong[cv2.dilate(mask, NEIGHBOURS) > 0] = 0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
+    x, y, w, h, _ = stats[1:].T
+    is_free = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
+    return bool((is_free & (h > ALIKE * tall) & (h < tall / ALIKE)).any())
 
 
 def _hangs_together(mask: Mask) -> bool:
