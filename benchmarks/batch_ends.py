@@ -1,7 +1,7 @@
 """Whether `batch` ends, with a row for each picture, when workers are killed and when its source vanishes.
 
-For each kind of source: runs in which a worker gets SIGKILL at a random moment, and runs in which the source is deleted
-at a random moment. Each is compared with a run that nobody disturbs.
+For each kind of source: runs in which a worker gets SIGKILL after a random number of parts, and runs in which the
+source is deleted then. Each is compared with a run that nobody disturbs.
 
     python benchmarks/batch_ends.py --times 50
 """
@@ -32,7 +32,7 @@ from digitnet.archives.batch import batch
 from digitnet.errors import DigitNetError
 
 KINDS = ("folder", "zip", "tar", "parquet")
-PART = 512  # pictures
+PART = 128  # pictures
 
 
 def main() -> None:
@@ -40,25 +40,26 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=50, help="runs of each kind")
     parser.add_argument("--pictures", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--ray", action="store_true", help="on a Ray cluster that is started here")
     arguments = parser.parse_args()
     module.MOST["predict"] = PART
     rng = random.Random(0)
-    options = {"workers": arguments.workers, "ray": "" if arguments.ray else None}
     figures: dict[str, Any] = {"pictures": arguments.pictures, "times": arguments.times}
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
             source = Path(folder) / f"a.{kind}"
             make(kind, source, arguments.pictures)
-            quiet = run(source, arguments.pictures, options)["seconds"]
+            run(source, arguments.pictures, arguments.workers)  # the first one loads the programs from the disk
+            quiet = run(source, arguments.pictures, arguments.workers)["seconds"]
             figures[kind] = {"quiet_seconds": quiet}
             for disturb in (kill, vanish):
                 runs = []
                 for _ in range(arguments.times):
                     if not source.exists():
                         make(kind, source, arguments.pictures)
-                    runs.append(run(source, arguments.pictures, options, disturb, rng.uniform(0, quiet)))
+                    parts = rng.randrange(arguments.pictures // PART)
+                    runs.append(run(source, arguments.pictures, arguments.workers, disturb, parts))
                 figures[kind][disturb.__name__] = {
+                    "disturbed": sum(one["is_disturbed"] for one in runs),
                     "most_seconds_over_quiet": max(one["seconds"] for one in runs) - quiet,
                     "ended_with_an_error": [one["ended"] for one in runs if one["ended"]],
                     "wrong_rows": sum(one["missing"] or one["double"] for one in runs if not one["ended"]),
@@ -68,25 +69,39 @@ def main() -> None:
     record.write("batch_ends", figures)
 
 
-def run(source: Path, count: int, options: dict[str, Any], disturb: Any = None, moment: float = 0.0) -> dict[str, Any]:
+def run(source: Path, count: int, workers: int, disturb: Any = None, after: int = 0) -> dict[str, Any]:
+    """A run that is disturbed after some parts: its seconds, its rows, and the error that ended it."""
     output = source.with_name("out")
     shutil.rmtree(output, ignore_errors=True)
-    timer = threading.Timer(moment, disturb or (lambda path: None), [source])
+    is_over = threading.Event()
+    disturbed = []
+
+    def wait_and_disturb() -> None:
+        while not is_over.wait(0.01):
+            if multiprocessing.active_children() and len(list(output.glob("part-*"))) >= after:
+                disturb(source)
+                disturbed.append(True)
+                return
+
+    watcher = threading.Thread(target=wait_and_disturb)
     started, ended = time.monotonic(), ""
-    timer.start()
+    if disturb:
+        watcher.start()
     try:
-        batch(source, output, **options)
+        batch(source, output, workers=workers)
     except DigitNetError as error:
         ended = str(error)
     seconds = time.monotonic() - started
-    timer.cancel()
-    timer.join()
+    is_over.set()
+    if disturb:
+        watcher.join()
     parts = sorted(output.glob("part-*.parquet"))
     rows = pyarrow.dataset.dataset(parts, format="parquet").to_table().to_pylist() if parts else []
     places = [row["index"] if row["index"] is not None else row["file"] for row in rows]
     return {
         "seconds": seconds,
         "ended": ended,
+        "is_disturbed": bool(disturbed),
         "missing": count - len(set(places)),
         "double": len(places) - len(set(places)),
         "errors": sum(row["error"] is not None for row in rows),
@@ -94,7 +109,7 @@ def run(source: Path, count: int, options: dict[str, Any], disturb: Any = None, 
 
 
 def kill(source: Path) -> None:
-    """Kills one of the worker processes; those of Ray's actors are not children of this one."""
+    """Kills one of the worker processes."""
     if children := multiprocessing.active_children():
         with contextlib.suppress(OSError):
             random.choice(children).kill()
