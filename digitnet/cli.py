@@ -354,7 +354,7 @@ def _predict(options: argparse.Namespace) -> int:
             write(f"{_shown(name)}: {answer}", sys.stdout)
         if digit.digit is not None:
             return READ
-        return WITHOUT_A_DIGIT if digit.reason in ("blank", "not a digit", "no digit found") else NOT_SURE
+        return WITHOUT_A_DIGIT if digit.reason in ("blank", "not a digit") else NOT_SURE
 
     def drawn(examination: "Examination") -> "Image.Image":
         from digitnet.reading.drawing import draw  # imported here, since most runs draw nothing

@@ -1,15 +1,12 @@
 """Files that a command writes: checked before the work begins, so that none is overwritten and no work is lost."""
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from digitnet.errors import SaveError, UsageError
-from digitnet.reading.drawing import Sheets
-
-MARK = b"\nDrawn by DigitNet\n"  # at the end of a drawing's file, where each format lets other bytes stand
+from digitnet.reading.drawing import MARK, Sheets
 
 
 def check_output(
@@ -83,9 +80,6 @@ class Drawings(Sheets):
             except UsageError as error:
                 raise SaveError(str(error)) from error
         super().save()
-        for path in self.paths[number - 1 :]:
-            with contextlib.suppress(OSError), open(path, "ab") as file:  # a full disk; the drawing itself is whole
-                file.write(MARK)
 
     def _check(self, path: Path) -> None:
         check_output(path, self._inputs, force=self._force, is_ours=is_drawing)

@@ -108,7 +108,7 @@ class Reader:
         """The one digit in `picture`: a path, bytes, a binary stream, a PIL image, an array or a tensor.
 
         Args:
-            picture: see `imaging.load.load` for formats, shapes and ranges.
+            picture: see `reading.load.load` for formats, shapes and ranges.
             name: what an error calls the picture, if it has no path.
 
         Raises:
@@ -297,7 +297,7 @@ class Reader:
         pattern: str | None = None,
         check: str | None = None,
     ) -> Page:
-        r"""All digits in `picture` (see `imaging.load.load`), line by line.
+        r"""All digits in `picture` (see `reading.load.load`), line by line.
 
         `length`, `pattern` and `check` are constraints: they re-rank the readings of each line (see
         `reading.constraints.constrained`). Each line's `note` says what they did.
@@ -336,7 +336,7 @@ class Reader:
         constraint = constrained(length, pattern, check)
         picture = load(source, name, side=PAGE_SIDE)
         examination = self._pages.examine(picture, constraint, lines, is_cancelled)
-        # The page keeps a small file of its picture, not the array, so that thousands of pages fit into memory.
+        # The page keeps a path, bytes or a small file of its picture, so that thousands of pages fit into memory.
         artist = functools.partial(_drawing, source if isinstance(source, KEPT_SOURCES) else jpeg(picture.grey))
         return replace(examination, page=replace(examination.page, artist=artist))
 
@@ -422,9 +422,8 @@ def _drawn_digit(source: Source, width: int, normalised: NormalisedDigit | None,
 
     picture = load(source)
     if normalised and picture.width != width:
-        box, scale = normalised.box, picture.width / width
-        edges = (box.x, box.y, box.x + box.width, box.y + box.height)
-        shown = Box.within((edge * scale for edge in edges), picture.width, picture.height)
+        scale = picture.width / width
+        shown = Box.within((edge * scale for edge in normalised.box.edges), picture.width, picture.height)
         normalised = replace(normalised, box=shown)
     return draw(picture, normalised, digit)
 

@@ -27,6 +27,11 @@ class Box:
         x, y = max(0, round(left)), max(0, round(top))
         return cls(x, y, max(1, min(width, round(right)) - x), max(1, min(height, round(bottom)) - y))
 
+    @property
+    def edges(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom; the last two are the first beyond it."""
+        return self.x, self.y, self.x + self.width, self.y + self.height
+
 
 @dataclass(frozen=True)
 class Digit:
@@ -35,9 +40,9 @@ class Digit:
     Attributes:
         digit: 0 to 9, or None where the reader abstains. Then `reason` says why.
         confidence: in [0, 1], the probability that `best_guess` is right; 0.0 for a blank picture.
-        reason: None where there is a digit. Otherwise "blank", "too faint", "not a digit", "no digit found" (there is
-            ink, but nowhere a digit), "more than one digit", "unsure: 4 or 9" with the two likeliest digits, or, on a
-            page, "unsure: 7 or no digit" where it is certain which digit it would be, but not that it is one.
+        reason: None where there is a digit. Otherwise "blank", "too faint", "not a digit", "more than
+            one digit", "unsure: 4 or 9" with the two likeliest digits, or, on a page, "unsure: 7 or no digit" where it
+            is certain which digit it would be, but not that it is one.
         best_guess: the likeliest digit, also where the reader abstains; None only for a blank picture.
         probabilities: ten numbers for the digits 0 to 9 that add up to 1: how likely each is if the picture shows a
             digit. All are equal for a blank picture.

@@ -1,7 +1,6 @@
 """Overlap of boxes. A box is a row (left, top, right, bottom), in pixels."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,6 @@ Pairs = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]  # the boxes of pair p
 def edges(things: Sequence[Any]) -> Boxes:
     """The boxes of things that have the attributes left, top, right and bottom."""
     return np.array([(one.left, one.top, one.right, one.bottom) for one in things], np.float64).reshape(-1, 4)
-
-
-def placed(thing: Any, factor: float = 1.0, shift: float = 0.0) -> Any:
-    """The thing with its edges multiplied by `factor`, then moved by `shift` pixels to the right and down."""
-    return replace(
-        thing, **{edge: getattr(thing, edge) * factor + shift for edge in ("left", "top", "right", "bottom")}
-    )
 
 
 def middles(boxes: Boxes) -> npt.NDArray[np.float64]:

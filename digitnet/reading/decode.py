@@ -12,16 +12,17 @@ Columns are taken from the right to the left, as constraints take digits.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from digitnet.reading.alphabet import CLASSES
+from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.reading.constraints import ANY_NUMBER, Constraint
 
-NONE = 10  # in a column: no digit
+NONE = NOT_A_DIGIT  # in a column
 SURELY_NONE = np.log(0.9995)  # neighbouring columns without a digit, each surer than this, are weighed as one
 LEAST = 1e-9  # probability of a digit in a column, since a check digit may ask for it all the same
 WORK = 4_000_000  # states of all columns and lines that are weighed at once
@@ -95,21 +96,34 @@ def decode(
         constraint: which numbers each line may be; None for any.
     """
     automaton = constraint or ANY_NUMBER
-    order = sorted(range(len(lines)), key=lambda index: len(lines[index]))
     found: dict[int, ReadLine] = {}
-    while order:
-        longest, count = len(lines[order[0]]), 1
-        while count < len(order):
-            longest = len(lines[order[count]])
-            if (count + 1) * longest * len(automaton.starts) * 11 > WORK:
-                break
-            count += 1
-        batch, order = order[:count], order[count:]
+    for batch in _batches(lines, len(automaton.starts)):
         read = _decoded(
             [lines[index] for index in batch], [voices[index] for index in batch] if voices else None, automaton
         )
         found.update(zip(batch, read, strict=True))
     return [found[index] for index in range(len(lines))]
+
+
+def log_weights(lines: Sequence[Numbers], voices: Sequence[Numbers]) -> list[float]:
+    """The logarithm of the sum of all paths of each line, whatever number they give; arguments as for `decode`."""
+    found: dict[int, float] = {}
+    for batch in _batches(lines, len(ANY_NUMBER.starts)):
+        lattice, _ = _lattice([lines[index] for index in batch], [voices[index] for index in batch], ANY_NUMBER)
+        found.update(zip(batch, lattice.forward()[2].tolist(), strict=True))
+    return [found[index] for index in range(len(lines))]
+
+
+def _batches(lines: Sequence[Numbers], states: int) -> Iterator[list[int]]:
+    """The places of all lines, the shorter ones first, in batches of which each costs no more than `WORK`."""
+    batch: list[int] = []
+    for index in sorted(range(len(lines)), key=lambda index: len(lines[index])):
+        if batch and (len(batch) + 1) * len(lines[index]) * states * (NONE + 1) > WORK:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 class _Lattice:
@@ -198,23 +212,9 @@ class _Lattice:
         Columns are as they were given: a digit starts in its rightmost column.
         """
         count, columns = self.none.shape
-        stay, none = np.exp(self.stay), np.exp(self.none)
-        start = np.exp(self.start)
-        forward_digit = np.zeros((columns + 1, count, self.states, NONE))
-        forward_none = np.zeros((columns + 1, count, self.states))
-        forward_none[0][:, self.automaton.starts] = 1.0
-        total = np.zeros(count)
-        for column in range(columns):
-            digits, nothing = self._forward(
-                forward_digit[column], forward_none[column], stay[:, column], start[:, column], none[:, column]
-            )
-            scale = np.maximum(digits.sum((1, 2)) + nothing.sum(1), 1e-300)
-            forward_digit[column + 1] = digits / scale[:, np.newaxis, np.newaxis]
-            forward_none[column + 1] = nothing / scale[:, np.newaxis]
-            total += np.log(scale)
+        stay, start, none = np.exp(self.stay), np.exp(self.start), np.exp(self.none)
+        forward_digit, forward_none, total = self.forward()
         accepting = self.automaton.accepting.astype(np.float64)
-        end = forward_digit[-1].sum(2) @ accepting + forward_none[-1] @ accepting
-        total += np.log(np.maximum(end, 1e-300))
         found = np.zeros((count, columns, NONE))
         back_digit = np.broadcast_to(accepting[:, np.newaxis], (count, self.states, NONE)).copy()
         back_none = np.broadcast_to(accepting, (count, self.states)).copy()
@@ -240,6 +240,31 @@ class _Lattice:
             back_digit /= scale[:, np.newaxis, np.newaxis]
             back_none /= scale[:, np.newaxis]
         return self._upright(found), total
+
+    def forward(self) -> tuple[Numbers, Numbers, Numbers]:
+        """The sums of all paths to each state before each column, and the logarithm of all paths' sum (N,).
+
+        The sums are (T + 1, N, S, 10) for the states that show a digit, (T + 1, N, S) for the others, scaled in each
+        column.
+        """
+        count, columns = self.none.shape
+        stay, start, none = np.exp(self.stay), np.exp(self.start), np.exp(self.none)
+        forward_digit = np.zeros((columns + 1, count, self.states, NONE))
+        forward_none = np.zeros((columns + 1, count, self.states))
+        forward_none[0][:, self.automaton.starts] = 1.0
+        total = np.zeros(count)
+        for column in range(columns):
+            digits, nothing = self._forward(
+                forward_digit[column], forward_none[column], stay[:, column], start[:, column], none[:, column]
+            )
+            scale = np.maximum(digits.sum((1, 2)) + nothing.sum(1), 1e-300)
+            forward_digit[column + 1] = digits / scale[:, np.newaxis, np.newaxis]
+            forward_none[column + 1] = nothing / scale[:, np.newaxis]
+            total += np.log(scale)
+        accepting = self.automaton.accepting.astype(np.float64)
+        end = forward_digit[-1].sum(2) @ accepting + forward_none[-1] @ accepting
+        total += np.log(np.maximum(end, 1e-300))
+        return forward_digit, forward_none, total
 
     def _forward(
         self, digits: Numbers, nothing: Numbers, stay: Numbers, start: Numbers, none: Numbers
@@ -303,11 +328,18 @@ def _without_own(digits: Numbers, none: Numbers) -> Numbers:
     return np.where(digits == two[..., 1:], two[..., :1], two[..., 1:])
 
 
-def _decoded(lines: Sequence[Numbers], voices: Sequence[Numbers] | None, automaton: Constraint) -> list[ReadLine]:
+def _lattice(
+    lines: Sequence[Numbers], voices: Sequence[Numbers] | None, automaton: Constraint
+) -> tuple[_Lattice, list[npt.NDArray[np.intp]]]:
+    """The lattice of some lines whose surely empty columns are merged, and the columns that are left of each."""
     firsts = [_distinct_columns(line) for line in lines]
     shorter = [_merged(line, first) for line, first in zip(lines, firsts, strict=True)]
     heard = [voice[first] for voice, first in zip(voices, firsts, strict=True)] if voices else None
-    lattice = _Lattice(shorter, heard, automaton)
+    return _Lattice(shorter, heard, automaton), firsts
+
+
+def _decoded(lines: Sequence[Numbers], voices: Sequence[Numbers] | None, automaton: Constraint) -> list[ReadLine]:
+    lattice, firsts = _lattice(lines, voices, automaton)
     paths = lattice.likeliest()
     starts, total = lattice.starts()
     logs = lattice.of_texts([[digit for digit, _, _ in runs or ()] for runs in paths])

@@ -17,7 +17,7 @@ from digitnet.reading.boxes import intersection_over_union
 from digitnet.reading.ink import ALIKE, Array, is_small
 from digitnet.reading.lines import LIKELIER_NOT, FoundDigit, LineFinder, best_shown, without_duplicates
 from digitnet.reading.load import Picture
-from digitnet.reading.networks import OnnxDigitNet, Probabilities
+from digitnet.reading.networks import LEAST, OnnxDigitNet, Probabilities
 from digitnet.reading.normalise import SIDE, NormalisedDigit, normalise, normalise_stack
 from digitnet.reading.places import Place
 from digitnet.results import Box, Digit
@@ -29,7 +29,6 @@ SURE_ALONE = math.exp(4)  # the same for a small picture that holds nothing but 
 SAME_PLACE = 0.5  # shared part of two boxes; the ink finder's crop is then the better one
 NO_PROBABILITIES = (0.1,) * 10
 NOTHING = "not a digit"  # the usual reason where there is likely none
-LEAST = 1e-7  # a probability below this is no more than rounding
 TINY = 1e-30  # keeps the ten probabilities from dividing by 0 where all are 0
 
 
@@ -156,8 +155,7 @@ class DigitReader:
                 sight = self._remembered(sight) if self.network.adaptation else sight
                 choice = self._chosen(sight, self._probabilities(sight.digits))
             if (digit := choice.digit) and picture.scale != 1:
-                box = digit.box
-                box = picture.box_as_given(box.x, box.y, box.x + box.width, box.y + box.height)
+                box = picture.box_as_given(*digit.box.edges)
                 choice = replace(choice, digit=replace(digit, box=box))
             yield Examination(picture, choice.digit, _answer(choice))
 
@@ -261,13 +259,14 @@ def _candidate(digit: FoundDigit, grey: Array, first: NormalisedDigit | None) ->
     box = Box.within(digit.edges, width, height)
     strength = float(np.ptp(grey[box.y : box.y + box.height, box.x : box.x + box.width]))
     crops = [replace(crop, box=box, strength=strength, several=False) for crop in digit.crops]
-    if first is not None:
-        own = np.array(
-            [[first.box.x, first.box.y, first.box.x + first.box.width, first.box.y + first.box.height]], float
-        )
-        if intersection_over_union(own, np.array([digit.edges]))[0] > SAME_PLACE:
-            crops.append(replace(first, several=False))
+    if first is not None and _same_place(first, digit):
+        crops.append(replace(first, several=False))
     return Candidate(digit.in_place, digit.height, tuple(crops))
+
+
+def _same_place(first: NormalisedDigit, digit: FoundDigit) -> bool:
+    """Whether the ink of `first` and a digit of a line lie in the same place."""
+    return bool(intersection_over_union(np.array(first.box.edges, float), np.array(digit.edges)) > SAME_PLACE)
 
 
 def _central(boxes: Sequence[Box], shape: tuple[int, ...]) -> "np.typing.NDArray[np.float64]":

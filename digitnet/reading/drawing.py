@@ -18,6 +18,7 @@ MARGIN = 16
 CAPTION = 28
 BAR_LEFT = 26
 LEAST_DRAWN = 640  # pixels; smaller pages are enlarged to about this
+MARK = b"\nDrawn by DigitNet\n"  # at the end of a sheet's file, where each format lets other bytes stand
 SHEET_HEIGHT = 16_000  # pixels of one picture file; WebP holds 16,383
 
 BACKGROUND = "#ffffff"
@@ -115,7 +116,7 @@ class Sheets:
         path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
         content = io.BytesIO()
         sheet.save(content, Image.registered_extensions()[path.suffix.lower()])
-        write_atomically(path, content.getvalue())
+        write_atomically(path, content.getvalue() + MARK)
         self.paths.append(path)
         self._drawings.clear()
 

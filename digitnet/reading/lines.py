@@ -21,7 +21,7 @@ from digitnet.reading.constraints import Constraint
 from digitnet.reading.contrast import VERSION as CONTRAST_VERSION
 from digitnet.reading.contrast import Grey
 from digitnet.reading.crops import crops
-from digitnet.reading.decode import NONE, Numbers, ReadDigit, ReadLine, decode, of_digits
+from digitnet.reading.decode import NONE, Numbers, ReadDigit, ReadLine, decode, log_weights, of_digits
 from digitnet.reading.networks import Probabilities, session
 from digitnet.reading.normalise import NormalisedDigit
 from digitnet.reading.places import DEEPEST, Place, places
@@ -357,8 +357,8 @@ class LineFinder:
         is_taught = False
         if of_digit:
             shown, is_taught = best_shown(digit.probabilities, seen, usual.argmax(1))
-            box, own = of_digit[shown].box, seen[shown]
-            inside: Edges = (box.x, box.y, box.x + box.width, box.y + box.height)
+            inside: Edges = of_digit[shown].box.edges
+            own = seen[shown]
         else:
             shown, own = 0, UNSEEN
             half, middle = strip.height / 2, (HEIGHT - 1) / 2
@@ -385,9 +385,9 @@ class LineFinder:
                 voice[begin : min(int(np.ceil(place.right)), place.last + NEAR + 1)] = self.joint.voice(digit.seen)
             voices.append(voice)
         bound = []
-        reads, frees = decode(columns, voices, constraint), decode(columns, voices)
-        for line, strip, read, free, before in zip(found, strips, reads, frees, alone, strict=True):
-            if not read.is_allowed or read.log_weight - free.log_weight < INCREDIBLE:
+        reads, weights = decode(columns, voices, constraint), log_weights(columns, voices)
+        for line, strip, read, weight, before in zip(found, strips, reads, weights, alone, strict=True):
+            if not read.is_allowed or read.log_weight - weight < INCREDIBLE:
                 bound.append(replace(line, free=line.digits, is_allowed=False))
                 continue
             digits = []
@@ -471,9 +471,9 @@ def _of_ink(grey: Grey, first: NormalisedDigit | None, looked: Sequence[Place]) 
     """The ink finder's place and, where nothing was found, the whole picture."""
     height, width = grey.shape
     if first is not None:
-        box = first.box
-        if not looked or box.height > TALL * height:
-            yield Place(box.x, box.y, box.x + box.width, box.y + box.height, box.height)
+        tall = first.box.height
+        if not looked or tall > TALL * height:
+            yield Place(*first.box.edges, tall)
     elif not looked:
         yield Place(0, 0, width, height, height / 1.3, margin=0.0)
 

@@ -82,8 +82,8 @@ class PageReader:
         non_digits = IN_LINE if len(members) > 1 else IN_PICTURE
         digits = tuple(self._as_digit(digit, non_digits, picture) for digit in members)
         boxes = [digit.box for digit in digits if digit.box]
-        left, top = min(box.x for box in boxes), min(box.y for box in boxes)
-        right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
+        edges = np.array([box.edges for box in boxes])
+        (left, top), (right, bottom) = edges[:, :2].min(0).tolist(), edges[:, 2:].max(0).tolist()
         return Line(digits, found.confidence, Box(left, top, right - left, bottom - top))
 
     def _as_digit(self, found: FoundDigit, non_digits: float, picture: Picture) -> Digit:

@@ -45,7 +45,6 @@ STROKES = 0.35  # of the pages are written stroke by stroke
 SMALLEST, LARGEST = 8, 76  # pixels; heights of the digits that the network must find
 TOO_LARGE = 100  # pixels; a digit from this height on is background, so that its loops are not found as zeros
 PLACE_WEIGHT = 2.0  # of place and size in the loss
-MAX_GRADIENT = 5.0  # the norm of all gradients together
 CONFIDENT = 0.3  # validation counts detections from this score on
 
 Targets = tuple[Tensor, Tensor, Tensor]  # heat maps, the cells that count, places and sizes; see `targets`
@@ -119,6 +118,8 @@ class FreshBatches(ShuffledBatches):
 class DetectorRun(TrainingRun):
     """A training run whose batches are pages."""
 
+    max_gradient = 5.0
+
     def network_like(self, weights: dict[str, Tensor]) -> nn.Module:
         return Detector()
 
@@ -135,10 +136,6 @@ class DetectorRun(TrainingRun):
 
     def loss_count(self, targets: Targets) -> int:
         return max(int((targets[0] >= 1).sum()), 1)  # digits, as in `detector_loss`
-
-    def before_step(self, loss: Tensor) -> None:
-        super().before_step(loss)
-        nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
 
 
 def targets(page: MadePage) -> Targets:

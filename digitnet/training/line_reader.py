@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from digitnet.reading.alphabet import BLANK, CLASSES
 from digitnet.training.detector import Residual, convolution
@@ -53,8 +52,3 @@ class LineReader(nn.Module):
 def _along(channels: int, dilation: int) -> nn.Sequential:
     convolved = nn.Conv1d(channels, channels, 5, padding=2 * dilation, dilation=dilation, bias=False)
     return nn.Sequential(convolved, nn.BatchNorm1d(channels), nn.ReLU())
-
-
-def log_probabilities(logits: Tensor) -> Tensor:
-    """Of the classes in each column."""
-    return functional.log_softmax(logits, -1)

@@ -23,7 +23,7 @@ from digitnet.reading.strips import HEIGHT, STRIDE, prepared, resized
 from digitnet.results import Evaluation
 from digitnet.synthesis.strips import MadeStrip, StripMaker
 from digitnet.training.detector_run import FreshBatches, leave_interrupts_to_the_trainer, page_maker
-from digitnet.training.line_reader import LineReader, log_probabilities
+from digitnet.training.line_reader import LineReader
 from digitnet.training.run import TrainingRun
 
 SHEETS = 14  # in a batch; they give some 60 strips
@@ -37,7 +37,6 @@ CORE, RIM = 0.12, 0.45  # of a symbol's width, on either side of its middle: wha
 OTHER_CORE = 0.4  # the same for another sign, whose place may be a whole word's
 CORE_WEIGHT, RIM_WEIGHT = 2.0, 0.4  # blank columns have the weight 1
 COLUMN_WEIGHT, CTC_WEIGHT = 3.0, 0.3
-MAX_GRADIENT = 5.0  # the norm of all gradients together
 
 Targets = tuple[Tensor, ...]  # classes, cores, weights, texts and lengths; see `batch_of`
 
@@ -184,6 +183,8 @@ def one_a_row(sheets: Sequence[list[MadeStrip]]) -> tuple[Tensor, ...]:
 class LineReaderRun(TrainingRun):
     """A training run whose batches are rows of strips."""
 
+    max_gradient = 5.0
+
     def network_like(self, weights: dict[str, Tensor]) -> nn.Module:
         return LineReader()
 
@@ -201,16 +202,12 @@ class LineReaderRun(TrainingRun):
     def loss_count(self, targets: Targets) -> int:
         return max(round(float(targets[2].sum())), 1)
 
-    def before_step(self, loss: Tensor) -> None:
-        super().before_step(loss)
-        nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
-
 
 def line_loss(
     logits: Tensor, classes: Tensor, cores: Tensor, weights: Tensor, texts: Tensor, lengths: Tensor
 ) -> Tensor:
     """The loss of `logits` (N, T, 22), given what `batch_of` says of the rows."""
-    log_probs = log_probabilities(logits)
+    log_probs = functional.log_softmax(logits, 2)
     of_class = log_probs.gather(2, classes.unsqueeze(2)).squeeze(2)  # (N, T)
     either = torch.logaddexp(of_class, log_probs[:, :, BLANK])
     by_column = -torch.where(cores, of_class, either)

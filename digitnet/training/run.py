@@ -53,6 +53,8 @@ class TrainingRun:
         epoch_loss: the mean loss of the last whole epoch.
     """
 
+    max_gradient: float | None = None  # the norm of all gradients together; None for any
+
     def __init__(
         self,
         model: nn.Module,
@@ -126,7 +128,10 @@ class TrainingRun:
         return len(targets)
 
     def before_step(self, loss: Tensor) -> None:
-        """Sets the learning rate. Raises ModelError where the loss is not finite, before it reaches the weights."""
+        """Sets the learning rate and shortens the gradient.
+
+        Raises ModelError where the loss is not finite, before it reaches the weights.
+        """
         if not math.isfinite(loss.item()):
             raise ModelError(
                 f"training diverged: the loss after {self.step:,} batches is {loss.item()}; "
@@ -134,6 +139,8 @@ class TrainingRun:
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
+        if self.max_gradient is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.max_gradient)
 
     def after_step(self, loss: Tensor) -> None:
         """Updates the averaged weights and the counters."""

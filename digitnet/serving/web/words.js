@@ -4,7 +4,6 @@ const REASONS = {
   blank: "No digit found",
   "too faint": "Too faint to be sure",
   "not a digit": "This does not look like a digit",
-  "no digit found": "No digit found",
   "more than one digit": "This does not look like one digit",
 };
 
