@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 from torch.nn import functional
 
+from digitnet.errors import ModelError
 from digitnet.reading.answer import IN_LINE, IN_PICTURE, NOT_A_DIGIT, Risk, score
 from digitnet.reading.crops import crops
 from digitnet.reading.decode import NONE, Numbers, decode, of_digits
@@ -60,7 +61,8 @@ def calibrate_joint(
         classify: the package's DigitNet.
         data: the folder of MNIST, whose held-out images the strips are written with; None looks in the usual places.
 
-    Raises DataError where MNIST was not found and could not be downloaded.
+    Raises DataError where MNIST was not found and could not be downloaded, ModelError where no digit is read in the
+    strips and named by both networks.
     """
     made = made_strips(data)
     strips = [Strip(resized(strip.picture), np.eye(2, 3), HEIGHT / 1.44) for strip in made]
@@ -82,7 +84,7 @@ def calibrate_joint(
         likely = [joint.together(one.in_place, one.seen)[one.label] for one in digits]
         return float(-np.log(np.maximum(likely, LEAST)).mean())
 
-    joint = Joint(digit=DIGIT, agreed=_agreed(digits))
+    joint = Joint(digit=DIGIT, agreed=_agreed(digits))  # raises where there are no digits
     for _ in range(SWEEPS):
         joint = min((replace(joint, exists=exists) for exists in EXISTS), key=surprise)
         joint = min((replace(joint, offset=offset) for offset in OFFSETS), key=surprise)
@@ -97,6 +99,11 @@ def _agreed(digits: Sequence[Seen]) -> tuple[float, float, float]:
         if best == int(one.seen[:NOT_A_DIGIT].argmax()):
             rows.append([log_odds(float(one.in_place[best])), log_odds(float(one.seen[best])), 1.0])
             right.append(float(one.label == best))
+    if not rows:
+        raise ModelError(
+            "the line reader and DigitNet agree on no digit of the calibration's strips; train the line reader for "
+            "longer, then export it"
+        )
     inputs, targets = torch.tensor(rows), torch.tensor(right)
     weights = torch.zeros(3, requires_grad=True)
     penalty = 1 / len(rows)  # keeps the weights finite where both are always right

@@ -36,6 +36,7 @@ GAP = 32  # pixels of paper between two strips of a row
 CORE, RIM = 0.12, 0.45  # of a symbol's width, on either side of its middle: what must be named, what may be
 OTHER_CORE = 0.4  # the same for another sign, whose place may be a whole word's
 CORE_WEIGHT, RIM_WEIGHT = 2.0, 0.4  # blank columns have the weight 1
+GAP_WEIGHT = 0.3  # of the blank columns between two strips
 COLUMN_WEIGHT, CTC_WEIGHT = 3.0, 0.3
 
 Targets = tuple[Tensor, ...]  # classes, cores, weights, texts and lengths; see `batch_of`
@@ -71,6 +72,9 @@ class Strips(Dataset[list[MadeStrip]]):
         cv2.setNumThreads(1)
         rng = np.random.default_rng([number, self.stream])
         return self.maker.strips(rng, long=rng.random() < LONG)
+
+
+NO_STRIP = Row(np.zeros((HEIGHT, 0), np.float32), np.zeros(0, int), np.zeros(0, bool), np.zeros(0, np.float32), ())
 
 
 def row_of(strip: MadeStrip) -> Row | None:
@@ -132,7 +136,7 @@ def _joined(rows: Sequence[Row]) -> Row:
         pictures.append(np.pad(row.picture, ((0, 0), (0, GAP))))
         classes.append(np.pad(row.classes, (0, gap), constant_values=BLANK))
         cores.append(np.pad(row.is_core, (0, gap), constant_values=True))
-        weights.append(np.pad(row.weights, (0, gap), constant_values=0.3))
+        weights.append(np.pad(row.weights, (0, gap), constant_values=GAP_WEIGHT))
     texts = [row.text for row in rows]
     text = None if None in texts else tuple(symbol for one in texts for symbol in one or ())
     columns = ROW // STRIDE
@@ -169,9 +173,12 @@ def batch_of(rows: Sequence[Row]) -> tuple[Tensor, ...]:
 
 
 def together(sheets: Sequence[list[MadeStrip]]) -> tuple[Tensor, ...]:
-    """The strips of some sheets as a batch of packed rows."""
+    """The strips of some sheets as a batch of packed rows.
+
+    Sheets without a strip give a row of blank paper, since a rank must take every step with the others.
+    """
     rows = [row for strips in sheets for strip in strips if (row := row_of(strip))]
-    return batch_of(list(packed(rows)))
+    return batch_of(list(packed(rows)) or [_joined([NO_STRIP])])
 
 
 def one_a_row(sheets: Sequence[list[MadeStrip]]) -> tuple[Tensor, ...]:

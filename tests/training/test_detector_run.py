@@ -4,10 +4,9 @@ import re
 import numpy as np
 import pytest
 import torch
-from small_main import SmallMNIST
 from torch.utils.data import DataLoader
 
-from digitnet import dataset, main
+from digitnet import main
 from digitnet.reading.places import CLASSES, STRIDE
 from digitnet.synthesis.pages import MadeDigit, MadePage
 from digitnet.train import train
@@ -116,19 +115,11 @@ def test_the_network_gives_maps_with_a_cell_for_four_pixels_and_is_small():
 
 
 @pytest.fixture(scope="module")
-def few_pages():
-    """Cycles of two batches of four pages, on the first images of MNIST."""
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(dataset, "MNIST", SmallMNIST)
-    monkeypatch.setattr(detector_run, "MNIST", SmallMNIST)
-    monkeypatch.setattr(detector_run, "HOLD_OUT", 500)
-    monkeypatch.setattr(detector_run, "BATCH", 4)
-    monkeypatch.setattr(detector_run, "PAGES", 8)
-    monkeypatch.setattr(detector_run, "VALIDATION_PAGES", 4)
-    detector_run.page_maker.cache_clear()
-    yield
-    monkeypatch.undo()
-    detector_run.page_maker.cache_clear()
+def few_pages(few_digits):
+    """Cycles of two batches of four pages."""
+    few_digits.setattr(detector_run, "BATCH", 4)
+    few_digits.setattr(detector_run, "PAGES", 8)
+    few_digits.setattr(detector_run, "VALIDATION_PAGES", 4)
 
 
 def test_no_page_comes_twice_and_a_stopped_epoch_goes_on_where_it_was():
