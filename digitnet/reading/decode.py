@@ -1,11 +1,12 @@
 """Columns of scores to digits: which digits a line shows, where, and how likely each is.
 
 The line reader gives each column of a strip the probabilities of the ten digits and of none. A path names one of these
-for each column; equal digits in neighbouring columns are one digit, unless a column of none stands between them (CTC,
-Graves et al., 2006). What is known of a number is an automaton (`constraints`), which takes a step with each digit. So
-a state is a state of the automaton together with the digit that the column before shows, and all paths that the
-automaton allows are weighed together: the likeliest path (Viterbi, 1967) is the reading, and forward and backward sums
-(Baum et al., 1970) say how likely each of its digits is. DigitNet's voice enters where a digit starts.
+for each column; digits in neighbouring columns are one digit. This is CTC (Graves et al., 2006), but for one thing: a
+column of none stands between any two digits, not only between equal ones. Otherwise a 4 that is much like a 6 would be
+read as both, "64". What is known of a number is an automaton (`constraints`), which takes a step with each digit. So a
+state is a state of the automaton together with the digit that the column before shows, and all paths that the automaton
+allows are weighed together: the likeliest path (Viterbi, 1967) is the reading, and forward and backward sums (Baum et
+al., 1970) say how likely each of its digits is. DigitNet's voice enters where a digit starts.
 
 Columns are taken from the right to the left, as constraints take digits.
 """
@@ -152,9 +153,8 @@ class _Lattice:
         self.firsts = np.flatnonzero(np.diff(places, prepend=-1))  # where the arrows of each place begin
         self.places = places[self.firsts]
         self.states = len(automaton.starts)
-        sources = self.before * NONE + self.digit
-        self.by_source = np.argsort(sources, kind="stable")  # the same arrows, by where they come from
-        ordered = sources[self.by_source]
+        self.by_source = np.argsort(self.before, kind="stable")  # the same arrows, by where they come from
+        ordered = self.before[self.by_source]
         self.source_firsts = np.flatnonzero(np.diff(ordered, prepend=-1))
         self.sources = ordered[self.source_firsts]
         self.of_digit = (self.digit[:, np.newaxis] == np.arange(NONE)).astype(np.float64)  # (E, 10)
@@ -167,8 +167,7 @@ class _Lattice:
         of_none[0][:, self.automaton.starts] = 0.0
         for column in range(columns):
             digits, none = of_digit[column], of_none[column]
-            others = _without_own(digits, none)  # (N, S, 10)
-            begun = others[:, self.before, self.digit] + self.start[:, column, self.digit]
+            begun = none[:, self.before] + self.start[:, column, self.digit]
             best = np.full((count, self.states * NONE), -np.inf)
             if len(self.firsts):
                 best[:, self.places] = np.maximum.reduceat(begun, self.firsts, axis=1)
@@ -191,19 +190,13 @@ class _Lattice:
                 digit = int(np.append(of_digit[column, state], of_none[column, state]).argmax())
                 continue
             last = column if last < 0 else last
-            here = np.flatnonzero((self.after == state) & (self.digit == digit)) if self.states > 1 else [digit]
-            sources = self.before[here]
-            others = _without_own(of_digit[column, sources], of_none[column, sources])[:, digit]
-            source = int(others.argmax())
-            begun = others[source] + self.start[index, column, digit]
-            if of_digit[column, state, digit] + self.stay[index, column, digit] >= begun:
+            sources = self.before[(self.after == state) & (self.digit == digit)]
+            begun = of_none[column, sources] + self.start[index, column, digit]
+            if of_digit[column, state, digit] + self.stay[index, column, digit] >= begun.max():
                 continue
             length = self.lengths[index]
             runs.append((digit, length - 1 - last, length - 1 - column))
-            state = int(sources[source])
-            before = np.append(of_digit[column, state], of_none[column, state])
-            before[digit] = -np.inf
-            digit, last = int(before.argmax()), -1
+            state, digit, last = int(sources[begun.argmax()]), NONE, -1
         return runs
 
     def starts(self) -> tuple[Numbers, Numbers]:
@@ -220,22 +213,19 @@ class _Lattice:
         back_none = np.broadcast_to(accepting, (count, self.states)).copy()
         for column in range(columns - 1, -1, -1):
             digits, nothing = forward_digit[column], forward_none[column]
-            others = (digits.sum(2) + nothing)[:, :, np.newaxis] - digits  # (N, S, 10)
             ahead = back_digit[:, self.after, self.digit] * start[:, column, self.digit]  # (N, E)
-            by_arrow = np.maximum(others[:, self.before, self.digit], 0) * ahead
+            by_arrow = nothing[:, self.before] * ahead
             by_digit = by_arrow @ self.of_digit  # (N, 10)
             stays, empties = back_digit * stay[:, column, np.newaxis], back_none * none[:, column, np.newaxis]
             whole = by_digit.sum(1) + (digits * stays).sum((1, 2))
             whole += ((digits.sum(2) + nothing) * empties).sum(1)
             found[:, column] = by_digit / np.maximum(whole, 1e-300)[:, np.newaxis]
-            # What follows from each state: all starts but that of the digit that it shows, a blank, or the same digit.
-            flat = np.zeros((count, self.states * NONE))
+            # What follows a digit: the same digit or none. What follows none: none or any digit that may start.
+            begun = np.zeros((count, self.states))
             if len(self.source_firsts):
-                flat[:, self.sources] = np.add.reduceat(ahead[:, self.by_source], self.source_firsts, axis=1)
-            own = flat.reshape(back_digit.shape)
-            sums = own.sum(2)
-            back_digit = stays + (sums + empties)[:, :, np.newaxis] - own
-            back_none = sums + empties
+                begun[:, self.sources] = np.add.reduceat(ahead[:, self.by_source], self.source_firsts, axis=1)
+            back_digit = stays + empties[:, :, np.newaxis]
+            back_none = begun + empties
             scale = np.maximum(back_digit.sum((1, 2)) + back_none.sum(1), 1e-300)
             back_digit /= scale[:, np.newaxis, np.newaxis]
             back_none /= scale[:, np.newaxis]
@@ -270,10 +260,9 @@ class _Lattice:
         self, digits: Numbers, nothing: Numbers, stay: Numbers, start: Numbers, none: Numbers
     ) -> tuple[Numbers, Numbers]:
         whole = digits.sum(2) + nothing  # (N, S)
-        others = np.maximum(whole[:, :, np.newaxis] - digits, 0)
         begun = np.zeros((len(digits), self.states * NONE))
         if len(self.firsts):
-            by_arrow = others[:, self.before, self.digit] * start[:, self.digit]
+            by_arrow = nothing[:, self.before] * start[:, self.digit]
             begun[:, self.places] = np.add.reduceat(by_arrow, self.firsts, axis=1)
         return digits * stay[:, np.newaxis] + begun.reshape(digits.shape), whole * none[:, np.newaxis]
 
@@ -285,8 +274,6 @@ class _Lattice:
         is_label = np.zeros((count, most), bool)
         for index, text in enumerate(texts):
             labels[index, : len(text)], is_label[index, : len(text)] = list(text)[::-1], True
-        repeats = np.zeros((count, most), bool)
-        repeats[:, 1:] = labels[:, 1:] == labels[:, :-1]
         # (T, N, L) and (T, N, 1)
         stays, begins = (
             np.exp(np.take_along_axis(each, labels[:, np.newaxis, :], 2)).swapaxes(0, 1) * is_label
@@ -298,11 +285,9 @@ class _Lattice:
         total = np.zeros(count)
         for column in range(columns):
             stay, start = stays[column], begins[column]
-            before = empty[:, :-1].copy()
-            before[:, 1:] += np.where(repeats[:, 1:], 0.0, shown[:, :-1])
             whole = empty.copy()
             whole[:, 1:] += shown
-            shown = shown * stay + before * start
+            shown = shown * stay + empty[:, :-1] * start
             empty = whole * nones[column]
             scale = np.maximum(shown.sum(1) + empty.sum(1), 1e-300)
             shown, empty = shown / scale[:, np.newaxis], empty / scale[:, np.newaxis]
@@ -319,13 +304,6 @@ class _Lattice:
         for index, length in enumerate(self.lengths):
             upright[index, :length] = by_column[index, :length][::-1]
         return upright
-
-
-def _without_own(digits: Numbers, none: Numbers) -> Numbers:
-    """For each digit the largest of all other digits' values and of that of none: (..., 10) from (..., 10), (...)."""
-    eleven = np.concatenate([digits, none[..., np.newaxis]], -1)
-    two = np.partition(eleven, -2, -1)[..., -2:]
-    return np.where(digits == two[..., 1:], two[..., :1], two[..., 1:])
 
 
 def _lattice(
