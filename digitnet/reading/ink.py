@@ -17,6 +17,7 @@ STRONG = 0.3  # of the strongest ink; anything weaker is a shade of the paper
 FAINTEST = 0.04  # of the paper's brightness; anything that differs less from the paper is no ink
 ALIKE = 0.6  # of the digit's height; anything smaller beside it is no second digit
 GRAIN = 0.06  # of the digit's size; smaller ink beside it is grain of the paper or the sensor
+FLAT_WINDOW = 21  # pixels of a strip
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -98,6 +99,18 @@ def large_ink_map(grey: Array) -> Array:
     if dark:  # ink absorbs a fraction of the light, so the same ink differs less from the paper in a shadow
         ink /= np.maximum(paper, 0.15)
     return np.asarray(np.clip(ink - _median(ink), 0, 1), np.float32)
+
+
+def flattened(grey: Array) -> Array:
+    """A strip (48, W) in [0, 1] as dark ink on white paper, without shadows and without the edge of a desk."""
+    dark = _ink_is_dark(grey)
+    upright = grey if dark else 1 - grey
+    window = np.ones((FLAT_WINDOW, FLAT_WINDOW), np.uint8)
+    paper = cv2.morphologyEx(upright, cv2.MORPH_CLOSE, window, borderType=cv2.BORDER_REPLICATE)
+    ink = paper - upright
+    if dark:
+        ink /= np.maximum(paper, 0.15)
+    return np.asarray(1 - np.clip(ink, 0, 1), np.float32)
 
 
 def _median(values: Array) -> float:

@@ -20,7 +20,7 @@ from digitnet.reading.boxes import same_ink
 from digitnet.reading.constraints import Constraint
 from digitnet.reading.contrast import VERSION as CONTRAST_VERSION
 from digitnet.reading.contrast import Grey
-from digitnet.reading.crops import crops
+from digitnet.reading.crops import between, crops, stands_among
 from digitnet.reading.decode import NONE, Numbers, ReadDigit, ReadLine, decode, log_weights, of_digits
 from digitnet.reading.networks import Probabilities, session
 from digitnet.reading.normalise import NormalisedDigit
@@ -35,6 +35,7 @@ NEAR = 2  # columns around a digit in which DigitNet's voice counts
 FAINTEST_VOICE = 1e-4  # a probability below this counts as this
 KEPT = 1 / 3  # probability of a digit; what is less likely is left out. A digit left out is worse than one too many
 INCREDIBLE = math.log(1e-6)  # of all readings of a line; if no more of them are allowed, no reading is
+MISSED = 0.3  # a digit that the line reader has missed is one if DigitNet gives "not a digit" less than this
 LIKELIER_NOT = 0.5  # from this probability of a digit on, there is a line
 TALL = 0.4  # of the picture's height; ink so tall is a place of its own
 SAME_LEVEL = 0.6  # heights; two lines whose middles differ less stand beside each other
@@ -146,9 +147,11 @@ class FoundDigit:
 
     @property
     def is_agreed(self) -> bool:
-        """Whether each network alone would name this digit, or a constraint does."""
+        """Whether each network alone would name this digit and no second one beside it, or a constraint does."""
         return self.is_settled or (
-            bool(self.seen.any()) and self.digit == int(self.in_place[:NONE].argmax()) == int(self.seen[:NONE].argmax())
+            bool(self.seen.any())
+            and not any(crop.several for crop in self.crops)
+            and self.digit == int(self.in_place[:NONE].argmax()) == int(self.seen[:NONE].argmax())
         )
 
     @property
@@ -300,8 +303,8 @@ class LineFinder:
                 row += len(of_digit)
             found.append(_line(line, digits, place))
         if constraint is not None:
-            found = self._constrained(found, strips, columns, alone, constraint)
-        return found
+            return self._constrained(found, strips, columns, alone, constraint)
+        return self._with_missed(found, strips, is_cancelled)
 
     def columns(
         self, strips: Sequence[Strip], is_cancelled: IsCancelled | None = None
@@ -367,6 +370,37 @@ class LineFinder:
         joint = self.together(digit.probabilities, own, is_taught=is_taught)
         is_settled = is_taught or (self.names_alone and bool(own.any()))
         return FoundDigit(edges, joint, digit.probabilities, own, of_digit, shown, is_settled)
+
+    def _with_missed(
+        self, found: Sequence[FoundLine], strips: Sequence[Strip], is_cancelled: IsCancelled | None
+    ) -> list[FoundLine]:
+        """The lines with the digits that DigitNet sees beside those that were read, each in doubt.
+
+        The line reader sees none there. So the mean of both opinions counts (linear opinion pool, Stone, 1961).
+        """
+        boxes = [[digit.crop.box for digit in line.digits if digit.crop and digit.exists > KEPT] for line in found]
+        gaps = [between(strip, of_line) for strip, of_line in zip(strips, boxes, strict=True)]
+        cut_out = [crops(strip, of_line) for strip, of_line in zip(strips, gaps, strict=True)]
+        ways = [[of_gap[-1] for of_gap in of_line if of_gap] for of_line in cut_out]
+        ways = [
+            [way for way in of_line if stands_among(way, around)] for of_line, around in zip(ways, boxes, strict=True)
+        ]
+        rows = iter(self._seen(self.classify, [way.image for of_line in ways for way in of_line], is_cancelled))
+        completed = []
+        for line, strip, of_line in zip(found, strips, ways, strict=True):
+            missed = []
+            for way in of_line:
+                seen = next(rows)
+                none = np.eye(NONE + 1)[NONE]
+                if seen[NOT_A_DIGIT] < MISSED:
+                    edges = strip.box_in_picture(*way.box.edges)
+                    missed.append(FoundDigit(edges, (seen + none) / 2, none, seen, (way,)))
+            if missed:
+                digits = sorted([*line.digits, *missed], key=lambda digit: digit.edges[0] + digit.edges[2])
+                sure = math.prod(digit.confidence for digit in missed)
+                line = replace(line, digits=tuple(digits), confidence=line.confidence * sure)
+            completed.append(line)
+        return completed
 
     def _constrained(
         self,
