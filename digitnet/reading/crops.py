@@ -86,7 +86,7 @@ def stands_among(crop: NormalisedDigit, boxes: Sequence[Box]) -> bool:
     _, above, _, below = crop.box.edges
     return (
         crop.box.height > AS_TALL * height
-        and 0 < above
+        and above > 0
         and below < HEIGHT
         and abs(above - top) < LEVEL * height
         and abs(below - bottom) < LEVEL * height
