@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from digitnet.reading.crops import crops
+from digitnet.reading.crops import between, crops, stands_among
 from digitnet.reading.decode import ReadDigit
 from digitnet.reading.strips import HEIGHT, STRIDE, Strip
 
@@ -118,3 +118,55 @@ def test_ink_at_the_ends_of_a_strip_is_cut_out(digit):
     for ways, place in zip(crops(strip, read), (14, 146), strict=True):
         assert ways[0].box.x + ways[0].box.width / 2 == pytest.approx(place, abs=2)
         assert 0 <= ways[0].box.x < ways[0].box.x + ways[0].box.width <= 160
+
+
+def boxes_of(strip, read):
+    return [way[0].box for way in crops(strip, read)]
+
+
+@pytest.mark.parametrize("missed", [24, 75, 160])
+def test_ink_as_tall_as_its_neighbours_that_no_digit_claims_is_a_gap_to_look_into(digit, mnist_digits, missed):
+    images, labels = mnist_digits
+    known = [(digit, 50), (digit, 100), (digit, 134)]
+    _, read = strip_of(*known, width=180)
+    strip, _ = strip_of(*known, (images[labels == 1][2], missed), width=180)
+    boxes = boxes_of(strip, read)
+    (gap,) = between(strip, boxes)
+    assert gap.left < missed / STRIDE < gap.right
+    ((way, *_),) = crops(strip, [gap])
+    assert way.box.x <= missed <= way.box.x + way.box.width
+    assert stands_among(way, boxes)
+
+
+def test_low_ink_and_empty_paper_between_digits_are_no_gaps(digit):
+    strip, read = strip_of((digit, 50), (digit, 120))
+    strip.grey[36:38, 80:90] = INK  # a point
+    assert between(strip, boxes_of(strip, read)) == []
+    assert between(strip, []) == []
+
+
+def test_a_wall_that_goes_on_beyond_the_strip_is_no_digit(digit):
+    strip, read = strip_of((digit, 50), (digit, 120))
+    strip.grey[:, 84:87] = INK
+    boxes = boxes_of(strip, read)
+    (gap,) = between(strip, boxes)
+    ((way, *_),) = crops(strip, [gap])
+    assert not stands_among(way, boxes)
+
+
+def test_two_strokes_side_by_side_may_be_two_digits(digit):
+    strip, read = strip_of((digit, 40))
+    strip.grey[10:38, 100:103] = strip.grey[11:37, 107:110] = INK
+    pair = ReadDigit(1, 26, 26, 20, 32, np.full(11, 1 / 11))
+    (free, two) = crops(strip, [*read, pair])
+    assert [way.several for way in free] == [False] * len(free)
+    assert all(way.several for way in two)
+
+
+def test_a_shadow_whose_edge_crosses_a_digit_changes_nothing(digit):
+    strip, read = strip_of((digit, 80))
+    ((clean, *_),) = crops(strip, read)
+    strip.grey[:, :78] *= 0.5
+    ((shaded, *_),) = crops(strip, read)
+    assert difference(shaded, clean) < 0.03
+    assert shaded.box == clean.box

@@ -72,6 +72,21 @@ def test_lines_come_from_top_to_bottom(polarity):
         assert [text_of(line) for line in finder().lines(grey)] == ["347", "19", "4"]
 
 
+def test_what_the_line_reader_missed_among_its_digits_is_a_doubtful_digit_in_its_place():
+    (line,) = finder({7: {}}).lines(page(*written("3749")).grey)
+    assert text_of(line) == "3749"
+    missed = line.digits[1]
+    assert (missed.digit, missed.confidence) == (7, pytest.approx(0.5, abs=0.01))
+    assert not missed.is_agreed
+    assert missed.edges == pytest.approx((110, 100, 110 + WIDTHS[7], 100 + TALL), abs=2)
+    assert line.confidence == pytest.approx(0.5, abs=0.01)
+
+
+def test_what_neither_network_takes_for_a_digit_is_none():
+    (line,) = finder({7: {}}, digitnet={7: {}}).lines(page(*written("3749")).grey)
+    assert text_of(line) == "349"
+
+
 def test_what_the_detector_missed_beside_a_line_is_read_all_the_same():
     of = finder()
     whole = of.detector.run
