@@ -155,7 +155,7 @@ class DigitReader:
                 sight = self._remembered(sight) if self.network.adaptation else sight
                 choice = self._chosen(sight, self._probabilities(sight.digits))
             if (digit := choice.digit) and picture.scale != 1:
-                box = picture.box_as_given(*digit.box.edges)
+                (box,) = picture.boxes_as_given(np.array([digit.box.edges]))
                 choice = replace(choice, digit=replace(digit, box=box))
             yield Examination(picture, choice.digit, _answer(choice))
 
@@ -226,7 +226,8 @@ class DigitReader:
         if is_small(sight.shape):
             rivals &= [is_inside(box, sight.shape) for box in boxes]
             rivals[best] = True
-        if rivals.sum() > 1:
+        is_pair = any(crop.several for crop in sight.candidates[best].crops)
+        if rivals.sum() > 1 or is_pair:
             return self._choice(replace(digit, several=True), eleven, rejection, "more than one digit")
         named = {int(one[:NOT_A_DIGIT].argmax()) for one in (eleven, sight.candidates[best].in_place, seen[best])}
         is_agreed = len(named) == 1 or finder.names_alone or are_taught[best]
@@ -258,7 +259,7 @@ def _candidate(digit: FoundDigit, grey: Array, first: NormalisedDigit | None) ->
     height, width = grey.shape
     box = Box.within(digit.edges, width, height)
     strength = float(np.ptp(grey[box.y : box.y + box.height, box.x : box.x + box.width]))
-    crops = [replace(crop, box=box, strength=strength, several=False) for crop in digit.crops]
+    crops = [replace(crop, box=box, strength=strength) for crop in digit.crops]
     if first is not None and _same_place(first, digit):
         crops.append(replace(first, several=False))
     return Candidate(digit.in_place, digit.height, tuple(crops))

@@ -116,7 +116,8 @@ class FoundDigit:
         seen: (11,), by DigitNet alone; all 0 where it saw nothing.
         crops: what DigitNet may be shown of it, see `crops.crops`; its ink's box in pixels of the strip.
         shown: which of them it was shown.
-        is_settled: whether a constraint, a lesson or a user's own model names it, whatever the line reader says.
+        is_agreed: whether each network alone would name this digit and no second one beside it, or a constraint, a
+            lesson or a user's own model names it.
     """
 
     edges: Edges
@@ -125,7 +126,7 @@ class FoundDigit:
     seen: Probabilities
     crops: tuple[NormalisedDigit, ...] = ()
     shown: int = 0
-    is_settled: bool = False
+    is_agreed: bool = False
 
     @property
     def crop(self) -> NormalisedDigit | None:
@@ -144,15 +145,6 @@ class FoundDigit:
     def exists(self) -> float:
         """The probability that there is a digit, whichever it is."""
         return float(1 - self.probabilities[NONE])
-
-    @property
-    def is_agreed(self) -> bool:
-        """Whether each network alone would name this digit and no second one beside it, or a constraint does."""
-        return self.is_settled or (
-            bool(self.seen.any())
-            and not any(crop.several for crop in self.crops)
-            and self.digit == int(self.in_place[:NONE].argmax()) == int(self.seen[:NONE].argmax())
-        )
 
     @property
     def height(self) -> float:
@@ -368,8 +360,11 @@ class LineFinder:
             inside = (STRIDE * digit.first - half / 2, middle - half, STRIDE * digit.last + half / 2, middle + half)
         edges = strip.box_in_picture(*inside)
         joint = self.together(digit.probabilities, own, is_taught=is_taught)
-        is_settled = is_taught or (self.names_alone and bool(own.any()))
-        return FoundDigit(edges, joint, digit.probabilities, own, of_digit, shown, is_settled)
+        is_agreed = is_taught
+        if own.any() and not is_taught:
+            named = {int(one[:NONE].argmax()) for one in (joint, digit.probabilities, own)}
+            is_agreed = self.names_alone or (len(named) == 1 and not any(crop.several for crop in of_digit))
+        return FoundDigit(edges, joint, digit.probabilities, own, of_digit, shown, is_agreed)
 
     def _with_missed(
         self, found: Sequence[FoundLine], strips: Sequence[Strip], is_cancelled: IsCancelled | None
@@ -485,7 +480,7 @@ def _as_bound(free: FoundDigit, bound: ReadDigit) -> FoundDigit:
     """
     eleven = bound.probabilities.copy()
     if bound.digit != free.digit:
-        return replace(free, probabilities=eleven, is_settled=True)
+        return replace(free, probabilities=eleven, is_agreed=True)
     sum_of_paths, alone = float(eleven[bound.digit]), float(free.in_place[bound.digit])
     sure = free.confidence * min(1.0, sum_of_paths / max(alone, 1e-9))
     eleven *= (1 - sure) / max(1 - sum_of_paths, 1e-12)

@@ -74,12 +74,16 @@ class Picture:
         height, width = self.grey.shape
         return max(self.width / int(width), self.height / int(height))
 
-    def box_as_given(self, left: float, top: float, right: float, bottom: float) -> Box:
-        """The box with these edges, in pixels of `grey`, as a box in pixels of the picture as it was given.
+    def boxes_as_given(self, edges: "npt.NDArray[np.float64]") -> list[Box]:
+        """Boxes with these edges (N, 4), in pixels of `grey`, as boxes in pixels of the picture as it was given.
 
-        Edges are rounded and clipped to the picture. Width and height are at least 1.
+        Edges (left, top, right, bottom) are rounded and clipped to the picture. Width and height are at least 1.
         """
-        return Box.within((edge * self.scale for edge in (left, top, right, bottom)), self.width, self.height)
+        sizes = [self.width, self.height]
+        first = np.clip(np.rint(edges[:, :2] * self.scale), 0, None)
+        last = np.minimum(np.rint(edges[:, 2:] * self.scale), sizes)
+        rows = np.concatenate([first, np.maximum(last - first, 1)], axis=1).astype(int)
+        return [Box(*row) for row in rows.tolist()]
 
 
 def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -> Picture:

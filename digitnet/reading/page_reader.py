@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitnet.reading import answer
 from digitnet.reading.answer import IN_LINE, IN_PICTURE, NOT_A_DIGIT, Rejection
 from digitnet.reading.constraints import Constraint
 from digitnet.reading.lines import KEPT, FoundDigit, FoundLine, Images, LineFinder
@@ -62,7 +61,7 @@ class PageReader:
                 found = [found[index] for index in sorted(kept)]
         page = Page(picture.width, picture.height, tuple(self._line(line, constraint, picture) for line in found), note)
         blank = np.zeros((SIDE, SIDE), np.float32)
-        images = [digit.crop.image if digit.crop else blank for line in found for digit in line.digits]
+        images = [one.crops[one.shown].image if one.crops else blank for line in found for one in line.digits]
         return PageExamination(page, np.stack(images) if images else np.zeros((0, SIDE, SIDE), np.float32))
 
     def _line(self, found: FoundLine, constraint: Constraint | None, picture: Picture) -> Line:
@@ -79,27 +78,22 @@ class PageReader:
         return replace(line, digits=rejected, confidence=0.0, note=f"{reason}; without it {free}")
 
     def _as_line(self, found: FoundLine, members: Sequence[FoundDigit], picture: Picture) -> Line:
-        non_digits = IN_LINE if len(members) > 1 else IN_PICTURE
-        digits = tuple(self._as_digit(digit, non_digits, picture) for digit in members)
-        boxes = [digit.box for digit in digits if digit.box]
+        eleven = np.stack([digit.probabilities for digit in members])  # (N, 11)
+        boxes = picture.boxes_as_given(np.array([digit.edges for digit in members]))
+        rejection = self.finder().rejection(self.rejection)
+        accepted = rejection.accepts(eleven, IN_LINE if len(members) > 1 else IN_PICTURE)
+        ten, none = eleven[:, :NOT_A_DIGIT], eleven[:, NOT_A_DIGIT]
+        order = ten.argsort(1)[:, ::-1]  # the likeliest digit first
+        shares = ten / np.maximum(ten.sum(1, keepdims=True), 1e-30)
+        digits = []
+        for row, (member, (best, second, *_)) in enumerate(zip(members, order.tolist(), strict=True)):
+            reason = None
+            if not (accepted[row] and (member.is_agreed or rejection.never)):
+                other = "no digit" if none[row] > ten[row, second] else second
+                reason = "not a digit" if 1 - none[row] < KEPT else f"unsure: {best} or {other}"
+            answer = None if reason else best
+            sure = float(ten[row, best])
+            digits.append(Digit(answer, sure, reason, best, tuple(shares[row].tolist()), boxes[row]))
         edges = np.array([box.edges for box in boxes])
         (left, top), (right, bottom) = edges[:, :2].min(0).tolist(), edges[:, 2:].max(0).tolist()
-        return Line(digits, found.confidence, Box(left, top, right - left, bottom - top))
-
-    def _as_digit(self, found: FoundDigit, non_digits: float, picture: Picture) -> Digit:
-        eleven = found.probabilities
-        rejection = self.finder().rejection(self.rejection)
-        is_answered = rejection.accepts(eleven[np.newaxis], non_digits)[0]
-        is_answered &= found.is_agreed or rejection.never
-        reason = None
-        if not is_answered:
-            reason = "not a digit" if found.exists < KEPT else f"unsure: {found.digit} or {_other(eleven)}"
-        ten = eleven[:NOT_A_DIGIT] / max(float(eleven[:NOT_A_DIGIT].sum()), 1e-30)
-        box = picture.box_as_given(*found.edges)
-        return Digit(None if reason else found.digit, found.confidence, reason, found.digit, tuple(ten.tolist()), box)
-
-
-def _other(eleven: answer.Eleven) -> str:
-    """What else a digit may be: another digit, or none at all, whichever is likelier."""
-    second = int(eleven[:NOT_A_DIGIT].argsort()[-2])
-    return "no digit" if eleven[NOT_A_DIGIT] > eleven[second] else str(second)
+        return Line(tuple(digits), found.confidence, Box(left, top, right - left, bottom - top))

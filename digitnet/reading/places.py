@@ -185,10 +185,11 @@ def _gap(chain: Sequence[Peak], peak: Peak) -> float | None:
 
 def _slope(chain: Sequence[Peak]) -> float:
     """Rows down for each column, of the line through the middles of a chain."""
-    middle = middles(edges(chain[-8:]))
-    across = middle[:, 0] - middle[:, 0].mean()
+    recent = chain[-8:]
+    across = np.array([peak.left + peak.right for peak in recent]) / 2
+    across -= across.mean()
     power = float(across @ across)
-    slope = float(across @ middle[:, 1]) / power if power > 0 else 0.0
+    slope = float(across @ [(peak.top + peak.bottom) / 2 for peak in recent]) / power if power > 0 else 0.0
     return min(max(slope, -STEEPEST), STEEPEST)
 
 
