@@ -39,6 +39,9 @@ def digits(rng: Generator, length: int) -> str:
         run = RUNS[int(rng.integers(len(RUNS)))][:length]
         start = int(rng.integers(0, length - len(run) + 1))
         text = text[:start] + run + text[start + len(run) :]
+    elif kind > 0.55 and length > 1:
+        ends = int(rng.integers(1, 4))  # a 1 at the start, at the end, or at both
+        text = ("1" if ends & 1 else text[0]) + text[1:-1] + ("1" if ends & 2 else text[-1])
     return text
 
 
@@ -52,9 +55,20 @@ def number(rng: Generator, *, long: bool = False) -> str:
     kind = rng.random()
     if kind < 0.5:
         return digits(rng, length)
-    if kind < 0.6:
-        return digits(rng, length) + FILLERS[int(rng.integers(len(FILLERS)))]
+    if kind < 0.75 and not long:
+        return _amount(rng)
     return _WITH_SIGNS[int(rng.integers(len(_WITH_SIGNS)))](rng, length)
+
+
+def _amount(rng: Generator) -> str:
+    """An amount as on a cheque: often round, often with points, and with what keeps others from adding to it."""
+    text = digits(rng, int(rng.integers(3, 7)))
+    zeros = int(rng.choice([0, 0, 0, 1, 2, 3]))
+    if zeros and zeros < len(text):
+        text = text[: len(text) - zeros] + zeros * "0"
+    if rng.random() < 0.5 and len(text) > 3:
+        text = f"{text[:-3]}{'.,'[int(rng.random() < 0.2)]}{text[-3:]}"
+    return text + (FILLERS[int(rng.integers(len(FILLERS)))] if rng.random() < 0.5 else "")
 
 
 def _decimal(rng: Generator, length: int) -> str:

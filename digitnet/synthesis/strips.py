@@ -27,10 +27,11 @@ from digitnet.synthesis.writers import Pool, Writer, printed, random_writer
 PAPER_KINDS = [*PAPERS.values(), guilloche, guilloche]
 PATTERNED = 0.38  # of the sheets are on patterned paper, besides those whose difficulties say so
 STROKES = 0.65  # of the hands write stroke by stroke
-SLANTED = 0.12  # of the hands lean far to the right
+SLANTED = 0.2  # of the hands lean far to the right
 ALIKE = 0.6  # of the hands that write a pool's digits write each digit always alike
-NOTHING = 0.15  # of the sheets hold no digit
-SINGLES = 0.38  # of the sheets that are not long hold single digits, far apart
+KERNED = 0.4  # of the numbers: their digits stand as near as their ink allows, so that boxes of slanted ones overlap
+NOTHING = 0.11  # of the sheets hold no digit
+SINGLES = 0.32  # of the sheets that are not long hold single digits, far apart
 MOST_LINES = 4
 WHOLE, HIDDEN = 0.85, 0.15  # part of a symbol that is in the strip; between the two it is cut off
 OTHER_LINE = 0.45  # a digit of another line that is seen to a larger part than this is cut off, not background
@@ -101,7 +102,7 @@ class StripMaker:
                 self._numbers(sheet, writer, y, line, marks, difficulties, rng, long=long)
         groups = list(_groups(marks, singles=singles or (is_empty and rng.random() < 0.6)))
         for group in groups:
-            if rng.random() < (0.28 if exaggerated else 0.05):
+            if rng.random() < (0.18 if exaggerated else 0.05):
                 _decorate(sheet, group, writer, rng)
         _furnish(sheet, writer, marks, lines, pitch, rng)
         if "lines" in difficulties and rng.random() < 0.5:
@@ -147,10 +148,10 @@ class StripMaker:
         x, kind = rng.uniform(0.3, 1.6) * height, rng.random()
         count = 1 if long or kind < 0.6 else int(rng.integers(2, 4))
         for place in range(count):
-            if rng.random() < 0.14:
+            if rng.random() < 0.08:
                 x = self._word(sheet, writer, x, y, line, marks, rng) + height * rng.uniform(0.1, 0.9)
             x = self._number(sheet, writer, numbers.number(rng, long=long), x, y, line, marks, difficulties, rng)
-            if rng.random() < 0.12:
+            if rng.random() < 0.08:
                 x = self._word(sheet, writer, x + height * rng.uniform(0.05, 0.6), y, line, marks, rng)
             if place + 1 < count:
                 x += height * rng.uniform(0.7, 2.2)
@@ -173,6 +174,7 @@ class StripMaker:
         kind = rng.random()
         gap = hand.gap if kind < 0.72 else rng.uniform(-0.12, 0.05) if kind < 0.82 else rng.uniform(0.5, 2.0)
         touching = rng.random() < (0.6 if "touching" in difficulties else 0.09)
+        kerned = rng.uniform(0.02, 0.2) if rng.random() < KERNED else None
         small = rng.uniform(0.5, 0.8) if rng.random() < 0.06 else 1.0  # the last two, as cents
         small_zeros = rng.uniform(0.4, 0.8) if rng.random() < 0.1 else 1.0
         touching_zeros = rng.random() < (0.5 if small_zeros < 1 else 0.1)
@@ -214,6 +216,8 @@ class StripMaker:
                 is_zeros = text[max(0, place - 1) : place + 1] == "00"
                 if before and (touching or (is_zeros and touching_zeros)):
                     x = sheet.touch(patch, round(top), before[0] + before[2].shape[1])
+                elif before and kerned is not None:
+                    x = sheet.touch(patch, round(top), before[0] + before[2].shape[1]) + kerned * hand.height
                 elif before and hand.joined and rng.random() < hand.joined:
                     sheet.join(before, (x, top, patch), hand, rng)
             else:
@@ -359,12 +363,12 @@ def _decorate(sheet: Sheet, group: Sequence[Mark], writer: Writer, rng: Generato
             down = row * 0.15 * tall
             start_x, end_x = left - rng.uniform(-0.2, 0.5) * tall, right + rng.uniform(-0.2, 0.5) * tall
             sheet.draw_line((start_x, y + down), (end_x, y + down + rng.normal() * 0.06 * tall), pen)
-    elif kind < 0.78:
+    elif kind < 0.76:
         grown = rng.uniform(0.05, 0.4, 4) * tall
         corners = (left - grown[0], top - grown[1]), (right + grown[2], bottom + grown[3])
         first, last = ([round(float(value)) for value in corner] for corner in corners)
         cv2.rectangle(sheet.ink, first, last, 1.0, pen, cv2.LINE_AA)
-    elif kind < 0.95:
+    elif kind < 0.9:
         digits = [mark for mark in group if mark.symbol < 10]
         between = [(one.right + other.left) / 2 for one, other in itertools.pairwise(digits)]
         outside = rng.uniform(0.05, 0.3) * tall
@@ -390,13 +394,13 @@ def _furnish(sheet: Sheet, writer: Writer, marks: Sequence[Mark], lines: int, pi
         for line in range(-1, lines):
             y = height * (1 + pitch * line + foot)
             sheet.draw_line((0, y), (sheet.width, y + writer.hand.slope * sheet.width * (rng.random() < 0.5)), pen)
-    if rng.random() < 0.08:
+    if rng.random() < 0.04:
         pen = int(rng.integers(1, 3))
         for mark in marks:
             if mark.apart:
                 x = mark.left - rng.uniform(0.1, 0.6) * height
                 sheet.draw_line((x, 0), (x + rng.normal(), sheet.height), pen)
-    if rng.random() < 0.06:  # squared paper
+    if rng.random() < 0.04:  # squared paper
         side, strength = rng.uniform(0.2, 0.7) * height, rng.uniform(0.15, 0.6)
         for y in np.arange(rng.uniform(0, side), sheet.height, side).astype(int).tolist():
             np.maximum(sheet.ink[y], strength, out=sheet.ink[y])
@@ -410,7 +414,7 @@ def _furnish(sheet: Sheet, writer: Writer, marks: Sequence[Mark], lines: int, pi
 
 def _edged(picture: Pixels, marks: Sequence[Mark], height: float, rng: Generator) -> Pixels:
     """The picture with the desk beyond an edge of the sheet, on some pictures."""
-    if rng.random() > 0.12:
+    if rng.random() > 0.08:
         return picture
     desk = np.clip(rng.uniform(0, 255) + rng.uniform(0, 14) * rng.standard_normal(picture.shape), 0, 255)
     left, top, right, bottom = _box(marks) if marks else (height, height, 2.0 * height, 2.0 * height)
@@ -521,7 +525,7 @@ def _worn(strip: MadeStrip, rng: Generator) -> MadeStrip:
         turn = cv2.getRotationMatrix2D((wide / 2, tall / 2), rng.normal(0, 2.2 if wide < 4 * tall else 0.8), 1)
         picture = cv2.warpAffine(picture, turn, (wide, tall), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     low = rng.uniform(0.45, 1) if rng.random() < 0.35 and tall > 24 else 1.0
-    stretch = math.exp(rng.uniform(-0.75, 0.6)) if rng.random() < 0.5 else 1.0
+    stretch = math.exp(rng.uniform(-0.75, 0.6)) if rng.random() < 0.4 else 1.0
     size = max(4, round(wide * low * stretch)), max(8, round(tall * low))
     if size != (wide, tall):
         smooth = cv2.INTER_AREA if size[0] <= wide else cv2.INTER_LINEAR

@@ -35,6 +35,7 @@ ROW = 640  # pixels; width of a row of strips
 GAP = 32  # pixels of paper between two strips of a row
 CORE, RIM = 0.12, 0.45  # of a symbol's width, on either side of its middle: what must be named, what may be
 OTHER_CORE = 0.4  # the same for another sign, whose place may be a whole word's
+OTHER_WEIGHT = 1.0  # of the columns of another sign; a word has many
 CORE_WEIGHT, RIM_WEIGHT = 2.0, 0.4  # blank columns have the weight 1
 GAP_WEIGHT = 0.3  # of the blank columns between two strips
 COLUMN_WEIGHT, CTC_WEIGHT = 3.0, 0.3
@@ -105,7 +106,7 @@ def row_of(strip: MadeStrip) -> Row | None:
         middle, wide = (span[0] + span[1]) / 2 * scale, (span[1] - span[0]) * scale
         first, last = _columns(middle, (OTHER_CORE if symbol == OTHER else CORE) * wide, columns)
         classes[first : last + 1], is_core[first : last + 1] = symbol, True
-        weights[first : last + 1] = CORE_WEIGHT
+        weights[first : last + 1] = OTHER_WEIGHT if symbol == OTHER else CORE_WEIGHT
     return Row(picture, classes, is_core, weights, None if strip.unknown else tuple(text))
 
 

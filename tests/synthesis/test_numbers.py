@@ -54,5 +54,19 @@ def test_equal_digits_stand_side_by_side_more_often_than_by_chance_and_thin_ones
     assert {digit for digit, _ in counts.most_common(3)} == {"0", "1", "7"}
 
 
+def test_many_rows_begin_or_end_with_a_1():
+    rng = np.random.default_rng(3)
+    rows = [digits(rng, 4) for _ in range(800)]
+    for place in (0, -1):
+        assert 0.2 < np.mean([row[place] == "1" for row in rows]) < 0.4
+
+
+def test_amounts_are_often_round_and_end_with_what_keeps_others_from_adding_to_them():
+    amounts = [text for text in many(3000) if len(of_digits(text)) >= 3]
+    assert np.mean([of_digits(text).endswith("00") for text in amounts]) > 0.1
+    assert np.mean([text[-1] in ".-=," for text in amounts]) > 0.15
+    assert any(text[-4] in ".," and of_digits(text).endswith("000") for text in amounts)
+
+
 def test_no_sign_of_a_number_is_unknown_to_the_alphabet():
     assert len(SYMBOLS) == len(set(SYMBOLS)) == len(DIGITS) + len(SIGNS)

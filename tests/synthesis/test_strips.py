@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,18 @@ def test_signs_of_numbers_have_their_own_classes_and_words_are_another_sign(shor
 def test_what_is_cut_off_is_unknown_rather_than_a_digit(short):
     cut_off = [strip for strip in short if strip.unknown]
     assert 0.01 < len(cut_off) / len(short) < 0.5
+
+
+def test_digits_of_some_numbers_stand_so_near_that_the_boxes_of_slanted_ones_overlap(strip_maker, monkeypatch):
+    def overlapping(share):
+        monkeypatch.setattr(making, "KERNED", share)
+        strips = [
+            one for seed in range(40) for one in strip_maker.strips(np.random.default_rng(seed), exaggerated=False)
+        ]
+        spans = [[span for symbol, span in strip.symbols if symbol < len(DIGITS)] for strip in strips]
+        return np.mean([one[1] > other[0] for line in spans for one, other in itertools.pairwise(line)])
+
+    assert overlapping(1.0) > overlapping(0.0) + 0.1
 
 
 def test_strips_have_many_shapes_and_both_inks(short):
