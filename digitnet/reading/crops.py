@@ -111,7 +111,7 @@ def _window(strip: Strip, digit: ReadDigit) -> tuple[Grey, int]:
 def _without_surroundings(windows: Array, height: float) -> tuple[list[NormalisedDigit | None], list[bool]]:
     """The digit in the middle of each of `windows` (N, 48, 60), without lines, and without what stands around it.
 
-    Then for each window whether its digit may be two: two components are as tall as a digit, side by side.
+    Then for each window whether its digit may be two: two components stand side by side, about as tall as each other.
     """
     found: list[NormalisedDigit | None] = []
     are_several = []
@@ -130,7 +130,7 @@ def _without_surroundings(windows: Array, height: float) -> tuple[list[Normalise
 def _central(ink: Array, height: float) -> tuple[Mask | None, bool]:
     """The mask (48, 60) of the components in the middle of a window's ink that may be a digit; None without any.
 
-    Then whether two of them stand side by side, each as tall as a digit.
+    Then whether two of them stand side by side, about as tall as each other.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > STRONG * ink.max()).view(np.uint8), connectivity=8)
     left, top, wide, tall = stats[:, :4].T
@@ -143,6 +143,6 @@ def _central(ink: Array, height: float) -> tuple[Mask | None, bool]:
         inner = own & (left > left[outer]) & (right < right[outer]) & (top > top[outer]) & (bottom < bottom[outer])
         if (inner & (tall > 0.5 * height)).any() or (inner & (tall > 0.4 * tall[outer])).any():
             own[outer] = False  # a circle or a frame around the digit
-    as_tall = own & (tall > AS_TALL * height)
-    several = as_tall.any() and bool(left[as_tall].max() >= right[as_tall].min())
+    as_tall = own & (tall > AS_TALL * tall[own].max(initial=0))
+    several = bool(as_tall.any() and left[as_tall].max() >= right[as_tall].min())
     return own[labels].view(np.uint8) if own.any() else None, several

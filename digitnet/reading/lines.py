@@ -278,7 +278,16 @@ class LineFinder:
         is_cancelled: IsCancelled | None = None,
     ) -> list[FoundLine]:
         """What stands in each place of a picture (H, W) in [0, 1], in the order of the places."""
-        strips = [cut(grey, place) for place in of_places]
+        return self.read_strips([cut(grey, place) for place in of_places], of_places, constraint, is_cancelled)
+
+    def read_strips(
+        self,
+        strips: Sequence[Strip],
+        of_places: Sequence[Place],
+        constraint: Constraint | None = None,
+        is_cancelled: IsCancelled | None = None,
+    ) -> list[FoundLine]:
+        """What stands in each strip, which was cut at the place with the same index."""
         columns = [of_digits(logits) for logits in self.columns(strips, is_cancelled)]
         alone = decode(columns)
         cut_out = [crops(strip, line.digits) for strip, line in zip(strips, alone, strict=True)]

@@ -29,14 +29,33 @@ PATTERNED = 0.38  # of the sheets are on patterned paper, besides those whose di
 STROKES = 0.65  # of the hands write stroke by stroke
 SLANTED = 0.2  # of the hands lean far to the right
 ALIKE = 0.6  # of the hands that write a pool's digits write each digit always alike
-KERNED = 0.4  # of the numbers: their digits stand as near as their ink allows, so that boxes of slanted ones overlap
-NOTHING = 0.11  # of the sheets hold no digit
+NEAREST = 0.3  # heights between the middles of neighbouring digits
+NOTHING = 0.14  # of the sheets hold no digit
 SINGLES = 0.32  # of the sheets that are not long hold single digits, far apart
 MOST_LINES = 4
 WHOLE, HIDDEN = 0.85, 0.15  # part of a symbol that is in the strip; between the two it is cut off
 OTHER_LINE = 0.45  # a digit of another line that is seen to a larger part than this is cut off, not background
 LEAST_SIDE = 6  # pixels of a strip
 Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Crowding:
+    """How near the digits of numbers stand: the share of the numbers in each case.
+
+    Attributes:
+        kerned: whose digits stand as near as their ink allows, so that the boxes of slanted ones overlap.
+        touching: whose digits touch.
+        joined_zeros: whose zeros at the end are one stroke.
+    """
+
+    kerned: float
+    touching: float
+    joined_zeros: float
+
+
+CROWDED, USUAL = Crowding(0.4, 0.09, 0.07), Crowding(0.1, 0.03, 0.02)
+TOUCHING = 0.6  # of the numbers where touching is a difficulty
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,9 @@ class StripMaker:
         difficulties = random_difficulties(rng)
         if exaggerated and rng.random() < PATTERNED:
             difficulties |= {"paper"}
+        crowding = CROWDED if exaggerated else USUAL
+        if "touching" in difficulties:
+            crowding = replace(crowding, touching=TOUCHING)
         writer = self._writer(rng, difficulties)
         kind = rng.random()
         is_empty, singles = kind < NOTHING, not long and kind < NOTHING + SINGLES
@@ -97,9 +119,9 @@ class StripMaker:
             if is_empty:
                 self._nothing(sheet, writer, y, line, marks, rng)
             elif singles:
-                self._singles(sheet, writer, y, line, marks, difficulties, rng)
+                self._singles(sheet, writer, y, line, marks, crowding, rng)
             else:
-                self._numbers(sheet, writer, y, line, marks, difficulties, rng, long=long)
+                self._numbers(sheet, writer, y, line, marks, crowding, rng, long=long)
         groups = list(_groups(marks, singles=singles or (is_empty and rng.random() < 0.6)))
         for group in groups:
             if rng.random() < (0.18 if exaggerated else 0.05):
@@ -138,7 +160,7 @@ class StripMaker:
         y: float,
         line: int,
         marks: list[Mark],
-        difficulties: Difficulties,
+        crowding: Crowding,
         rng: Generator,
         *,
         long: bool,
@@ -150,7 +172,7 @@ class StripMaker:
         for place in range(count):
             if rng.random() < 0.08:
                 x = self._word(sheet, writer, x, y, line, marks, rng) + height * rng.uniform(0.1, 0.9)
-            x = self._number(sheet, writer, numbers.number(rng, long=long), x, y, line, marks, difficulties, rng)
+            x = self._number(sheet, writer, numbers.number(rng, long=long), x, y, line, marks, crowding, rng)
             if rng.random() < 0.08:
                 x = self._word(sheet, writer, x + height * rng.uniform(0.05, 0.6), y, line, marks, rng)
             if place + 1 < count:
@@ -165,7 +187,7 @@ class StripMaker:
         y: float,
         line: int,
         marks: list[Mark],
-        difficulties: Difficulties,
+        crowding: Crowding,
         rng: Generator,
     ) -> float:
         """Writes a text of `alphabet.SYMBOLS`, and returns where it ends. What the sheet has no place for is left."""
@@ -173,12 +195,12 @@ class StripMaker:
         pen = max(0.8, _pen(writer) * hand.height)
         kind = rng.random()
         gap = hand.gap if kind < 0.72 else rng.uniform(-0.12, 0.05) if kind < 0.82 else rng.uniform(0.5, 2.0)
-        touching = rng.random() < (0.6 if "touching" in difficulties else 0.09)
-        kerned = rng.uniform(0.02, 0.2) if rng.random() < KERNED else None
+        touching = rng.random() < crowding.touching
+        kerned = rng.uniform(0.02, 0.2) if rng.random() < crowding.kerned else None
         small = rng.uniform(0.5, 0.8) if rng.random() < 0.06 else 1.0  # the last two, as cents
-        small_zeros = rng.uniform(0.4, 0.8) if rng.random() < 0.1 else 1.0
+        small_zeros = rng.uniform(0.5, 0.8) if rng.random() < 0.06 else 1.0
         touching_zeros = rng.random() < (0.5 if small_zeros < 1 else 0.1)
-        joined_zeros_here = rng.random() < (0.4 if small_zeros < 1 else 0.12)
+        joined_zeros_here = rng.random() < crowding.joined_zeros * (5 if small_zeros < 1 else 1)
         tall_first = rng.uniform(1.2, 1.7) if rng.random() < 0.06 else 1.0
         before: tuple[float, float, np.ndarray] | None = None
         first = True
@@ -214,12 +236,15 @@ class StripMaker:
                 if size < 0.85 * hand.height and rng.random() < 0.5:
                     top = level
                 is_zeros = text[max(0, place - 1) : place + 1] == "00"
-                if before and (touching or (is_zeros and touching_zeros)):
-                    x = sheet.touch(patch, round(top), before[0] + before[2].shape[1])
-                elif before and kerned is not None:
-                    x = sheet.touch(patch, round(top), before[0] + before[2].shape[1]) + kerned * hand.height
-                elif before and hand.joined and rng.random() < hand.joined:
-                    sheet.join(before, (x, top, patch), hand, rng)
+                if before:  # nobody writes the two strokes of an 11 as one
+                    nearest = before[0] + (before[2].shape[1] - patch.shape[1]) / 2 + NEAREST * hand.height
+                    x, edge = max(x, nearest), before[0] + before[2].shape[1]
+                    if touching or (is_zeros and touching_zeros):
+                        x = max(nearest, sheet.touch(patch, round(top), edge))
+                    elif kerned is not None:
+                        x = max(nearest, sheet.touch(patch, round(top), edge) + kerned * hand.height)
+                    elif hand.joined and rng.random() < hand.joined:
+                        sheet.join(before, (x, top, patch), hand, rng)
             else:
                 patch, down = sign(character, hand.height, pen, rng)
                 label, top = SYMBOLS.index(character), level + down
@@ -242,7 +267,7 @@ class StripMaker:
         y: float,
         line: int,
         marks: list[Mark],
-        difficulties: Difficulties,
+        crowding: Crowding,
         rng: Generator,
     ) -> None:
         """Single digits far apart; some with a sign after them, as the numbers of a list have."""
@@ -252,7 +277,7 @@ class StripMaker:
             text = numbers.digits(rng, 1)
             if rng.random() < 0.12:
                 text += str(rng.choice([".", ")", "-", "%", "=", ","]))
-            x = self._number(sheet, writer, text, x, y, line, marks, difficulties, rng) + height * rng.uniform(1.4, 3)
+            x = self._number(sheet, writer, text, x, y, line, marks, crowding, rng) + height * rng.uniform(1.4, 3)
 
     def _nothing(self, sheet: Sheet, writer: Writer, y: float, line: int, marks: list[Mark], rng: Generator) -> None:
         """Words, letters, drawings and scribbles, or nothing at all."""

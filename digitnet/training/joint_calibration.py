@@ -16,18 +16,19 @@ from torch.nn import functional
 
 from digitnet.errors import ModelError
 from digitnet.reading.answer import IN_LINE, IN_PICTURE, NOT_A_DIGIT, Risk, score
-from digitnet.reading.crops import crops
-from digitnet.reading.decode import NONE, Numbers, decode, of_digits
-from digitnet.reading.lines import Classify, Joint, LineFinder, best_shown, log_odds
+from digitnet.reading.decode import NONE, Numbers
+from digitnet.reading.lines import KEPT, Classify, FoundLine, Joint, LineFinder, log_odds
 from digitnet.reading.networks import Probabilities
-from digitnet.reading.strips import HEIGHT, STRIDE, Strip, resized
+from digitnet.reading.places import Place
+from digitnet.reading.strips import HEIGHT, Strip, resized
 from digitnet.synthesis.strips import MadeStrip, StripMaker
 from digitnet.training.calibration import FIT_STEPS, minimise, risk_table
 from digitnet.training.detector_run import page_maker
 
-SHEETS = 400  # some 1,800 strips
+SHEETS = 1000  # some 4,500 strips
+TALL = HEIGHT / 1.44  # pixels; the usual height of a digit of a strip
 STREAM = 6  # of random numbers; training and validation have others
-LONG = 0.25  # of the sheets hold long numbers
+LONG = 0.08  # of the sheets hold long numbers
 NOTHING = 10  # of so many sheets without a digit one counts; people show few of them, and some letters look like digits
 DIGIT = 0.5  # how much DigitNet's opinion on which digit it is counts
 EXISTS, OFFSETS = (0.05, 0.1, 0.2, 0.35, 0.5), (-2.0, -1.0, -0.5, 0.0, 0.5)  # that are tried
@@ -43,12 +44,14 @@ class Seen:
         in_place, seen: (11,) each, what the line reader and DigitNet say.
         label: what stands there; 10 where it is no digit, or two.
         is_lone: whether it is all that was read in its strip.
+        is_agreed: whether both networks name it, and no second one beside it.
     """
 
     in_place: Numbers
     seen: Probabilities
     label: int
     is_lone: bool
+    is_agreed: bool
 
 
 def calibrate_joint(
@@ -65,19 +68,11 @@ def calibrate_joint(
     strips and named by both networks.
     """
     made = made_strips(data)
-    strips = [Strip(resized(strip.picture), np.eye(2, 3), HEIGHT / 1.44) for strip in made]
-    logits = LineFinder(network, network, classify, Joint()).columns(strips)
-
-    digits = []
-    lines = decode([of_digits(columns) for columns in logits])
-    for strip, line, known in zip(strips, lines, map(digits_of, made), strict=True):
-        for digit, ways in zip(line.digits, crops(strip, line.digits), strict=True):
-            inside = [label for label, column in known if digit.left <= column < digit.right]
-            label = inside[0] if len(inside) == 1 else NONE
-            if ways:
-                seen = classify(np.stack([way.image for way in ways]))
-                own = seen[best_shown(digit.probabilities, seen)[0]]
-                digits.append(Seen(digit.probabilities, own, label, len(line.digits) == 1))
+    strips = [Strip(resized(strip.picture), np.eye(2, 3), TALL) for strip in made]
+    places = [Place(0, 0, strip.grey.shape[1], HEIGHT, TALL) for strip in strips]
+    finder = LineFinder(network, network, classify, Joint())
+    lines = finder.read_strips(strips, places)
+    digits = [one for line, strip in zip(lines, made, strict=True) for one in seen_in(line, digits_of(strip))]
 
     def surprise(joint: Joint) -> float:
         """At what the digits are: the mean, in nats."""
@@ -89,6 +84,25 @@ def calibrate_joint(
         joint = min((replace(joint, exists=exists) for exists in EXISTS), key=surprise)
         joint = min((replace(joint, offset=offset) for offset in OFFSETS), key=surprise)
     return joint, _risks(joint, digits)
+
+
+def seen_in(line: FoundLine, known: Sequence[tuple[int, float]]) -> list[Seen]:
+    """The digits of a line with what stands there.
+
+    Args:
+        known: the digits that are written in the strip, and the middle of each, in pixels of the strip.
+    """
+    found = [digit for digit in line.digits if digit.seen.any() and digit.exists > KEPT]
+    if not found:
+        return []
+    middles = np.array([(digit.edges[0] + digit.edges[2]) / 2 for digit in found])
+    labels: list[list[int]] = [[] for _ in found]
+    for label, middle in known:  # a digit that was lost makes a second one of the nearest
+        labels[int(np.abs(middles - middle).argmin())].append(label)
+    return [
+        Seen(digit.in_place, digit.seen, of[0] if len(of) == 1 else NONE, len(found) == 1, digit.is_agreed)
+        for digit, of in zip(found, labels, strict=True)
+    ]
 
 
 def _agreed(digits: Sequence[Seen]) -> tuple[float, float, float]:
@@ -122,10 +136,9 @@ def _risks(joint: Joint, digits: Sequence[Seen]) -> tuple[Risk, ...]:
     scores, wrong = [], []
     for one in digits:
         eleven = joint.together(one.in_place, one.seen)
-        names = {int(each[:NOT_A_DIGIT].argmax()) for each in (eleven, one.in_place, one.seen)}
-        if len(names) == 1:
+        if one.is_agreed:
             scores.append(float(score(eleven, IN_PICTURE if one.is_lone else IN_LINE)))
-            wrong.append(float(one.label not in names))
+            wrong.append(float(one.label != eleven[:NOT_A_DIGIT].argmax()))
     return risk_table(np.array(scores), np.array(wrong))
 
 
@@ -142,6 +155,6 @@ def made_strips(data: str | Path | None = None) -> list[MadeStrip]:
 
 
 def digits_of(strip: MadeStrip) -> list[tuple[int, float]]:
-    """The digits of a strip, and the columns of the line reader in which their middles are."""
-    scale = HEIGHT / strip.picture.shape[0] / STRIDE
+    """The digits of a strip, and where their middles are, in pixels of the strip as the line reader sees it."""
+    scale = HEIGHT / strip.picture.shape[0]
     return [(symbol, (left + right) / 2 * scale) for symbol, (left, right) in strip.symbols if symbol < NOT_A_DIGIT]

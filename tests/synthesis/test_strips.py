@@ -104,7 +104,7 @@ def test_what_is_cut_off_is_unknown_rather_than_a_digit(short):
 
 def test_digits_of_some_numbers_stand_so_near_that_the_boxes_of_slanted_ones_overlap(strip_maker, monkeypatch):
     def overlapping(share):
-        monkeypatch.setattr(making, "KERNED", share)
+        monkeypatch.setattr(making, "USUAL", making.Crowding(kerned=share, touching=0.0, joined_zeros=0.0))
         strips = [
             one for seed in range(40) for one in strip_maker.strips(np.random.default_rng(seed), exaggerated=False)
         ]

@@ -4,9 +4,12 @@ from made_up import DigitNet, LineReader
 
 from digitnet.errors import ModelError
 from digitnet.reading.alphabet import OTHER
+from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.reading.lines import FoundDigit, FoundLine
+from digitnet.reading.places import Place
 from digitnet.synthesis.strips import MadeStrip
 from digitnet.training import joint_calibration
-from digitnet.training.joint_calibration import Seen, calibrate_joint, digits_of, made_strips
+from digitnet.training.joint_calibration import Seen, calibrate_joint, digits_of, made_strips, seen_in
 
 WIDTHS = {3: 4, 1: 8, 4: 12, 7: 16, 9: 20}  # pixels of the bars of `made_up`, in strips
 
@@ -26,9 +29,9 @@ def calibrated(strips, monkeypatch, *, line_reader=None, digitnet=None):
     return calibrate_joint(LineReader(line_reader), DigitNet(digitnet))
 
 
-def test_the_places_of_digits_are_in_columns_of_the_line_reader():
+def test_the_places_of_digits_are_in_pixels_of_the_strip_as_it_is_read():
     found = digits_of(MadeStrip(np.zeros((96, 300), np.uint8), ((3, (40, 80)), (OTHER, (90, 130)), (9, (200, 240)))))
-    assert found == [(3, 60 / 2 / 4), (9, 220 / 2 / 4)]
+    assert found == [(3, 60 / 2), (9, 220 / 2)]
 
 
 def test_weights_are_among_those_tried_and_risks_rise_with_the_share_of_wrong_answers(monkeypatch):
@@ -57,12 +60,32 @@ def test_a_line_reader_that_reads_nothing_is_refused(monkeypatch):
 
 
 def test_only_what_both_networks_name_has_a_risk():
-    agreed, disputed = np.full((2, 11), 0.01)
-    agreed[3], disputed[4] = 0.9, 0.9
+    three, four = np.full((2, 11), 0.01)
+    three[3], four[4] = 0.9, 0.9
     joint = joint_calibration.Joint()
-    both = [Seen(agreed, agreed.astype(np.float32), 3, is_lone=False)] * 20
-    dispute = [Seen(agreed, disputed.astype(np.float32), 7, is_lone=False)] * 20
+    both = [Seen(three, three.astype(np.float32), 3, is_lone=False, is_agreed=True)] * 20
+    dispute = [Seen(three, four.astype(np.float32), 7, is_lone=False, is_agreed=False)] * 20
     assert joint_calibration._risks(joint, [*both, *dispute]) == joint_calibration._risks(joint, both)
+
+
+def found_at(*places):
+    """A line of 3s whose ink begins at these pixels and is 10 wide."""
+    three = np.full(11, 0.01)
+    three[3] = 0.9
+    digits = tuple(FoundDigit((x, 5, x + 10, 40), three, three, three, is_agreed=True) for x in places)
+    return FoundLine(digits, 0.8, three, Place(0, 0, 100, 48, 33))
+
+
+def test_a_digit_that_was_lost_makes_its_neighbour_wrong():
+    (one, two) = seen_in(found_at(10, 60), [(3, 15), (3, 65), (1, 85)])
+    assert (one.label, two.label) == (3, NOT_A_DIGIT)
+    assert [each.label for each in seen_in(found_at(10, 60, 80), [(3, 15), (3, 65), (1, 85)])] == [3, 3, 1]
+
+
+def test_a_digit_where_none_is_written_is_wrong():
+    (one, two) = seen_in(found_at(10, 60), [(3, 65)])
+    assert (one.label, two.label) == (NOT_A_DIGIT, 3)
+    assert seen_in(found_at(), [(3, 65)]) == []
 
 
 @pytest.fixture
