@@ -26,7 +26,6 @@ from digitnet.synthesis.writers import Pool, Writer, printed, random_writer
 
 PAPER_KINDS = [*PAPERS.values(), guilloche, guilloche]
 PATTERNED = 0.38  # of the sheets are on patterned paper, besides those whose difficulties say so
-STROKES = 0.65  # of the hands write stroke by stroke
 SLANTED = 0.2  # of the hands lean far to the right
 ALIKE = 0.6  # of the hands that write a pool's digits write each digit always alike
 NEAREST = 0.3  # heights between the middles of neighbouring digits
@@ -40,21 +39,28 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Crowding:
-    """How near the digits of numbers stand: the share of the numbers in each case.
+class Habits:
+    """How numbers are written.
 
     Attributes:
-        kerned: whose digits stand as near as their ink allows, so that the boxes of slanted ones overlap.
-        touching: whose digits touch.
-        joined_zeros: whose zeros at the end are one stroke.
+        kerned: share of the numbers whose digits stand as near as their ink allows, so that the boxes of slanted ones
+            overlap.
+        touching: share of those whose digits touch.
+        joined_zeros: share of those whose zeros at the end are one stroke.
+        strokes: share of the hands that write stroke by stroke, with the rare shapes of `variants.toml`.
+        lowest: height of the lowest digits, in pixels.
     """
 
     kerned: float
     touching: float
     joined_zeros: float
+    strokes: float
+    lowest: float
 
 
-CROWDED, USUAL = Crowding(0.4, 0.09, 0.07), Crowding(0.1, 0.03, 0.02)
+EXAGGERATED, USUAL = Habits(0.4, 0.09, 0.07, 0.65, 10), Habits(0.05, 0.01, 0.01, 0.65, 18)
+PLAIN = 0.6  # of the sheets that are not exaggerated have no difficulties
+HIGHEST = 52  # pixels, of a digit
 TOUCHING = 0.6  # of the numbers where touching is a difficulty
 
 
@@ -99,13 +105,14 @@ class StripMaker:
             long: numbers of 6 to 20 digits, instead of mostly 1 to 4.
             exaggerated: with more of what makes reading hard than people's pictures have, as training needs it.
         """
-        difficulties = random_difficulties(rng)
+        is_plain = not exaggerated and rng.random() < PLAIN
+        difficulties = frozenset() if is_plain else random_difficulties(rng)
         if exaggerated and rng.random() < PATTERNED:
             difficulties |= {"paper"}
-        crowding = CROWDED if exaggerated else USUAL
+        habits = EXAGGERATED if exaggerated else USUAL
         if "touching" in difficulties:
-            crowding = replace(crowding, touching=TOUCHING)
-        writer = self._writer(rng, difficulties)
+            habits = replace(habits, touching=TOUCHING)
+        writer = self._writer(rng, difficulties, habits)
         kind = rng.random()
         is_empty, singles = kind < NOTHING, not long and kind < NOTHING + SINGLES
         height = writer.hand.height
@@ -119,9 +126,9 @@ class StripMaker:
             if is_empty:
                 self._nothing(sheet, writer, y, line, marks, rng)
             elif singles:
-                self._singles(sheet, writer, y, line, marks, crowding, rng)
+                self._singles(sheet, writer, y, line, marks, habits, rng)
             else:
-                self._numbers(sheet, writer, y, line, marks, crowding, rng, long=long)
+                self._numbers(sheet, writer, y, line, marks, habits, rng, long=long)
         groups = list(_groups(marks, singles=singles or (is_empty and rng.random() < 0.6)))
         for group in groups:
             if rng.random() < (0.18 if exaggerated else 0.05):
@@ -137,10 +144,10 @@ class StripMaker:
             found += [strip for _ in range(2) if (strip := _cut_anywhere(picture, marks, height, rng))]
         return [_worn(strip, rng) for strip in found] if exaggerated else found
 
-    def _writer(self, rng: Generator, difficulties: Difficulties) -> Writer:
-        writer = random_writer(self.pool, rng, difficulties, STROKES)
+    def _writer(self, rng: Generator, difficulties: Difficulties, habits: Habits) -> Writer:
+        writer = random_writer(self.pool, rng, difficulties, habits.strokes)
         hand = writer.hand
-        height = math.exp(rng.uniform(math.log(10), math.log(52)))
+        height = math.exp(rng.uniform(math.log(habits.lowest), math.log(HIGHEST)))
         slope = float(np.clip(hand.slope, -0.12, 0.12)) * (0.6 if "slope" in difficulties else 1)
         hand = replace(hand, height=height, slope=slope, joined=max(hand.joined, 0.4 * (rng.random() < 0.08)))
         strokes = writer.strokes
@@ -160,7 +167,7 @@ class StripMaker:
         y: float,
         line: int,
         marks: list[Mark],
-        crowding: Crowding,
+        habits: Habits,
         rng: Generator,
         *,
         long: bool,
@@ -172,7 +179,7 @@ class StripMaker:
         for place in range(count):
             if rng.random() < 0.08:
                 x = self._word(sheet, writer, x, y, line, marks, rng) + height * rng.uniform(0.1, 0.9)
-            x = self._number(sheet, writer, numbers.number(rng, long=long), x, y, line, marks, crowding, rng)
+            x = self._number(sheet, writer, numbers.number(rng, long=long), x, y, line, marks, habits, rng)
             if rng.random() < 0.08:
                 x = self._word(sheet, writer, x + height * rng.uniform(0.05, 0.6), y, line, marks, rng)
             if place + 1 < count:
@@ -187,7 +194,7 @@ class StripMaker:
         y: float,
         line: int,
         marks: list[Mark],
-        crowding: Crowding,
+        habits: Habits,
         rng: Generator,
     ) -> float:
         """Writes a text of `alphabet.SYMBOLS`, and returns where it ends. What the sheet has no place for is left."""
@@ -195,12 +202,12 @@ class StripMaker:
         pen = max(0.8, _pen(writer) * hand.height)
         kind = rng.random()
         gap = hand.gap if kind < 0.72 else rng.uniform(-0.12, 0.05) if kind < 0.82 else rng.uniform(0.5, 2.0)
-        touching = rng.random() < crowding.touching
-        kerned = rng.uniform(0.02, 0.2) if rng.random() < crowding.kerned else None
+        touching = rng.random() < habits.touching
+        kerned = rng.uniform(0.02, 0.2) if rng.random() < habits.kerned else None
         small = rng.uniform(0.5, 0.8) if rng.random() < 0.06 else 1.0  # the last two, as cents
         small_zeros = rng.uniform(0.5, 0.8) if rng.random() < 0.06 else 1.0
         touching_zeros = rng.random() < (0.5 if small_zeros < 1 else 0.1)
-        joined_zeros_here = rng.random() < crowding.joined_zeros * (5 if small_zeros < 1 else 1)
+        joined_zeros_here = rng.random() < habits.joined_zeros * (5 if small_zeros < 1 else 1)
         tall_first = rng.uniform(1.2, 1.7) if rng.random() < 0.06 else 1.0
         before: tuple[float, float, np.ndarray] | None = None
         first = True
@@ -267,7 +274,7 @@ class StripMaker:
         y: float,
         line: int,
         marks: list[Mark],
-        crowding: Crowding,
+        habits: Habits,
         rng: Generator,
     ) -> None:
         """Single digits far apart; some with a sign after them, as the numbers of a list have."""
@@ -277,7 +284,7 @@ class StripMaker:
             text = numbers.digits(rng, 1)
             if rng.random() < 0.12:
                 text += str(rng.choice([".", ")", "-", "%", "=", ","]))
-            x = self._number(sheet, writer, text, x, y, line, marks, crowding, rng) + height * rng.uniform(1.4, 3)
+            x = self._number(sheet, writer, text, x, y, line, marks, habits, rng) + height * rng.uniform(1.4, 3)
 
     def _nothing(self, sheet: Sheet, writer: Writer, y: float, line: int, marks: list[Mark], rng: Generator) -> None:
         """Words, letters, drawings and scribbles, or nothing at all."""
