@@ -55,6 +55,20 @@ def test_many_pictures_give_the_same_digits_as_one_by_one_in_order(reader, mnist
     assert [digit.box for digit in together] == [digit.box for digit in alone]
 
 
+def test_digits_in_a_very_long_picture_have_their_boxes(reader, mnist_digits):
+    images, labels = mnist_digits
+    page, lefts, shown = np.full((40, 12_000), 255, np.uint8), range(60, 12_000, 750), (7, 2, 3, 0)
+    for place, left in enumerate(lefts):
+        digit = images[np.flatnonzero(labels == shown[place % len(shown)])[1]]
+        page[6:34, left : left + 28] = 255 - 255 * digit
+    found = reader.read(page).digits
+    assert [digit.best_guess for digit in found] == list(shown) * (len(lefts) // len(shown))
+    for left, box in zip(lefts, (digit.box for digit in found), strict=True):
+        rows, columns = np.nonzero(page[:, left : left + 28] < 128)
+        ink = left + columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1
+        assert np.abs(np.subtract((box.x, box.y, box.width, box.height), ink)).max() <= 3
+
+
 def test_no_pictures_give_no_digits(reader):
     assert reader.predict_many([]) == []
 
