@@ -156,9 +156,15 @@ class Reader:
         digits = iter(self.digit_reader.digits([NormalisedDigit(image, whole, 1.0, several=False) for image in inked]))
         return [next(digits) if ink else blank for ink in has_ink]
 
-    def examine(self, source: Source, *, name: str | None = None) -> Examination:
-        """The digit together with what led to it. Arguments and errors are those of `predict`."""
-        return next(self.digit_reader.examine([load(source, name)]))
+    def examine(
+        self, source: Source, *, name: str | None = None, is_cancelled: IsCancelled | None = None
+    ) -> Examination:
+        """The digit together with what led to it. Arguments and errors are those of `predict`.
+
+        Args:
+            is_cancelled: asked while the picture is loaded. Where it says True, CancelledError is raised.
+        """
+        return next(self.digit_reader.examine([load(source, name, is_cancelled=is_cancelled)]))
 
     def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> list[Examination | ImageError]:
         """`examine` for small pictures together, which is quicker than one by one.
@@ -329,12 +335,13 @@ class Reader:
         """The page together with what the network saw of each digit. Arguments and errors are those of `read`.
 
         Args:
-            is_cancelled: asked between the steps of the work. Where it says True, CancelledError is raised.
+            is_cancelled: asked while the picture is loaded and between the steps of the work. Where it says True,
+                CancelledError is raised.
         """
         if lines is not None and lines < 1:
             raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
         constraint = constrained(length, pattern, check)
-        picture = load(source, name, side=PAGE_SIDE)
+        picture = load(source, name, side=PAGE_SIDE, is_cancelled=is_cancelled)
         examination = self._pages.examine(picture, constraint, lines, is_cancelled)
         # The page keeps a path, bytes or a small file of its picture, so that thousands of pages fit into memory.
         artist = functools.partial(_drawing, source if isinstance(source, KEPT_SOURCES) else jpeg(picture.grey))

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digitnet.errors import DigitNetError, ImageError, ImageTooLargeError
 from digitnet.reading.container_limits import PNG, opened
+from digitnet.reading.work import IsCancelled
 from digitnet.results import Box
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -95,7 +96,9 @@ def long_side(shape: tuple[int, ...]) -> float:
     return max(min(longer, LONG * shorter), longer / LONG)
 
 
-def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -> Picture:
+def load(
+    source: Source, name: str | None = None, *, side: int = WORKING_SIDE, is_cancelled: IsCancelled | None = None
+) -> Picture:
     """The picture in a path, bytes, a binary stream, a PIL image, an array or a tensor, upright and grey.
 
     A picture whose `long_side` has more than `side` pixels is reduced to that.
@@ -108,7 +111,11 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
     Transparent pixels are laid on white. Where the alpha channel alone carries the drawing, alpha is the ink. Of an
     animation, the first frame counts.
 
+    Args:
+        is_cancelled: asked now and then, also while a file is decoded.
+
     Raises:
+        CancelledError: `is_cancelled` says True.
         ImageError: not a picture of an accepted format, damaged, fewer than 8 pixels on its longer side, or numbers
             outside of the ranges.
         ImageTooLargeError: more than 64 million pixels, or a file of more than 512 MiB.
@@ -134,7 +141,7 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
     if (small := _small_png(content)) is not None:
         height, width = small.shape
         return Picture(name, small.astype(np.float32) / np.float32(255), width, height)
-    with decoding(name), opened(content, name, FORMATS) as image:
+    with decoding(name), opened(content, name, FORMATS, is_cancelled) as image:
         _check_size(image.size, name)
         # A JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.
         width, height = image.size

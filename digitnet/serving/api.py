@@ -87,7 +87,7 @@ def router(
         reader = asked_for(max_error, always)
 
         def examine(picture: Upload, is_cancelled: IsCancelled) -> Examination:
-            return reader().examine(picture.content, name=picture.name)
+            return reader().examine(picture.content, name=picture.name, is_cancelled=is_cancelled)
 
         pictures, is_form = await received(request, name=name, files=limits.files)
         is_usual = max_error is None and not always
@@ -137,7 +137,8 @@ def router(
         folder, began = kept(), time.monotonic()
 
         def keep(picture: Upload, is_cancelled: IsCancelled) -> str:
-            part = crop(picture.content, Box(*map(int, box.split(","))) if box else None, picture.name)
+            edges = Box(*map(int, box.split(","))) if box else None
+            part = crop(picture.content, edges, picture.name, is_cancelled)
             raise_if(is_cancelled)
             sight = (learner or workers).reader.sight(part, name=picture.name)
             raise_if(is_cancelled)  # what is answered as too late must not be kept

@@ -1,5 +1,6 @@
 import io
 import struct
+import threading
 import zlib
 
 import numpy as np
@@ -9,9 +10,9 @@ from helpers import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageFile
 
-from digitnet.errors import ImageError, ImageTooLargeError
+from digitnet.errors import CancelledError, ImageError, ImageTooLargeError
 from digitnet.reading import load as picture
 from digitnet.reading.load import load
 from digitnet.results import Box
@@ -238,6 +239,23 @@ def test_a_truncated_file_is_an_error_that_names_it(image_format, seven, tmp_pat
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ImageError, match=r"cut\.img: .*(truncated|not a picture)"):
         load(path)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
+def test_a_decoder_that_runs_is_stopped_in_the_middle_of_its_file(image_format, monkeypatch):
+    content = encoded(Image.effect_noise((1000, 1000), 100), image_format)
+    decoding = threading.Event()
+    loaded = ImageFile.ImageFile.load
+
+    def load_and_tell(image):
+        decoding.set()
+        return loaded(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load_and_tell)
+    with pytest.raises(CancelledError):
+        load(content, is_cancelled=decoding.is_set)
+    assert decoding.is_set()
+    assert load(content, is_cancelled=lambda: False).width == 1000
 
 
 @pytest.mark.parametrize("image_format", ["PPM", "ICO", "TGA", "PCX", "EPS", "PDF"])
