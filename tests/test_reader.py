@@ -289,6 +289,29 @@ def test_a_page_keeps_little_of_its_picture_and_still_draws_it(reader, mnist_dig
     assert min(page.draw().size) > 500
 
 
+@pytest.mark.parametrize(
+    "changed", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes() + b" ")]
+)
+@pytest.mark.parametrize("read", ["read", "predict"])
+def test_what_was_read_is_not_drawn_on_another_picture(reader, seven, tmp_path, read, changed):
+    path = tmp_path / "seven.png"
+    seven.save(path)
+    found = getattr(reader, read)(path)
+    assert found.draw().size
+    changed(path)
+    with pytest.raises(ImageError, match=r"seven\.png: is gone or has changed since it was read; read it again"):
+        found.draw()
+
+
+def test_a_reader_with_another_max_error_has_the_same_lessons(reader, seven):
+    never = reader.with_max_error(0)
+    assert never.predict(seven).digit is None
+    assert never.predict(seven).best_guess == reader.predict(seven).digit == 7
+    assert (never.max_error, reader.max_error, never.about) == (0, 0.003, reader.about)
+    with pytest.raises(UsageError):
+        reader.with_max_error(2)
+
+
 def test_a_batch_of_tensors_is_read_as_its_array_is(reader, mnist_digits):
     images = mnist_digits[0][:5]
     tensors = torch.from_numpy(images).unsqueeze(1)

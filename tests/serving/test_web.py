@@ -17,6 +17,7 @@ import pytest
 from helpers import ROOT, encoded, environment
 from PIL import Image
 
+from digitnet import spreadsheet
 from digitnet.serving.corrections import Corrections
 
 SCREENSHOTS = os.environ.get("DIGITNET_SCREENSHOTS")  # a folder for the README's pictures of the page
@@ -432,7 +433,7 @@ def test_an_example_is_read_and_saved_as_csv_json_and_picture(visitor, address):
             page.locator(f"#picture-{name}").click()
         return download.value.path()
 
-    rows = list(csv.DictReader(io.StringIO(saved("csv").read_text())))
+    rows = list(csv.DictReader(io.StringIO(saved("csv").read_text("utf-8-sig"))))
     assert rows[3]["text"] == "4281"
     told = json.loads(saved("json").read_text())
     assert (told["file"], told["lines"][3]["text"]) == ("example-sums.jpg", "4281")
@@ -795,7 +796,7 @@ def test_a_batch_goes_on_after_a_broken_file_and_is_saved_as_csv(visitor, addres
     expect(page.locator("#batch-rows tr").nth(1)).to_contain_text("not a picture")
     with page.expect_download() as download:
         page.locator("#batch-csv").click()
-    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8-sig"))))
     files = [row["file"] for row in rows]
     assert list(dict.fromkeys(files)) == ["amount.jpg", "'=broken.png", "sums.jpg"]
     assert files[-4:] == ["sums.jpg"] * 4
@@ -811,6 +812,16 @@ def test_a_batch_goes_on_after_a_broken_file_and_is_saved_as_csv(visitor, addres
 
     page.locator("#batch-rows button").nth(2).click()
     expect(page.locator("#lines li").nth(3)).to_have_text("4281")
+
+
+@pytest.mark.parametrize(
+    "name", ["0522", "1234567890123456", "12 34", "=1+1", "\n=1", "a\nb", 'a"b,c', "4096", "0.jpg", "7 é"]
+)
+def test_the_page_guards_the_cells_of_a_table_as_the_command_line_does(visitor, address, name):
+    page = visitor.open(address, "batch")
+    table = page.evaluate("(name) => import('/web/table.js').then(({ csv }) => csv([{ name, error: name }]))", name)
+    assert table.startswith("\ufefffile,")
+    assert table.partition("\r\n")[2] == spreadsheet.row([name, "", "", "", "", name]) + "\r\n"
 
 
 def test_a_batch_can_be_cancelled_and_waits_where_the_server_is_busy(visitor, address):
