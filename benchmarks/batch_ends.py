@@ -10,6 +10,7 @@ cluster, where an actor or the process that reads for it is killed.
 import argparse
 import contextlib
 import io
+import logging
 import os
 import random
 import shutil
@@ -66,7 +67,7 @@ def main() -> None:
 def cluster() -> Iterator[None]:
     import ray
 
-    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()
 

@@ -5,6 +5,7 @@ is decoded, and whatever a decoder raises on damaged data becomes an `ImageError
 """
 
 import contextlib
+import logging
 import os
 import re
 import struct
@@ -42,6 +43,9 @@ SMALL_PNG_SIDE, SMALL_PNG_BYTES = 64, 8192
 PNG_START = struct.Struct(">I4sII5BII4s")
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 LAST_PNG_FILTER = 4
+
+# Of what a decoder logs, nothing may go to standard error without the picture's name; a program's own handlers get it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Grey = npt.NDArray[np.float32]
 
