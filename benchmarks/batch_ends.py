@@ -1,7 +1,8 @@
 """Whether `batch` ends, with a row for each picture, when workers are killed and when its source vanishes.
 
 For each kind of source: runs in which a worker gets SIGKILL after a random number of parts, and runs in which the
-source is deleted then. Each is compared with a run that nobody disturbs.
+source is deleted then. Each is compared with a run that nobody disturbs. On this machine's processes, and on a Ray
+cluster, where an actor or the process that reads for it is killed.
 
     python benchmarks/batch_ends.py --times 50
 """
@@ -9,14 +10,17 @@ source is deleted then. Each is compared with a run that nobody disturbs.
 import argparse
 import contextlib
 import io
-import multiprocessing
+import logging
+import os
 import random
 import shutil
+import signal
 import tarfile
 import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,9 @@ from digitnet.archives.batch import batch
 from digitnet.errors import DigitNetError
 
 KINDS = ("folder", "zip", "tar", "parquet")
+ENGINES = ("processes", "ray")
 PART = 128  # pictures
+READING = (b"spawn_main", b"UnitReader")  # in the command lines of the processes that read
 
 
 def main() -> None:
@@ -40,36 +46,57 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=50, help="runs of each kind")
     parser.add_argument("--pictures", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     arguments = parser.parse_args()
     module.MOST["predict"] = PART
-    rng = random.Random(0)
     figures: dict[str, Any] = {"pictures": arguments.pictures, "times": arguments.times}
     with tempfile.TemporaryDirectory() as folder:
-        for kind in KINDS:
-            source = Path(folder) / f"a.{kind}"
-            make(kind, source, arguments.pictures)
-            run(source, arguments.pictures, arguments.workers)  # the first one loads the programs from the disk
-            quiet = run(source, arguments.pictures, arguments.workers)["seconds"]
-            figures[kind] = {"quiet_seconds": quiet}
-            for disturb in (kill, vanish):
-                runs = []
-                for _ in range(arguments.times):
-                    if not source.exists():
-                        make(kind, source, arguments.pictures)
-                    parts = rng.randrange(arguments.pictures // PART)
-                    runs.append(run(source, arguments.pictures, arguments.workers, disturb, parts))
-                figures[kind][disturb.__name__] = {
-                    "disturbed": sum(one["is_disturbed"] for one in runs),
-                    "most_seconds_over_quiet": max(one["seconds"] for one in runs) - quiet,
-                    "ended_with_an_error": [one["ended"] for one in runs if one["ended"]],
-                    "wrong_rows": sum(one["missing"] or one["double"] for one in runs if not one["ended"]),
-                    "error_rows": [one["errors"] for one in runs],
-                }
-            print(kind, figures[kind], flush=True)
+        for engine in arguments.engines:
+            figures[engine] = {}
+            with cluster() if engine == "ray" else contextlib.nullcontext():
+                for kind in arguments.kinds:
+                    options = {"workers": arguments.workers, "ray": "" if engine == "ray" else None}
+                    of_kind = ends(kind, Path(folder) / f"a.{kind}", arguments.pictures, arguments.times, options)
+                    print(engine, kind, of_kind, flush=True)
+                    figures[engine][kind] = of_kind
     record.write("batch_ends", figures)
 
 
-def run(source: Path, count: int, workers: int, disturb: Any = None, after: int = 0) -> dict[str, Any]:
+@contextlib.contextmanager
+def cluster() -> Iterator[None]:
+    import ray
+
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()
+
+
+def ends(kind: str, source: Path, count: int, times: int, options: dict[str, Any]) -> dict[str, Any]:
+    """How the runs of a kind of source end."""
+    rng = random.Random(0)
+    if not source.exists():
+        make(kind, source, count)
+    run(source, count, options)  # the first one loads the programs from the disk
+    quiet = run(source, count, options)["seconds"]
+    figures: dict[str, Any] = {"quiet_seconds": quiet}
+    for disturb in (kill, vanish):
+        runs = []
+        for _ in range(times):
+            if not source.exists():
+                make(kind, source, count)
+            runs.append(run(source, count, options, disturb, rng.randrange(count // PART)))
+        figures[disturb.__name__] = {
+            "disturbed": sum(one["is_disturbed"] for one in runs),
+            "most_seconds_over_quiet": max(one["seconds"] for one in runs) - quiet,
+            "ended_with_an_error": [one["ended"] for one in runs if one["ended"]],
+            "wrong_rows": sum(bool(one["missing"] or one["double"]) for one in runs if not one["ended"]),
+            "error_rows": [one["errors"] for one in runs],
+        }
+    return figures
+
+
+def run(source: Path, count: int, options: dict[str, Any], disturb: Any = None, after: int = 0) -> dict[str, Any]:
     """A run that is disturbed after some parts: its seconds, its rows, and the error that ended it."""
     output = source.with_name("out")
     shutil.rmtree(output, ignore_errors=True)
@@ -78,7 +105,7 @@ def run(source: Path, count: int, workers: int, disturb: Any = None, after: int 
 
     def wait_and_disturb() -> None:
         while not is_over.wait(0.01):
-            if multiprocessing.active_children() and len(list(output.glob("part-*"))) >= after:
+            if reading() and len(list(output.glob("part-*"))) >= after:
                 disturb(source)
                 disturbed.append(True)
                 return
@@ -88,7 +115,7 @@ def run(source: Path, count: int, workers: int, disturb: Any = None, after: int 
     if disturb:
         watcher.start()
     try:
-        batch(source, output, workers=workers)
+        batch(source, output, **options)
     except DigitNetError as error:
         ended = str(error)
     seconds = time.monotonic() - started
@@ -110,9 +137,24 @@ def run(source: Path, count: int, workers: int, disturb: Any = None, after: int 
 
 def kill(source: Path) -> None:
     """Kills one of the worker processes."""
-    if children := multiprocessing.active_children():
+    with contextlib.suppress(OSError, IndexError):  # it has just ended
+        os.kill(random.choice(reading()), signal.SIGKILL)
+
+
+def reading() -> list[int]:
+    """The numbers of the processes below this one that read pictures."""
+    parents, commands = {}, {}
+    for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            random.choice(children).kill()
+            number = int(path.name)
+            commands[number] = (path / "cmdline").read_bytes()
+            parents[number] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+
+    def is_below(number: int) -> bool:
+        parent = parents.get(number, 0)
+        return parent == os.getpid() or (parent > 1 and is_below(parent))
+
+    return [number for number, command in commands.items() if any(w in command for w in READING) and is_below(number)]
 
 
 def vanish(source: Path) -> None:

@@ -105,7 +105,7 @@ def encoded(kind: str, **options: Any) -> bytes:
 
 
 def lengthened(rng: random.Random, kind: str, content: bytes) -> bytes:
-    """The file with many segments between the first ones, perhaps behind stray bytes."""
+    """The file with many segments between the first ones, perhaps with stray bytes before the first or before each."""
     count = rng.choice((0, 1, rng.randrange(100))) if rng.random() > ENDLESS else 10 ** rng.randint(4, 6)
     stray = rng.choice((b"", b"\0", rng.randbytes(rng.randrange(9))))
     if kind == "BigTIFF":
@@ -119,7 +119,9 @@ def lengthened(rng: random.Random, kind: str, content: bytes) -> bytes:
         place, pieces = 33, PNG_CHUNKS
     else:
         return content
-    return content[:place] + stray + rng.choice(pieces) * count + content[place:]
+    piece = rng.choice(pieces)
+    many = (stray + piece) * count if rng.random() < 0.5 else stray + piece * count
+    return content[:place] + many + content[place:]
 
 
 def big_tiff(rng: random.Random, count: int) -> bytes:

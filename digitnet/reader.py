@@ -19,7 +19,7 @@ from digitnet.reading.constraints import constrained
 from digitnet.reading.digit_reader import BATCH, NO_PROBABILITIES, DigitReader, Examination, Sight
 from digitnet.reading.encoding import jpeg
 from digitnet.reading.lines import LineFinder
-from digitnet.reading.load import OVERSHOOT, Picture, Source, load
+from digitnet.reading.load import OVERSHOOT, WORKING_SIDE, Picture, Source, load
 from digitnet.reading.networks import (
     PACKAGED_DETECTOR,
     PACKAGED_LINE_READER,
@@ -156,9 +156,15 @@ class Reader:
         digits = iter(self.digit_reader.digits([NormalisedDigit(image, whole, 1.0, several=False) for image in inked]))
         return [next(digits) if ink else blank for ink in has_ink]
 
-    def examine(self, source: Source, *, name: str | None = None) -> Examination:
-        """The digit together with what led to it. Arguments and errors are those of `predict`."""
-        return next(self.digit_reader.examine([load(source, name)]))
+    def examine(
+        self, source: Source, *, name: str | None = None, is_cancelled: IsCancelled | None = None
+    ) -> Examination:
+        """The digit together with what led to it. Arguments and errors are those of `predict`.
+
+        Args:
+            is_cancelled: asked while the picture is loaded. Where it says True, CancelledError is raised.
+        """
+        return next(self.digit_reader.examine([load(source, name, is_cancelled=is_cancelled)]))
 
     def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> list[Examination | ImageError]:
         """`examine` for small pictures together, which is quicker than one by one.
@@ -287,6 +293,16 @@ class Reader:
             other._finder = self._finder.with_lesson(network.probabilities, network.before_lessons)
         return other
 
+    def with_max_error(self, max_error: float | None) -> "Reader":
+        """A reader with the same networks and lessons, and another `max_error`.
+
+        Raises UsageError where `max_error` is outside [0, 1].
+        """
+        other = copy.copy(self)
+        other.max_error = max_error
+        other._set_network(self._network, self.about["model"])
+        return other
+
     def read(
         self,
         picture: Source,
@@ -329,15 +345,17 @@ class Reader:
         """The page together with what the network saw of each digit. Arguments and errors are those of `read`.
 
         Args:
-            is_cancelled: asked between the steps of the work. Where it says True, CancelledError is raised.
+            is_cancelled: asked while the picture is loaded and between the steps of the work. Where it says True,
+                CancelledError is raised.
         """
         if lines is not None and lines < 1:
             raise UsageError(f"{lines} lines cannot be asked for; give 1 or more")
         constraint = constrained(length, pattern, check)
-        picture = load(source, name, side=PAGE_SIDE)
+        picture = load(source, name, side=PAGE_SIDE, is_cancelled=is_cancelled)
         examination = self._pages.examine(picture, constraint, lines, is_cancelled)
         # The page keeps a path, bytes or a small file of its picture, so that thousands of pages fit into memory.
-        artist = functools.partial(_drawing, source if isinstance(source, KEPT_SOURCES) else jpeg(picture.grey))
+        kept = source if isinstance(source, KEPT_SOURCES) else jpeg(picture.grey)
+        artist = functools.partial(_drawing, kept, _version(kept))
         return replace(examination, page=replace(examination.page, artist=artist))
 
     @functools.cached_property
@@ -414,13 +432,37 @@ def _artist(source: Source, seen: Examination) -> "Callable[[Digit], Image.Image
     if not isinstance(source, KEPT_SOURCES):
         every = max(1, max(seen.picture.grey.shape) // DRAWN_SIDE)
         kept = (255 * seen.picture.grey[::every, ::every]).round().astype(np.uint8)
-    return functools.partial(_drawn_digit, kept, seen.picture.width, seen.normalised)
+    return functools.partial(_drawn_digit, kept, _version(kept), seen.picture.width, seen.normalised)
 
 
-def _drawn_digit(source: Source, width: int, normalised: NormalisedDigit | None, digit: Digit) -> "Image.Image":
+def _version(source: Source) -> tuple[int, int] | None:
+    """What changes when the file at a path does; None where there is none, and for other sources."""
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    try:
+        state = os.stat(source)
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size
+
+
+def _again(source: Source, version: tuple[int, int] | None, side: int) -> Picture:
+    """A picture that was read, loaded once more. Raises ImageError where its file is gone or not the same any more."""
+    if _version(source) != version:
+        raise ImageError(f"{source!s:.200}: is gone or has changed since it was read; read it again to draw it")
+    return load(source, side=side)
+
+
+def _drawn_digit(
+    source: Source,
+    version: tuple[int, int] | None,
+    width: int,
+    normalised: NormalisedDigit | None,
+    digit: Digit,
+) -> "Image.Image":
     from digitnet.reading.drawing import draw
 
-    picture = load(source)
+    picture = _again(source, version, WORKING_SIDE)
     if normalised and picture.width != width:
         scale = picture.width / width
         shown = Box.within((edge * scale for edge in normalised.box.edges), picture.width, picture.height)
@@ -428,10 +470,10 @@ def _drawn_digit(source: Source, width: int, normalised: NormalisedDigit | None,
     return draw(picture, normalised, digit)
 
 
-def _drawing(source: Source, page: Page) -> "Image.Image":
+def _drawing(source: Source, version: tuple[int, int] | None, page: Page) -> "Image.Image":
     from digitnet.reading.drawing import draw_page
 
-    return draw_page(load(source, side=PAGE_SIDE).grey, page)
+    return draw_page(_again(source, version, PAGE_SIDE).grey, page)
 
 
 def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:

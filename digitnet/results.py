@@ -42,7 +42,8 @@ class Digit:
         confidence: in [0, 1], the probability that `best_guess` is right; 0.0 for a blank picture.
         reason: None where there is a digit. Otherwise "blank", "too faint", "not a digit", "more than
             one digit", "unsure: 4 or 9" with the two likeliest digits, or, on a page, "unsure: 7 or no digit" where it
-            is certain which digit it would be, but not that it is one.
+            is certain which digit it would be, but not that it is one; or "no reading has length 8" where the line has
+            no reading that the constraints allow.
         best_guess: the likeliest digit, also where the reader abstains; None only for a blank picture.
         probabilities: ten numbers for the digits 0 to 9 that add up to 1: how likely each is if the picture shows a
             digit. All are equal for a blank picture.
@@ -61,7 +62,8 @@ class Digit:
     def draw(self) -> Any:
         """A PIL image: the picture with a box, what the network saw, the probabilities as bars.
 
-        Raises ValueError for a digit that has no picture. Those from `Reader.predict` have one.
+        Raises ValueError for a digit that has no picture; those from `Reader.predict` have one. Raises ImageError where
+        the picture's file is gone or has changed.
         """
         if self.artist is None:
             raise ValueError("this digit has no picture to draw on; only digits from Reader.predict have one")
@@ -173,7 +175,8 @@ class Page:
     def draw(self) -> Any:
         """A PIL image: the picture with a box around each digit and what was read there.
 
-        Raises ValueError for a page that was not made by a reader: it has no picture.
+        Raises ValueError for a page that was not made by a reader: it has no picture. Raises ImageError where the
+        picture's file is gone or has changed.
         """
         if self.artist is None:
             raise ValueError("this page has no picture to draw on; only pages from Reader.read have one")
@@ -255,7 +258,8 @@ class Lesson:
         pictures: how many pictures there were to learn from.
         before, after: how they are read, each by a model that has not learnt from it (cross-validation);
             with `at_once`, by the model that has.
-        guard_before, guard_after: how pictures of the package by other hands, and of no digits, are read.
+        guard_before, guard_after: how pictures of the package by other hands, and of no digits, are read, before any
+            lesson and after this one.
         better, worse: the names of the pictures that are read better or worse than before.
         contradictions: labels that are likely wrong. They count for little.
     """

@@ -55,6 +55,20 @@ def test_many_pictures_give_the_same_digits_as_one_by_one_in_order(reader, mnist
     assert [digit.box for digit in together] == [digit.box for digit in alone]
 
 
+def test_digits_in_a_very_long_picture_have_their_boxes(reader, mnist_digits):
+    images, labels = mnist_digits
+    page, lefts, shown = np.full((40, 12_000), 255, np.uint8), range(60, 12_000, 750), (7, 2, 3, 0)
+    for place, left in enumerate(lefts):
+        digit = images[np.flatnonzero(labels == shown[place % len(shown)])[1]]
+        page[6:34, left : left + 28] = 255 - 255 * digit
+    found = reader.read(page).digits
+    assert [digit.best_guess for digit in found] == list(shown) * (len(lefts) // len(shown))
+    for left, box in zip(lefts, (digit.box for digit in found), strict=True):
+        rows, columns = np.nonzero(page[:, left : left + 28] < 128)
+        ink = left + columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1
+        assert np.abs(np.subtract((box.x, box.y, box.width, box.height), ink)).max() <= 3
+
+
 def test_no_pictures_give_no_digits(reader):
     assert reader.predict_many([]) == []
 
@@ -273,6 +287,29 @@ def test_a_page_keeps_little_of_its_picture_and_still_draws_it(reader, mnist_dig
     page = reader.read(np.kron(grey, np.ones((2, 2))))
     assert len(pickle.dumps(page)) < grey.nbytes / 4
     assert min(page.draw().size) > 500
+
+
+@pytest.mark.parametrize(
+    "changed", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes() + b" ")]
+)
+@pytest.mark.parametrize("read", ["read", "predict"])
+def test_what_was_read_is_not_drawn_on_another_picture(reader, seven, tmp_path, read, changed):
+    path = tmp_path / "seven.png"
+    seven.save(path)
+    found = getattr(reader, read)(path)
+    assert found.draw().size
+    changed(path)
+    with pytest.raises(ImageError, match=r"seven\.png: is gone or has changed since it was read; read it again"):
+        found.draw()
+
+
+def test_a_reader_with_another_max_error_has_the_same_lessons(reader, seven):
+    never = reader.with_max_error(0)
+    assert never.predict(seven).digit is None
+    assert never.predict(seven).best_guess == reader.predict(seven).digit == 7
+    assert (never.max_error, reader.max_error, never.about) == (0, 0.003, reader.about)
+    with pytest.raises(UsageError):
+        reader.with_max_error(2)
 
 
 def test_a_batch_of_tensors_is_read_as_its_array_is(reader, mnist_digits):

@@ -5,7 +5,6 @@ holds the settings that all parts were made with; readers of Parquet skip files 
 """
 
 import contextlib
-import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from digitnet import spreadsheet
 from digitnet.archives.sources import Unit, is_url
 from digitnet.errors import DigitNetError, SaveError, UsageError
 from digitnet.files import replaced, write_atomically
@@ -126,21 +126,20 @@ def remove_half_parts(folder: Path) -> None:
 
 
 def write_small_table(path: Path, tables: Iterable[pa.Table]) -> None:
-    """All parts as one .csv or .jsonl file. Nested values are JSON in the .csv.
+    """All parts as one .csv, for spreadsheets, or one .jsonl file. Nested values are JSON in the .csv.
 
     Raises SaveError where the file cannot be written.
     """
     with replaced(path) as binary:
-        file = io.TextIOWrapper(binary, encoding="utf-8", newline="")
-        writer = csv.writer(file, lineterminator="\n")
+        is_csv = path.suffix == ".csv"
+        file = io.TextIOWrapper(binary, encoding=spreadsheet.ENCODING if is_csv else "utf-8", newline="")
         for number, table in enumerate(tables):
-            if path.suffix == ".csv" and number == 0:
-                writer.writerow(table.column_names)
+            if is_csv and number == 0:
+                file.write(spreadsheet.row(table.column_names) + "\r\n")
             for row in table.to_pylist():
-                if path.suffix == ".csv":
-                    writer.writerow(
-                        json.dumps(value) if isinstance(value, list | dict) else value for value in row.values()
-                    )
-                else:
-                    file.write(json.dumps(row) + "\n")
+                file.write(_csv_row(row) + "\r\n" if is_csv else json.dumps(row) + "\n")
         file.detach()  # all of it is in the binary file now, which is not closed yet
+
+
+def _csv_row(row: Mapping[str, Any]) -> str:
+    return spreadsheet.row(json.dumps(cell) if isinstance(cell, list | dict) else cell for cell in row.values())

@@ -12,6 +12,7 @@ from typing import Literal
 from PIL import Image
 
 from digitnet.errors import ImageError
+from digitnet.reading.work import IsCancelled, raise_if
 
 MAX_READS = 250_000  # Pillow reads about four times for a segment, and a PNG of 200 MB has about 50,000
 MAX_SCANS, USUAL_SCANS = 1000, 20  # of a progressive JPEG; encoders write about ten
@@ -32,11 +33,17 @@ VALUE_BYTES = {3: 2, 4: 4, 5: 8, 6: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 1
 DIRECTORY_TAGS = (34665, 34853, 40965)
 
 
-def opened(content: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
+def opened(content: bytes, name: str, formats: tuple[str, ...], is_cancelled: IsCancelled | None = None) -> Image.Image:
     """The picture in a file, opened by Pillow, and not decoded yet.
 
-    Raises ImageError, which calls the picture `name`, if the file is beyond the limits. The limits hold for what Pillow
-    reads later, too. It is not checked here that the file is complete; the decoder does that.
+    It is not checked here that the file is complete; the decoder does that.
+
+    Args:
+        is_cancelled: asked whenever Pillow goes on reading the file, also while it decodes. So a decoder can be
+            stopped, but for what it does with one block of the file.
+
+    Raises ImageError, which calls the picture `name`, if the file is beyond the limits, and CancelledError where
+    `is_cancelled` says True. Both hold for what Pillow reads later, too.
     """
     scans = 0
     if content.startswith(JPEG):
@@ -48,7 +55,7 @@ def opened(content: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
         for values in _tiff_values(content):
             total += values
             _check(total, MAX_TIFF_VALUES, "values in the tags", name)
-    image = Image.open(_CountedFile(content, name), formats=list(formats))
+    image = Image.open(_File(content, name, is_cancelled), formats=list(formats))
     pixels = image.width * image.height
     if scans > USUAL_SCANS:
         _check(scans * pixels, MAX_SCANNED_PIXELS, "pixels in all scans", name)
@@ -67,22 +74,24 @@ def _check(found: int, most: int, what: str, name: str) -> None:
         raise ImageError(f"{name}: more than {most:,} {what} in its file; save it again")
 
 
-class _CountedFile(io.BytesIO):
-    """A file in memory that can be read a limited number of times.
+class _File(io.BytesIO):
+    """A file in memory that can be read a limited number of times, until the work is cancelled.
 
     Pillow's code in Python reads at least once for each segment, block, tag, run, and byte between segments. So this
     limit holds for each format and for each way in which a damaged file is read.
     """
 
-    def __init__(self, content: bytes, name: str) -> None:
+    def __init__(self, content: bytes, name: str, is_cancelled: IsCancelled | None) -> None:
         super().__init__(content)
         self._name = name
+        self._is_cancelled = is_cancelled
         self._reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._reads += 1
         if self._reads > MAX_READS:
             raise ImageError(f"{self._name}: its file is in more than {MAX_READS:,} pieces; save it again")
+        raise_if(self._is_cancelled)
         return super().read(size)
 
 

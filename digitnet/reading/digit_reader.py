@@ -154,7 +154,7 @@ class DigitReader:
                 sight = self._complete(picture.grey, first)
                 sight = self._remembered(sight) if self.network.adaptation else sight
                 choice = self._chosen(sight, self._probabilities(sight.digits))
-            if (digit := choice.digit) and picture.scale != 1:
+            if (digit := choice.digit) and picture.scale != (1, 1):
                 (box,) = picture.boxes_as_given(np.array([digit.box.edges]))
                 choice = replace(choice, digit=replace(digit, box=box))
             yield Examination(picture, choice.digit, _answer(choice))

@@ -5,7 +5,9 @@ is decoded, and whatever a decoder raises on damaged data becomes an `ImageError
 """
 
 import contextlib
+import logging
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -21,6 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digitnet.errors import DigitNetError, ImageError, ImageTooLargeError
 from digitnet.reading.container_limits import PNG, opened
+from digitnet.reading.work import IsCancelled
 from digitnet.results import Box
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -29,6 +32,7 @@ MAX_PIXELS = 64_000_000  # above the 50 megapixels of large phone photos, far be
 MAX_BYTES = 512 * 2**20
 ORIENTATION = 0x0112  # the EXIF tag
 WORKING_SIDE = 1024  # pixels; larger pictures of one digit are reduced to this before anything looks at them
+LONG = 16  # times as long as wide; longer pictures are reduced less
 OVERSHOOT = 0.1  # resampling takes floats in [0, 1] this far outside; such values are clipped
 LEAST_PEAK = 16  # a float picture with a smaller peak above 1 is in neither of the usual ranges
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
@@ -39,6 +43,9 @@ SMALL_PNG_SIDE, SMALL_PNG_BYTES = 64, 8192
 PNG_START = struct.Struct(">I4sII5BII4s")
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 LAST_PNG_FILTER = 4
+
+# Of what a decoder logs, nothing may go to standard error without the picture's name; a program's own handlers get it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Grey = npt.NDArray[np.float32]
 
@@ -59,7 +66,7 @@ class Picture:
 
     Attributes:
         name: what messages call it.
-        grey: (H, W), float32 in [0, 1], 1 is white. Its longer side has at most the pixels that `load` was asked for.
+        grey: (H, W), float32 in [0, 1], 1 is white. Its `long_side` has at most the pixels that `load` was asked for.
         width, height: of the upright picture as it was given, in pixels.
     """
 
@@ -69,10 +76,10 @@ class Picture:
     height: int
 
     @property
-    def scale(self) -> float:
-        """Pixels of the given picture for one pixel of `grey`."""
+    def scale(self) -> tuple[float, float]:
+        """Pixels of the given picture for one pixel of `grey`, across and down."""
         height, width = self.grey.shape
-        return max(self.width / int(width), self.height / int(height))
+        return self.width / int(width), self.height / int(height)
 
     def boxes_as_given(self, edges: "npt.NDArray[np.float64]") -> list[Box]:
         """Boxes with these edges (N, 4), in pixels of `grey`, as boxes in pixels of the picture as it was given.
@@ -86,10 +93,22 @@ class Picture:
         return [Box(*row) for row in rows.tolist()]
 
 
-def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -> Picture:
+def long_side(shape: tuple[int, ...]) -> float:
+    """What counts as the longer side of a picture with these two sides, in pixels.
+
+    In a very long picture it is shorter than the longer side. So its digits keep their pixels when it is reduced, and
+    it has no more pixels than a square of this side.
+    """
+    shorter, longer = sorted(shape)
+    return max(min(longer, LONG * shorter), longer / LONG)
+
+
+def load(
+    source: Source, name: str | None = None, *, side: int = WORKING_SIDE, is_cancelled: IsCancelled | None = None
+) -> Picture:
     """The picture in a path, bytes, a binary stream, a PIL image, an array or a tensor, upright and grey.
 
-    A picture whose longer side has more than `side` pixels is reduced to that.
+    A picture whose `long_side` has more than `side` pixels is reduced to that.
 
     An array or tensor is (H, W), (1, H, W), (H, W, 1), (H, W, 3) or (3, H, W) RGB, (H, W, 4) or (4, H, W) RGBA.
     Its values are booleans, floats in [0, 1] with 1 as white, or numbers whose full scale is the smallest of 8, 10,
@@ -99,7 +118,11 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
     Transparent pixels are laid on white. Where the alpha channel alone carries the drawing, alpha is the ink. Of an
     animation, the first frame counts.
 
+    Args:
+        is_cancelled: asked now and then, also while a file is decoded.
+
     Raises:
+        CancelledError: `is_cancelled` says True.
         ImageError: not a picture of an accepted format, damaged, fewer than 8 pixels on its longer side, or numbers
             outside of the ranges.
         ImageTooLargeError: more than 64 million pixels, or a file of more than 512 MiB.
@@ -125,7 +148,7 @@ def load(source: Source, name: str | None = None, *, side: int = WORKING_SIDE) -
     if (small := _small_png(content)) is not None:
         height, width = small.shape
         return Picture(name, small.astype(np.float32) / np.float32(255), width, height)
-    with decoding(name), opened(content, name, FORMATS) as image:
+    with decoding(name), opened(content, name, FORMATS, is_cancelled) as image:
         _check_size(image.size, name)
         # A JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.
         width, height = image.size
@@ -197,8 +220,9 @@ def decoding(name: str) -> Iterator[None]:
             yield
     except DigitNetError:
         raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, str(error)) from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit, which only it can compare with the size
+        found = re.search(r"\d+ pixels", str(error))
+        raise _too_large(name, found[0] if found else "its size") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not a picture of a known format; use one of {', '.join(FORMATS)}") from error
     # On damaged data Pillow's decoders raise OSError, SyntaxError, struct.error and many others.
@@ -227,7 +251,7 @@ def _from_image(image: Image.Image, name: str, width: int, height: int, side: in
     if orientation in (5, 6, 7, 8):  # the sides are swapped
         width, height = height, width
     grey = _grey(image)
-    longest = max(grey.size)
+    longest = long_side(grey.size)
     if longest > side:
         wide, tall = (max(MIN_SIDE, round(length * side / longest)) for length in grey.size)
         grey = grey.resize((wide, tall), Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -237,9 +261,9 @@ def _from_image(image: Image.Image, name: str, width: int, height: int, side: in
 def _roughly_reduced(image: Image.Image, side: int) -> Image.Image:
     """A large deep or transparent picture, smaller by a whole factor, so that the next steps need little memory.
 
-    Its longer side keeps at least twice `side` pixels. Other pictures are returned as they are.
+    Its `long_side` keeps at least twice `side` pixels. Other pictures are returned as they are.
     """
-    factor = max(image.size) // (2 * side)
+    factor = min(int(long_side(image.size)) // (2 * side), *image.size)
     if factor < 2:
         return image
     width, height = (length // factor for length in image.size)
@@ -329,7 +353,7 @@ def _from_array(array: npt.NDArray[Any], name: str, side: int) -> Picture:
     if array.dtype.kind in "if":
         _check_range(array, name)
     pixels = _to_255(array)
-    if array.ndim == 2 and max(width, height) <= side:
+    if array.ndim == 2 and long_side((width, height)) <= side:
         return Picture(name, pixels / np.float32(255), width, height)
     if array.dtype == np.uint8 or array.ndim == 3:
         pixels = np.ascontiguousarray(pixels.round().astype(np.uint8))

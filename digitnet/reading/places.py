@@ -17,6 +17,7 @@ import onnxruntime
 
 from digitnet.reading.boxes import edges, middles, same_ink_groups
 from digitnet.reading.contrast import Grey, normalise_contrast
+from digitnet.reading.load import long_side
 from digitnet.reading.work import IsCancelled, raise_if
 
 STRIDE = 4  # pixels of the picture for one cell of the network's maps
@@ -33,6 +34,7 @@ MOST_ENLARGED = 1.5  # times; small pictures are enlarged by no more
 SMALL = 16.0  # pixels; where the usual digit of the finer look is lower, a third look is taken at the whole picture
 
 WIDEST_GAP = 2.2  # heights; neighbours in a line have no wider gap
+LONGEST_LINE = 120  # heights; a longer line is read in several pieces, since no strip could hold it
 STEEPEST = math.tan(math.radians(24))  # slope of lines, rows a column
 LEAST_SHARED = 0.4  # of the lower one's height, for neighbours of a line
 SIZES_ALIKE = 2.2  # a digit may be this many times as tall as its neighbour
@@ -80,7 +82,7 @@ def places(session: onnxruntime.InferenceSession, grey: Grey, is_cancelled: IsCa
     Raises CancelledError where `is_cancelled` says True.
     """
     found: list[Peak] = []
-    longest = max(grey.shape)
+    longest = long_side(grey.shape)
     for scale in sorted({min(MOST_ENLARGED, side / longest) for side in (COARSEST, COARSE, FINE)}):
         raise_if(is_cancelled)
         fine = look(session, grey, scale)
@@ -169,7 +171,7 @@ def _gap(chain: Sequence[Peak], peak: Peak) -> float | None:
     end = chain[-1]
     lower, taller = sorted((end.height, peak.height))
     gap = peak.left - max(member.right for member in chain[-3:])
-    if gap > WIDEST_GAP * taller or taller > SIZES_ALIKE * lower:
+    if gap > WIDEST_GAP * taller or taller > SIZES_ALIKE * lower or peak.right - chain[0].left > LONGEST_LINE * taller:
         return None
     drift = (peak.top + peak.bottom - end.top - end.bottom) / 2
     across = (peak.left + peak.right - end.left - end.right) / 2

@@ -1,5 +1,6 @@
 """The API, `/v1/...`: each handler takes the pictures, lets the workers read them, and writes the answer."""
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple
@@ -18,7 +19,6 @@ from digitnet.reading.page_reader import PageExamination
 from digitnet.reading.work import IsCancelled, raise_if
 from digitnet.results import Box
 from digitnet.serving import openapi
-from digitnet.serving.caution import with_max_error
 from digitnet.serving.corrections import Corrections, crop
 from digitnet.serving.guard import Limits
 from digitnet.serving.learner import NOT_LEARNING, Learner
@@ -26,6 +26,8 @@ from digitnet.serving.openapi import problems
 from digitnet.serving.problem import Problem
 from digitnet.serving.upload import PICTURE, Upload, received
 from digitnet.serving.workers import Workers
+
+MOST_READERS = 8  # that differ from the server's in `max_error` only; each has a session of each network
 
 Json = dict[str, Any]
 Name = Annotated[str, Query(max_length=255, description="the name of a picture that is sent as it is")]
@@ -60,6 +62,7 @@ def router(
         learner: learns from them; None does not.
         token: whether the API asks for a token.
     """
+    with_max_error = functools.lru_cache(maxsize=MOST_READERS)(Reader.with_max_error)
     router = APIRouter(
         prefix="/v1", dependencies=[Depends(_only_known_parameters)], responses=problems(400, 401, 405, 421)
     )
@@ -87,7 +90,7 @@ def router(
         reader = asked_for(max_error, always)
 
         def examine(picture: Upload, is_cancelled: IsCancelled) -> Examination:
-            return reader().examine(picture.content, name=picture.name)
+            return reader().examine(picture.content, name=picture.name, is_cancelled=is_cancelled)
 
         pictures, is_form = await received(request, name=name, files=limits.files)
         is_usual = max_error is None and not always
@@ -137,7 +140,8 @@ def router(
         folder, began = kept(), time.monotonic()
 
         def keep(picture: Upload, is_cancelled: IsCancelled) -> str:
-            part = crop(picture.content, Box(*map(int, box.split(","))) if box else None, picture.name)
+            edges = Box(*map(int, box.split(","))) if box else None
+            part = crop(picture.content, edges, picture.name, is_cancelled)
             raise_if(is_cancelled)
             sight = (learner or workers).reader.sight(part, name=picture.name)
             raise_if(is_cancelled)  # what is answered as too late must not be kept

@@ -6,15 +6,14 @@ not document. pyproject.toml pins uvicorn to the tested versions, and a test nam
 """
 
 import asyncio
-import re
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from digitnet.serving.guard import SECURITY_HEADERS
 from digitnet.serving.problem import Problem
 
-UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 MAX_PIPELINED = 8  # requests that wait for the answer to an earlier one; hardly any client sends several at once
 MAX_HEAD_BYTES = 64 * 2**10  # of a request's line and headers, or between two chunks of a body
 
@@ -35,8 +34,7 @@ class Connection(HttpToolsProtocol):
         self._late_reader: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None  # the request that is being answered
         self._idle_bytes = 0  # bytes since the last chunk of a body or the last end of a head
-        self._is_in_head = True
-        self._held = b""  # the unfinished last line of a head
+        self._is_offer = False  # whether the request that is being parsed offers another protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -59,25 +57,39 @@ class Connection(HttpToolsProtocol):
         if self._late_head is None and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
         self._idle_bytes += len(data)
-        if passed := self._without_upgrade(data) if self._is_in_head else data:
-            super().data_received(passed)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._idle_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(Problem(431, f"the headers are larger than {MAX_HEAD_BYTES // 2**10} KiB; send fewer"))
 
-    def _without_upgrade(self, data: bytes) -> bytes:
-        """What the parser may see of a head by now.
+    def _parse(self, data: bytes) -> None:
+        """Gives data to the parser.
 
-        An Upgrade header may be ignored (RFC 9110, 7.8), but with one, httptools would skip the body. Packets may cut
-        its name anywhere, so a line of the head is held back until it is whole.
+        An offer of another protocol may be ignored (RFC 9110, 7.8), but httptools would skip the body of its request.
+        So the head of such a request is parsed once more, without the offer.
         """
-        head, end, rest = (self._held + data).partition(b"\r\n\r\n")
-        cut = len(head) if end or b"\r" not in head else head.rindex(b"\r")
-        head, self._held = head[:cut], head[cut:]
-        return UPGRADE.sub(b"\r\nignored:", head) + end + rest
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if self._is_offer:
+                (end_of_head,) = offer.args
+                head = self._head_without_offer()
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+                self._parse(head + data[end_of_head:])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _head_without_offer(self) -> bytes:
+        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([line, *headers, b"\r\n"])
 
     def on_headers_complete(self) -> None:
+        self._is_offer = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._is_offer:
+            return
         self._idle_bytes = 0
-        self._is_in_head = False
         if self._late_head is not None:
             self._late_head.cancel()
             self._late_head = None
@@ -91,8 +103,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._idle_bytes = 0
-        self._is_in_head = True
-        super().on_message_complete()
+        if not self._is_offer:
+            super().on_message_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()

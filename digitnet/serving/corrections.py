@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from digitnet import files
 from digitnet.errors import SaveError, UsageError
+from digitnet.reading.container_limits import opened
 from digitnet.reading.encoding import png
 from digitnet.reading.load import FORMATS, WORKING_SIDE, decoding, is_deep, load
+from digitnet.reading.work import IsCancelled
 from digitnet.results import Box
 from digitnet.serving.problem import Problem
 
@@ -196,14 +198,15 @@ def _written(columns: Iterable[str], rows: Iterable[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def crop(content: bytes, box: Box | None, name: str) -> bytes:
+def crop(content: bytes, box: Box | None, name: str, is_cancelled: IsCancelled | None = None) -> bytes:
     """The picture in a file's bytes as an upright PNG without metadata; with a box, only that part and a margin.
 
     Its longer side has at most `WORKING_SIDE` pixels, to which a reader reduces a picture of one digit anyway.
 
-    Raises ImageError, with the name, if the picture cannot be read; UsageError if the box is outside of the picture.
+    Raises ImageError, with the name, if the picture cannot be read; UsageError if the box is outside of the picture;
+    CancelledError where `is_cancelled`, which is asked while the file is decoded, says True.
     """
-    with decoding(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with decoding(name), opened(content, name, FORMATS, is_cancelled) as image:
         if box is None:
             image.draft(image.mode, (WORKING_SIDE, WORKING_SIDE))  # a large JPEG is not decoded whole
         ImageOps.exif_transpose(image, in_place=True)

@@ -51,12 +51,14 @@ class Workers:
 
         Raises Problem if there are too many requests or if the request takes too long.
         """
-        async with self._request():
+        async with self._request() as is_cancelled:
+
+            def examine(picture: Upload) -> Examination:
+                return self.reader.examine(picture.content, name=picture.name, is_cancelled=is_cancelled)
+
             examinations = await self._batches.run(pictures)
             return [
-                await self._run_slow(picture, lambda picture: self.reader.examine(picture.content, name=picture.name))
-                if examination is None
-                else examination
+                await self._run_slow(picture, examine) if examination is None else examination
                 for picture, examination in zip(pictures, examinations, strict=True)
             ]
 

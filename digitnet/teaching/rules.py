@@ -78,7 +78,11 @@ def _name(label: int) -> str:
 
 
 def harm(before: Levels, after: Levels) -> str | None:
-    """What the lesson would do to other hands and negatives; None if nothing that can be measured."""
+    """What lessons would do to other hands and negatives; None if nothing that can be measured.
+
+    Args:
+        before, after: levels of the guard set (N,), before the first lesson and after the last one.
+    """
     worse, better = int((after < before).sum()), int((after > before).sum())
     if sign_test(worse, better) >= CHANCE:
         return None

@@ -2,7 +2,7 @@
 
 The last layer is shifted (`last_layer`) so that it reads the corrected pictures and their augmented copies.
 Cross-validation says what this does for the hand: each picture is read by a layer that has not learnt from it. The
-guard set says what it does to other hands and to negatives.
+guard set says what it does to other hands and to negatives, together with all lessons that the model has had before.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,7 +68,9 @@ class Teacher:
         copies = Evidence.of(reader.network, augmented(replay.images, REPLAY_COPIES))
         self._prior = Prior(copies.features)
         self._guard_evidence = Evidence.of(reader.network, self._guard.images)
-        self._guard_before = self._guard_levels(None)
+        # Harm is measured against the model before any lesson, so that many lessons do not drift away from it.
+        learnt = reader.network.adaptation
+        self._guard_before = self._guard_levels(-learnt.shift if learnt else None)
 
     def lesson(
         self,

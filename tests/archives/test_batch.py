@@ -1,6 +1,7 @@
 """Whole runs with worker processes: resumed, killed, interrupted, refused."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -18,7 +19,8 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from deadly_task import DEADLY, DeadlyParts, DeadlyTask, DeadlyUnit
-from helpers import environment
+from helpers import encoded, environment, page_of
+from PIL import Image
 
 from digitnet.archives import batch as module
 from digitnet.archives import workers
@@ -247,7 +249,7 @@ def test_a_small_result_may_be_one_file(tmp_path, write_tar, pngs, suffix):
     write_tar(tmp_path / "a.tar", {f"{place}.png": pngs[place] for place in range(7)})
     output = tmp_path / f"out.{suffix}"
     batch(tmp_path / "a.tar", output, workers=1)
-    with open(output, newline="") as file:
+    with open(output, newline="", encoding="utf-8-sig") as file:
         found = list(csv.DictReader(file) if suffix == "csv" else map(json.loads, file))
     assert [row["member"] for row in found] == [f"{place}.png" for place in range(7)]
     box = found[0]["box"]
@@ -255,6 +257,17 @@ def test_a_small_result_may_be_one_file(tmp_path, write_tar, pngs, suffix):
     assert not list(tmp_path.glob(".out*.parts"))
     with pytest.raises(UsageError, match="exists already"):
         batch(tmp_path / "a.tar", output, workers=1)
+
+
+def test_a_table_of_numbers_is_for_spreadsheets(tmp_path, write_tar, mnist_digits):
+    grey, _ = page_of(mnist_digits, ["0271"])
+    page = encoded(Image.fromarray((255 * grey).astype(np.uint8)), "PNG")
+    write_tar(tmp_path / "a.tar", {"=1+1.png": page, "sept é.png": page})
+    batch(tmp_path / "a.tar", tmp_path / "out.csv", task="read", workers=1, max_error=None)
+    content = (tmp_path / "out.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    assert [(row["member"], row["text"]) for row in rows] == [("'=1+1.png", "'0271"), ("sept é.png", "'0271")]
 
 
 def test_other_settings_are_refused_and_named(shards, tmp_path):

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, run_python
 from PIL import Image
 
 from digitnet.errors import ImageError
@@ -145,6 +145,16 @@ def test_a_file_of_too_many_scans_is_refused_before_it_is_decoded():
 )
 def test_a_file_of_many_segments_is_read(content):
     assert load(content, "x").grey.shape == (28, 28)
+
+
+def test_what_a_decoder_logs_does_not_go_to_standard_error(tmp_path):
+    path = tmp_path / "x.tif"
+    path.write_bytes(tiff_with([(277, 3, 1, 892)]))
+    code = "import sys; from digitnet.reading.load import load\n"
+    code += "try: load(sys.argv[1])\nexcept Exception as error: print(error)"
+    finished = run_python("-c", code, path)
+    assert finished.stdout.startswith(f"{path}: ")
+    assert finished.stderr == ""
 
 
 def test_a_picture_of_run_lengths_is_read():

@@ -1,5 +1,6 @@
 import io
 import struct
+import threading
 import zlib
 
 import numpy as np
@@ -9,11 +10,12 @@ from helpers import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageFile
 
-from digitnet.errors import ImageError, ImageTooLargeError
+from digitnet.errors import CancelledError, ImageError, ImageTooLargeError
 from digitnet.reading import load as picture
 from digitnet.reading.load import load
+from digitnet.results import Box
 
 
 class OnlyDLPack:
@@ -172,11 +174,21 @@ def test_a_large_picture_is_reduced_and_remembers_its_size():
     loaded = load(encoded(Image.new("L", (4000, 3000), 200), "JPEG"))
     assert (loaded.width, loaded.height) == (4000, 3000)
     assert max(loaded.grey.shape) <= picture.WORKING_SIDE
-    assert loaded.scale == pytest.approx(4000 / max(loaded.grey.shape))
+    assert loaded.scale == pytest.approx([4000 / max(loaded.grey.shape)] * 2)
 
 
-def test_a_very_long_picture_keeps_enough_of_its_short_side():
-    assert min(load(np.zeros((8, 9000), np.uint8)).grey.shape) >= 8
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(40, 12_000), (9000, 8), (1, 1_000_000), (3, 300_000)])
+def test_a_very_long_picture_keeps_enough_of_its_short_side_and_grows_no_larger_than_others(shape, dtype):
+    loaded = load(np.zeros(shape, dtype))
+    assert min(loaded.grey.shape) >= min(40, *shape)
+    assert loaded.grey.size <= picture.WORKING_SIDE**2
+
+
+def test_a_box_of_a_thin_picture_that_is_reduced_more_one_way_than_the_other_is_in_its_place():
+    loaded = load(np.zeros((6, 400_000), np.uint8))
+    height, width = loaded.grey.shape
+    assert loaded.box_as_given(width / 2, height / 2, width, height) == Box(200_000, 3, 200_000, 3)
 
 
 def png_header(width, height):
@@ -197,6 +209,13 @@ def test_too_many_pixels_are_refused_on_the_header_before_anything_is_decoded(si
     monkeypatch.setattr(Image.Image, "load", decoded)
     with pytest.raises(ImageTooLargeError, match="million pixels"):
         load(png_header(side, side), "bomb.png")
+
+
+def test_a_bomb_is_named_in_our_words_with_its_size_and_what_to_do():
+    for side, found in ((8_100, "8100x8100"), (20_000, "400000000 pixels")):
+        with pytest.raises(ImageTooLargeError) as caught:
+            load(png_header(side, side), "bomb.png")
+        assert str(caught.value) == f"bomb.png: {found} is more than 64 million pixels; reduce it first"
 
 
 def test_fifty_megapixels_are_read():
@@ -220,6 +239,23 @@ def test_a_truncated_file_is_an_error_that_names_it(image_format, seven, tmp_pat
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ImageError, match=r"cut\.img: .*(truncated|not a picture)"):
         load(path)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
+def test_a_decoder_that_runs_is_stopped_in_the_middle_of_its_file(image_format, monkeypatch):
+    content = encoded(Image.effect_noise((1000, 1000), 100), image_format)
+    decoding = threading.Event()
+    loaded = ImageFile.ImageFile.load
+
+    def load_and_tell(image):
+        decoding.set()
+        return loaded(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load_and_tell)
+    with pytest.raises(CancelledError):
+        load(content, is_cancelled=decoding.is_set)
+    assert decoding.is_set()
+    assert load(content, is_cancelled=lambda: False).width == 1000
 
 
 @pytest.mark.parametrize("image_format", ["PPM", "ICO", "TGA", "PCX", "EPS", "PDF"])

@@ -6,6 +6,7 @@ import pytest
 from digitnet.errors import CancelledError
 from digitnet.reading import places as finding
 from digitnet.reading.places import BORDER, DEEPEST, FINE, STRIDE, Peak, chains, distinct, framed, peaks, place_of
+from digitnet.reading.strips import WIDEST, cut
 
 
 def maps_of(height, width, *digits):
@@ -215,3 +216,20 @@ def test_a_place_is_as_tall_as_its_usual_digit():
 def test_a_line_steeper_than_any_is_taken_for_the_steepest():
     found = written("1234567", slope=1.2)
     assert place_of(found).slope == pytest.approx(finding.STEEPEST)
+
+
+def test_a_line_that_no_strip_could_hold_is_cut_into_pieces():
+    found = chains(written("7" * 500))
+    assert "".join(texts(found)) == "7" * 500
+    assert 1 < len(found) < 10
+    for chain in found:
+        assert cut(np.ones((100, 100), np.float32), place_of(chain)).grey.shape[1] < WIDEST
+
+
+def test_in_a_very_long_picture_a_digit_that_nearly_fills_its_height_is_found():
+    (found,) = finding.places(Network(), page_with_square(40, 12_000, 8, 9000, 24))
+    assert (found.left, found.top, found.height) == (
+        pytest.approx(9005, abs=8),
+        pytest.approx(8, abs=4),
+        pytest.approx(24, abs=3),
+    )

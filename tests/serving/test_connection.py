@@ -11,6 +11,7 @@ OVERRIDDEN = {
     "connection_made": ["self", "transport"],
     "connection_lost": ["self", "exc"],
     "data_received": ["self", "data"],
+    "_unset_keepalive_if_required": ["self"],
     "on_headers_complete": ["self"],
     "on_body": ["self", "body"],
     "on_message_complete": ["self"],
@@ -19,7 +20,7 @@ OVERRIDDEN = {
     "send_400_response": ["self", "msg"],
     "_start_asgi_task": ["self", "cycle", "app"],
 }
-USED = {"connections", "cycle", "loop", "pipeline", "server_state", "transport"}
+USED = {"connections", "cycle", "headers", "loop", "parser", "pipeline", "server_state", "transport"}
 USED_OF_A_CYCLE = {"disconnected", "keep_alive", "message_event", "more_body", "response_complete", "response_started"}
 
 

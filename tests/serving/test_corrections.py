@@ -11,6 +11,7 @@ from PIL import Image
 from digitnet.errors import BusyError, ImageError, SaveError, UsageError
 from digitnet.evaluation.labelled import labels
 from digitnet.files import locked
+from digitnet.reading.container_limits import MAX_READS
 from digitnet.results import Box
 from digitnet.serving.corrections import Corrections, crop
 from digitnet.serving.problem import Problem
@@ -117,6 +118,13 @@ def test_a_box_outside_of_the_picture_is_refused(box):
 def test_what_is_no_picture_is_named():
     with pytest.raises(ImageError, match=r"x\.png: not a picture"):
         crop(b"?", None, "x.png")
+
+
+def test_a_small_file_that_would_take_long_is_refused_here_too():
+    whole = encoded(Image.new("L", (28, 28), 255), "PNG")
+    endless = whole[:-12] + b"\0\0\0\0IDAT\x35\xaf\x06\x1e" * MAX_READS + whole[-12:]
+    with pytest.raises(ImageError, match=r"^x\.png: .* pieces"):
+        crop(endless, None, "x.png")
 
 
 def test_corrections_are_listed_relabelled_and_deleted(tmp_path, seven):

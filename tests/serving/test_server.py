@@ -608,6 +608,26 @@ def test_an_offer_of_another_protocol_is_ignored_in_whatever_packets_it_comes(se
         assert answer_on(connection).json["digit"] == 7
 
 
+@pytest.mark.parametrize("packet", [None, 1, 50, 1000])
+def test_an_offer_of_another_protocol_is_ignored_in_each_request_of_a_connection(server, png, packet):
+    offering = HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    whole = offering + b"Content-Length: %d\r\n\r\n%s" % (len(png), png)
+    chunked = offering + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(png), png)
+    sent = GOOD % (len(png), png) + whole + chunked + whole
+    with server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(sent), packet or len(sent)):
+            connection.sendall(sent[start : start + (packet or len(sent))])
+        assert [answer["digit"] for answer in answers_on(connection, 4)] == [7] * 4
+
+
+def test_a_tunnel_is_refused(server, png):
+    with server.connect() as connection:
+        connection.sendall(b"CONNECT /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer_on(connection).status in (400, 405)
+    assert goes_on(server, png)
+
+
 def test_of_requests_without_end_on_one_connection_only_some_are_answered(server, png):
     with server.connect() as connection:
         with contextlib.suppress(ConnectionError):  # it is closed while they are sent

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 
 import pytest
 from helpers import encoded
@@ -21,7 +22,7 @@ class Recorder:
     def __init__(self):
         self.together = []
 
-    def examine(self, source, *, name):
+    def examine(self, source, *, name, is_cancelled):
         self.together.append([name])
         return name
 
@@ -77,6 +78,23 @@ def test_work_whose_request_is_over_stops_so_that_nobody_waits_for_it():
         return late.value.status
 
     assert asyncio.run(scenario()) == 503
+
+
+def test_a_large_picture_whose_request_is_over_is_not_read_to_its_end():
+    class Slow(Recorder):
+        def examine(self, source, *, name, is_cancelled):
+            while not is_cancelled():
+                time.sleep(0.001)
+            self.together.append(name)
+            raise CancelledError("stopped")
+
+    async def scenario():
+        workers = Workers(slow := Slow(), Limits(requests=2, seconds=0.05))
+        with pytest.raises(Problem, match="longer than"):
+            await workers.examine(uploads("large"))
+        return slow.together
+
+    assert asyncio.run(scenario())[-1] == "large"
 
 
 def test_a_request_whose_time_is_over_does_not_wait_for_a_thread_any_longer():

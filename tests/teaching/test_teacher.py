@@ -6,6 +6,8 @@ import pytest
 
 from digitnet import Reader
 from digitnet.errors import ModelError, UsageError
+from digitnet.reading.adaptation import Adaptation
+from digitnet.reading.networks import OnnxDigitNet
 
 
 def right(reader, pictures, labels):
@@ -86,6 +88,18 @@ def test_a_second_lesson_builds_on_the_first(lesson, taught, odd_hand):
     if second.is_kept:
         assert learnt.about["taught"] == "39 pictures"
     assert right(learnt, *odd_hand) >= right(taught, *odd_hand)
+
+
+def test_harm_is_measured_against_the_first_model_so_that_many_lessons_do_not_drift(reader, lesson, odd_hand, tmp_path):
+    network = OnnxDigitNet(lesson.model, "mine")
+    drift = np.zeros_like(network.adaptation.shift)
+    drift[-1, 8] = 4  # an earlier lesson made DigitNet fond of 8s, to the harm of other hands
+    path = tmp_path / "drifted.onnx"
+    path.write_bytes(Adaptation(drift, 10).adapted(network.base))
+    again = Reader(path).teach(*odd_hand)
+    assert not again.is_kept
+    assert again.reason.startswith("other hands would be read worse")
+    assert again.guard_before == lesson.guard_before
 
 
 def test_a_wrong_label_is_named_and_counts_for_little(reader, mnist_digits, picture):

@@ -1,8 +1,10 @@
-// Readings as a CSV table for spreadsheets.
+// Readings as a CSV table for spreadsheets, by the same rules as digitnet/spreadsheet.py.
 
 import { isAbstained, lineText } from "/web/words.js";
 
-const FORMULA = /^[=+\-@\t\r]/; // a spreadsheet would run such a cell as a formula
+const BYTE_ORDER_MARK = "\ufeff"; // without it, spreadsheets take names for another encoding
+// A spreadsheet would run such a text as a formula, or lose its leading zero or its last digits.
+const CHANGED = /^(?:[=+\-@\t\r\n]|(?:0\d|\d+ |\d{16})[\d ]*$)/;
 
 export const abstentions = (line) => line.digits.filter(isAbstained).length;
 
@@ -16,10 +18,10 @@ export function csv(readings) {
       table.push([name, index + 1, lineText(line), line.confidence.toFixed(4), abstentions(line), ""]),
     );
   }
-  return table.map((cells) => cells.map(quoted).join(",") + "\r\n").join("");
+  return BYTE_ORDER_MARK + table.map((cells) => cells.map(quoted).join(",") + "\r\n").join("");
 }
 
 function quoted(cell) {
-  const text = FORMULA.test(cell) ? `'${cell}` : String(cell);
+  const text = typeof cell === "string" && CHANGED.test(cell) ? `'${cell}` : String(cell);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
