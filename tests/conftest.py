@@ -57,3 +57,11 @@ def weights_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "model.pth"
     torch.save(DigitNet().state_dict(), path)
     return path
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Enough of MNIST to compare bits and rates: 6 batches of 100."""
+    import small_main
+
+    small_main.install(training=600, replace=monkeypatch.setattr)

@@ -24,11 +24,10 @@ from torch import Tensor, nn
 
 from digitnet.errors import ModelError
 from digitnet.files import checksum, locked, remove_leftovers, write_atomically
+from digitnet.loop.run import TrainingRun
 from digitnet.model import DigitNet
-from digitnet.training.recipes import current_name
-from digitnet.training.run import TrainingRun
+from digitnet.test import Evaluation
 
-VERSION = 1
 ZIP_MAGIC, PICKLE_MAGIC = b"PK", b"\x80"  # PyTorch's format, and its older one
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # usual names for the weights in a larger checkpoint
 WRAPPED_NAME = re.compile(r"(module|_orig_mod|model)\.")  # of DistributedDataParallel, torch.compile, Lightning
@@ -60,13 +59,26 @@ class Checkpoint:
                 remove_leftovers(path)
             yield
 
+    def add_cycle(self, run: TrainingRun, results: dict[str, Evaluation], seconds: float) -> None:
+        """Adds the cycle that `run` has ended to the history; `results` are those on "validation" and perhaps more."""
+        self.history.append(
+            {
+                "cycle": len(self.history) + 1,
+                "batches": run.step,
+                "loss": run.epoch_loss,
+                "validation_loss": results["validation"].loss,
+                **{f"{name}_accuracy": result.accuracy for name, result in results.items()},
+                "learning_rate": run.learning_rate,
+                "seconds": seconds,
+            }
+        )
+
     def save(self, run: TrainingRun) -> None:
         """Replaces the three files. Raises SaveError where that fails; the files of before then stay whole."""
         weights = run.average.module.state_dict()
         model = _serialised({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
         training = _serialised(
             {
-                "version": VERSION,
                 "weights": checksum(model),
                 "replaces": self._saved,
                 "history": self.history,
@@ -90,16 +102,10 @@ class Checkpoint:
         training = self._read_training()
         if weights and shapes(weights) != shapes(run.average.module.state_dict()):
             raise ModelError(
-                f"{self.model_path}: a network of another size than the recipe {run.recipe.name!r} trains; "
+                f"{self.model_path}: a network of another size than the recipe {run.recipe_name!r} trains; "
                 "give the recipe that made it, or choose another file"
             )
-        if training:
-            self._check_run(training["run"], run)
-        if training and self._saved in (training["weights"], training["replaces"]):
-            try:
-                run.load_state_dict(training["run"])
-            except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-                raise self._foreign_training_state() from error
+        if training and self._saved in (training["weights"], training["replaces"]) and self._follows(run, training):
             self.history = training["history"]
             if self._saved != training["weights"]:  # killed between the two files; the training file is the newer one
                 self.save(run)
@@ -108,31 +114,30 @@ class Checkpoint:
         if weights is None:
             return f"Starting afresh; {self.model_path} is saved after every cycle.{aside}"
         run.start_from(weights)
-        return f"Starting from the weights in {self.model_path}; there is no training state for them.{aside}"
+        return f"Starting from the weights in {self.model_path}.{aside}"
 
-    def _check_run(self, state: dict[str, Any], run: TrainingRun) -> None:
-        """Raises ModelError where the saved state is of a run with another recipe or other teachers than `run`."""
-        if (recipe := state.get("recipe", run.recipe.name)) != run.recipe.name:
-            raise ModelError(
-                f"{self.training_path}: a run of the recipe {recipe!r}, not {run.recipe.name!r}; "
-                "go on with that recipe, or choose another file"
-            )
-        if state.get("teachers", run.teacher_checksums) != run.teacher_checksums:
-            raise ModelError(
-                f"{self.training_path}: a run with other teachers; give the teachers that it began with, in the same "
-                "order, or choose another file"
-            )
+    def _follows(self, run: TrainingRun, training: dict[str, Any]) -> bool:
+        """Brings `run` to the saved state; returns whether it goes on from there."""
+        try:
+            if not run.can_follow(training["run"]):
+                return False
+        except ValueError as error:
+            raise ModelError(f"{self.training_path}: {error}; or choose another file with --model") from error
+        except KeyError as error:
+            raise self._foreign_training_state() from error
+        try:
+            run.load_state_dict(training["run"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise self._foreign_training_state() from error
+        return True
 
     def _read_training(self) -> dict[str, Any] | None:
         if not self.training_path.exists():
             return None
         content: dict[str, Any] = load_untrusted(self.training_path)
-        expected = {"version", "weights", "replaces", "history", "run"}
-        is_known = isinstance(content, dict) and set(content) == expected and content["version"] == VERSION
+        is_known = isinstance(content, dict) and {"weights", "replaces", "history", "run"} <= set(content)
         if not is_known or not isinstance(content["run"], dict):
             raise self._foreign_training_state()
-        if "recipe" in content["run"]:  # it may have been saved under a former name
-            content["run"]["recipe"] = current_name(str(content["run"]["recipe"]))
         return content
 
     def _foreign_training_state(self) -> ModelError:
@@ -142,11 +147,11 @@ class Checkpoint:
         )
 
     def _set_training_aside(self) -> str:
-        """Renames a training state that belongs to other weights, because the next save would replace it."""
+        """Renames a training state that this run does not go on from, because the next save would replace it."""
         identity = checksum(self.training_path.read_bytes())[:8]
         aside = self.training_path.with_name(f"{self.model_path.stem}.train.{identity}.pth")
         self.training_path.replace(aside)
-        return f" The training state found there belongs to other weights and is kept as {aside}."
+        return f" The training state found there is kept as {aside}."
 
 
 def load_weights(

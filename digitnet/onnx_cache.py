@@ -8,7 +8,7 @@ from pathlib import Path
 from digitnet.errors import MissingExtraError, ModelError, SaveError
 from digitnet.files import checksum, write_atomically
 from digitnet.reading.networks import OnnxDigitNet
-from digitnet.training import CALIBRATION_VERSION
+from digitnet.version import CALIBRATION_VERSION
 
 
 def cached_onnx(model_path: str | Path) -> bytes:

@@ -4,7 +4,7 @@ Every rank takes its share of each batch. DistributedDataParallel averages the g
 same step. The loss is weighted such that this mean is the gradient of the whole batch, for any number of ranks. Batch
 normalisation alone sees the rank's share only; its running statistics are those of rank 0.
 
-main.py imports this file only where torchrun's environment variables are set.
+`training.command` imports this file only where torchrun's environment variables are set.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from digitnet.dataset import ShuffledBatches
 from digitnet.errors import DigitNetError, LostRankError, ModelError, UsageError
-from digitnet.training.hardware import choose_device
-from digitnet.training.interruption import Interruption
-from digitnet.training.run import TrainingRun
+from digitnet.interruption import Interruption
+from digitnet.loop.hardware import choose_device
+from digitnet.training.recipe_run import RecipeRun
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -112,10 +112,10 @@ class Ranks:
             raise UsageError(f"only {gpus} GPUs for the ranks of a machine; give torchrun --nproc-per-node={gpus}")
         return torch.device("cuda", self.local_rank)
 
-    def follow_first(self, run: TrainingRun) -> None:
+    def follow_first(self, run: RecipeRun) -> None:
         """Brings `run` to the state that it has on rank 0, so that only rank 0 needs the files.
 
-        Raises ModelError where another rank was started with another recipe or other teachers.
+        Raises ModelError where another rank was started with another recipe.
         """
         buffer = io.BytesIO()
         if self.is_first:
@@ -126,11 +126,13 @@ class Ranks:
             if not self.is_first:
                 state = torch.load(io.BytesIO(content[0]), map_location="cpu", weights_only=True)
                 try:
+                    if not run.can_follow(state):
+                        raise ValueError("other --epochs or --rate")
                     run.load_state_dict(state)
                 except (ValueError, RuntimeError) as error:
                     raise ModelError(f"started otherwise than rank 0 ({error}); give all ranks one command") from error
 
-    def share(self, run: TrainingRun, interruption: Interruption) -> "SharedRun":
+    def share(self, run: RecipeRun, interruption: Interruption) -> "SharedRun":
         return SharedRun(run, self, interruption)
 
     def wrapped(self, model: nn.Module, device: torch.device) -> DistributedDataParallel:
@@ -180,7 +182,7 @@ def _is_lost_connection(error: RuntimeError) -> bool:
 
 
 class SharedRun:
-    """A `TrainingRun` as the loop in train.py sees it on one of many ranks; it has the same state on all of them.
+    """A `RecipeRun` as the loop in train.py sees it on one of many ranks; it has the same state on all of them.
 
     The detector's pages are shared out before they are made, because making them takes the time. DigitNet's batches are
     shared out when they are prepared: each rank adds all negatives and augments all images, with the same random
@@ -191,7 +193,7 @@ class SharedRun:
         is_interrupted: whether a signal had reached any rank before the last step.
     """
 
-    def __init__(self, run: TrainingRun, ranks: Ranks, interruption: Interruption) -> None:
+    def __init__(self, run: RecipeRun, ranks: Ranks, interruption: Interruption) -> None:
         self.run = run
         self.ranks = ranks
         self.interruption = interruption
@@ -223,7 +225,7 @@ class SharedRun:
         yield from self.run.batches(loader)
 
     def prepare(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-        """This rank's share of what `TrainingRun.prepare` makes of the batch."""
+        """This rank's share of what `RecipeRun.prepare` makes of the batch."""
         images, targets = self.run.prepare(batch)
         return (images, targets) if self.run.recipe.makes_data else (images[self._share], targets[self._share])
 
@@ -240,7 +242,7 @@ class SharedRun:
         return loss * (count * self.ranks.count / whole_count)
 
     def before_step(self, loss: Tensor) -> None:
-        """As `TrainingRun.before_step`. If the loss of one rank is not finite, all ranks stop."""
+        """As `RecipeRun.before_step`. If the loss of one rank is not finite, all ranks stop."""
         try:
             self.run.before_step(self._mean_loss)
         except ModelError as error:
