@@ -37,12 +37,6 @@ class Interruption:
             yield
 
     @contextlib.contextmanager
-    def fatal(self) -> Iterator[None]:
-        """A signal ends the process at once while the block runs. This is for waits that Python cannot break off."""
-        with handled_by(signal.SIG_DFL):
-            yield
-
-    @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         self._is_deferred = True
         try:

@@ -17,10 +17,10 @@ from helpers import ROOT, environment
 from digitnet import main
 from digitnet.errors import UsageError
 from digitnet.files import locked
-from digitnet.loop.checkpoint import load_weights
 from digitnet.loop.hardware import choose_device
 from digitnet.loop.progress import progress_bar
 from digitnet.loop.run import TrainingRun
+from digitnet.loop.weights import load_weights
 from digitnet.model import DigitNet
 
 

@@ -64,7 +64,7 @@ def _train(options: argparse.Namespace, interruption: Interruption) -> int:
             return _resume_and_train(options, interruption, None)
         from digitnet.training.ranks import joined
 
-        with joined(int(os.environ["LOCAL_RANK"]), interruption) as ranks:
+        with joined(int(os.environ["LOCAL_RANK"])) as ranks:
             return _resume_and_train(options, interruption, ranks)
     except KeyboardInterrupt:
         if _by_torchrun() and os.environ["RANK"] != "0":

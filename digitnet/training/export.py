@@ -16,7 +16,7 @@ import torch
 
 from digitnet.errors import ModelError, UsageError
 from digitnet.files import checksum, write_atomically
-from digitnet.loop.checkpoint import load_weights
+from digitnet.loop.weights import load_weights
 from digitnet.model import DigitNet
 from digitnet.reading.answer import risks_to_json
 from digitnet.reading.contrast import VERSION as CONTRAST_VERSION
@@ -46,7 +46,7 @@ def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data:
         data: the folder of MNIST, whose held-out images calibrate the confidence; None looks in the usual places.
 
     Raises:
-        ModelError: the weights are refused (see `checkpoint.load_weights`), or the two forms do not agree.
+        ModelError: the weights are refused (see `weights.load_weights`), or the two forms do not agree.
         DataError: MNIST was not found and could not be downloaded.
         SaveError: the file cannot be written.
     """

@@ -9,6 +9,7 @@ normalisation alone sees the rank's share only; its running statistics are those
 
 import contextlib
 import io
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from digitnet.dataset import ShuffledBatches
 from digitnet.errors import DigitNetError, LostRankError, ModelError, UsageError
-from digitnet.interruption import Interruption
+from digitnet.interruption import Interruption, handled_by
 from digitnet.loop.hardware import choose_device
 from digitnet.training.recipe_run import RecipeRun
 
@@ -149,13 +150,13 @@ class Ranks:
 
 
 @contextlib.contextmanager
-def joined(local_rank: int, interruption: Interruption) -> Iterator[Ranks]:
+def joined(local_rank: int) -> Iterator[Ranks]:
     """Joins the other ranks of the job while the block runs. Their addresses come from torchrun's variables.
 
     Raises LostRankError where another rank ends or cannot be reached any more; where several ranks notice it, all but
     one raise SystemExit.
     """
-    with interruption.fatal():
+    with handled_by(signal.SIG_DFL):  # Python cannot break off this wait, so a signal ends the process at once
         store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
         distributed.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     ranks = Ranks(store, rank, count, local_rank)

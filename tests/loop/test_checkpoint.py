@@ -10,8 +10,9 @@ import torch
 
 from digitnet.errors import ModelError, SaveError
 from digitnet.loop import checkpoint as checkpoints
-from digitnet.loop.checkpoint import Checkpoint, load_weights
+from digitnet.loop.checkpoint import Checkpoint
 from digitnet.loop.run import TrainingRun
+from digitnet.loop.weights import load_weights, shapes
 from digitnet.model import DigitNet
 
 
@@ -261,7 +262,7 @@ WRAPPED = {
 def test_weights_that_were_wrapped_are_loaded(kind, tmp_path):
     weights = DigitNet().half().float().state_dict()
     (tmp_path / "model.pth").write_bytes(serialised(WRAPPED[kind](weights)))
-    loaded = checkpoints.load_digitnet(tmp_path / "model.pth").state_dict()
+    loaded = load_weights(tmp_path / "model.pth")
     assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
     assert "Starting from the weights" in Checkpoint(tmp_path / "model.pth").resume(fresh_run())
 
@@ -294,7 +295,7 @@ def test_weights_of_any_size_are_loaded(deep, tmp_path):
     model = DigitNet(8, deep=deep)
     torch.save(model.state_dict(), tmp_path / "model.pth")
     again = DigitNet.like(load_weights(tmp_path / "model.pth"))
-    assert checkpoints.shapes(again.state_dict()) == checkpoints.shapes(model.state_dict())
+    assert shapes(again.state_dict()) == shapes(model.state_dict())
 
 
 def test_a_training_state_that_lacks_a_part_is_refused(saved):

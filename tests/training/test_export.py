@@ -7,7 +7,7 @@ from helpers import ROOT, page_of, run_python
 
 from digitnet import Reader, cli
 from digitnet.errors import ModelError, UsageError
-from digitnet.loop.checkpoint import load_weights
+from digitnet.loop.weights import load_weights
 from digitnet.model import DigitNet
 from digitnet.reading.adaptation import Adaptation
 from digitnet.reading.answer import Risk

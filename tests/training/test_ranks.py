@@ -16,7 +16,7 @@ from helpers import ROOT, environment
 from digitnet.dataset import ShuffledBatches
 from digitnet.errors import ModelError, UsageError
 from digitnet.interruption import Interruption
-from digitnet.loop.checkpoint import load_weights
+from digitnet.loop.weights import load_weights
 from digitnet.model import DigitNet
 from digitnet.training import command
 from digitnet.training.detector import Detector

@@ -71,7 +71,7 @@ def test_a_planned_run_that_starts_from_weights_goes_through_all_its_rates(tiny)
     advance(run, 1)
     rate = run.learning_rate
     assert PLANNED.peak_learning_rate / 2 < rate < PLANNED.peak_learning_rate
-    advance(run, 2 * run.steps_an_epoch - 2)
+    advance(run, 3 * run.steps_an_epoch - 2)
     assert 0 < run.learning_rate < rate / 10
 
 
