@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import MissingExtraError, SaveError, UsageError
 from digitnet.interruption import INTERRUPTED, Interruption, StopTraining, exit_code_of
-from digitnet.loop.progress import progress_bar, say, say_how_to_go_on, summary
+from digitnet.loop.progress import progress_bar, say, say_stopped, summary
 
 if TYPE_CHECKING:
     from digitnet.loop.checkpoint import Checkpoint
@@ -50,15 +50,12 @@ def train_until_interrupted(options: argparse.Namespace, interruption: Interrupt
         say(checkpoint.resume(run))  # loads model.pth if it is there
         train_loader, test_loader = dataset.get_data_loaders(options.data, hold_out=dataset.HOLD_OUT, seed=options.seed)
         loaders = {"validation": dataset.get_validation_loader(options.data), "test": test_loader}
-        cycles_before = len(checkpoint.history)
         with interruption.deferred():
             for cycle in itertools.count(1):
                 saved = train_cycle(run, checkpoint, train_loader, loaders, interruption)
                 if interruption.requested:
                     if saved:
-                        left = max(0, (options.cycles or 0) - len(checkpoint.history) + cycles_before)
-                        given = {"model": options.model, "data": options.data, "device": options.device, "cycles": left}
-                        say_how_to_go_on(checkpoint.model_path, ["python", "main.py"], given)
+                        say_stopped(checkpoint.model_path)
                     return INTERRUPTED
                 if cycle == options.cycles:
                     break
@@ -86,12 +83,23 @@ def train_cycle(
     run: "TrainingRun", checkpoint: "Checkpoint", train_loader: Any, loaders: dict[str, Any], interruption: Interruption
 ) -> bool:
     """Trains one epoch, evaluates on the other loaders, saves and prints. Returns whether the save succeeded."""
+    started = time.monotonic()
+    try:
+        train_epoch(run, f"cycle {len(checkpoint.history) + 1}", train_loader, interruption)
+    except StopTraining:
+        return save(checkpoint, run)
+    return end_cycle(run, checkpoint, loaders, started)
+
+
+def train_epoch(run: Any, title: str, loader: Any, interruption: Any, *, shown: bool = True) -> None:
+    """Trains one epoch, with a progress bar. Raises StopTraining after the batch in which a signal has arrived.
+
+    `run` and `interruption` may also be what stands for them on one of many machines.
+    """
     from digitnet.train import train
 
-    started, title = time.monotonic(), f"cycle {len(checkpoint.history) + 1}"
-    with progress_bar(
-        title, len(train_loader), batch_size=train_loader.batch_sampler.batch_size, first=run.batch
-    ) as bar:
+    batch_size = loader.batch_sampler.batch_size
+    with progress_bar(title, len(loader), batch_size=batch_size, first=run.batch, shown=shown) as bar:
 
         def on_batch() -> None:
             bar.set_postfix_str(f"loss {run.mean_loss:.4f}", refresh=False)
@@ -99,11 +107,7 @@ def train_cycle(
             if interruption.requested:
                 raise StopTraining
 
-        try:
-            train(run.model, train_loader, run.device, epochs=1, run=run, on_batch=on_batch)
-        except StopTraining:
-            return save(checkpoint, run)
-    return end_cycle(run, checkpoint, loaders, started)
+        train(run.model, loader, run.device, epochs=1, run=run, on_batch=on_batch)
 
 
 def end_cycle(run: "TrainingRun", checkpoint: "Checkpoint", loaders: dict[str, Any], started: float) -> bool:

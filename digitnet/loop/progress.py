@@ -2,7 +2,6 @@
 
 import io
 import math
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,11 +58,9 @@ def summary(history: list[dict[str, Any]]) -> str:
     )
 
 
-def say_how_to_go_on(model: Path, program: list[str], options: dict[str, object]) -> None:
-    """Names the command that goes on with a run; options that are None or 0 are left out."""
-    words = [str(word) for name, value in options.items() if value for word in (f"--{name}", value)]
-    command = shlex.join([*program, *words])
-    say(f"Stopped. {model} holds everything so far; go on with: {command}")
+def say_stopped(model: Path) -> None:
+    """Says that training has stopped, and how to go on."""
+    say(f"Stopped. {model} holds everything so far; the same command goes on from there.")
 
 
 def say(message: str) -> None:

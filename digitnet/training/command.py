@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import MissingExtraError, SaveError, UsageError
 from digitnet.interruption import INTERRUPTED, Interruption, StopTraining, exit_code_of
-from digitnet.loop.progress import progress_bar, say, say_how_to_go_on
-from digitnet.main import add_arguments, end_cycle, prepare, save
+from digitnet.loop.progress import say, say_stopped
+from digitnet.main import add_arguments, end_cycle, prepare, save, train_epoch
 from digitnet.training.recipes import QUICK, RECIPES
 
 if TYPE_CHECKING:
     import torch
 
     from digitnet.loop.checkpoint import Checkpoint
-    from digitnet.training.ranks import Ranks, SharedRun
+    from digitnet.training.ranks import Ranks
     from digitnet.training.recipe_run import RecipeRun
 
 Loaders = dict[str, Any]  # by purpose: "train", "validation" and, for DigitNet, "test"
@@ -115,12 +115,7 @@ def _job(options: argparse.Namespace, device: "torch.device") -> tuple["RecipeRu
     from digitnet.training.recipe_run import RecipeRun
 
     recipe = RECIPES[options.recipe]
-    settings: dict[str, Any] = {
-        "recipe": recipe,
-        "seed": options.seed,
-        "epochs": options.epochs,
-        "rate": options.rate,
-    }
+    settings: dict[str, Any] = {"recipe": recipe, "seed": options.seed, "epochs": options.epochs, "rate": options.rate}
     if recipe.makes_data:
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # another process makes the pages
     if recipe.network == "detector":
@@ -151,68 +146,33 @@ def _train_cycles(
     interruption: Interruption,
     ranks: "Ranks | None",
 ) -> int:
-    """Trains until the cycles or the recipe are done or a signal arrives, and returns the exit code."""
+    """Trains until the cycles or the recipe are done or a signal arrives, and returns the exit code.
+
+    On many ranks, all train, and rank 0 does the rest.
+    """
     saved = True
     shared = ranks.share(training, interruption) if ranks else None
     is_first = ranks is None or ranks.is_first
-    cycles_before = len(checkpoint.history)
+    train_loader = loaders.pop("train")
     with _curves(options.tensorboard if is_first else None) as writer, interruption.deferred():
         for cycles_done in itertools.count():
             if cycles_done == options.cycles or training.is_finished:
                 break
+            started, title = time.monotonic(), f"cycle {len(checkpoint.history) + 1}"
             try:
-                saved = _train_cycle(training, checkpoint, dict(loaders), interruption, writer, shared)
+                train_epoch(shared or training, title, train_loader, shared or interruption, shown=is_first)
             except StopTraining:
                 saved = save(checkpoint, training) if is_first else True
+            else:
+                saved = end_cycle(training, checkpoint, loaders, started) if is_first else True
+                if writer:
+                    _write_curves(writer, checkpoint.history[-1])
             # Here the other ranks wait until rank 0 has evaluated and saved.
             if ranks.any(interruption.requested) if ranks else interruption.requested:
                 if saved and is_first:
-                    _say_how_to_go_on(options, checkpoint.model_path, len(checkpoint.history) - cycles_before)
+                    say_stopped(checkpoint.model_path)
                 return INTERRUPTED
     return 0 if saved else SaveError.exit_code
-
-
-def _train_cycle(
-    training: "RecipeRun",
-    checkpoint: "Checkpoint",
-    loaders: Loaders,
-    interruption: Interruption,
-    writer: Any,
-    shared: "SharedRun | None",
-) -> bool:
-    """Trains one epoch, evaluates the averaged weights, saves and prints a line. Returns whether the save succeeded.
-
-    On many ranks, all train, and rank 0 does the rest.
-    """
-    from digitnet.train import train
-
-    started, title, loader = time.monotonic(), f"cycle {len(checkpoint.history) + 1}", loaders.pop("train")
-    batch_size = loader.batch_sampler.batch_size
-    is_first = shared is None or shared.ranks.is_first
-    with progress_bar(title, len(loader), batch_size=batch_size, first=training.batch, shown=is_first) as bar:
-
-        def on_batch() -> None:
-            bar.set_postfix_str(f"loss {training.mean_loss:.4f}", refresh=False)
-            bar.update()
-            if writer and training.step % 20 == 0:
-                writer.add_scalar("loss/train", training.mean_loss, training.step)
-            # A signal that has reached any rank stops all of them, after the same batch.
-            if shared.is_interrupted if shared else interruption.requested:
-                raise StopTraining
-
-        run: Any = shared or training
-        train(run.model, loader, training.device, epochs=1, run=run, on_batch=on_batch)
-
-    if not is_first:
-        return True
-    saved = end_cycle(training, checkpoint, loaders, started)
-    if writer:
-        cycle = checkpoint.history[-1]
-        for name in cycle:
-            if name not in ("cycle", "batches", "loss", "seconds"):
-                writer.add_scalar(name.replace("_", "/", 1), cycle[name], training.step)
-        writer.flush()
-    return saved
 
 
 @contextlib.contextmanager
@@ -229,33 +189,8 @@ def _curves(folder: Path | None) -> Iterator[Any]:
         yield writer
 
 
-def _say_how_to_go_on(options: argparse.Namespace, model: Path, cycles_done: int) -> None:
-    given = {
-        "recipe": options.recipe if options.recipe != QUICK.name else None,
-        "epochs": options.epochs,
-        "rate": options.rate,
-        "model": model,
-        "data": options.data,
-        "device": options.device,
-        "tensorboard": options.tensorboard,
-        "cycles": max(0, (options.cycles or 0) - cycles_done),
-    }
-    say_how_to_go_on(model, _program(), given)
-
-
-def _program() -> list[str]:
-    """The command that started this program; torchrun's options are found again in the variables that it sets."""
-    if not _by_torchrun():
-        return ["digitnet", "train"]
-    ranks = int(os.environ["WORLD_SIZE"])
-    on_each = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
-    command = ["torchrun", f"--nproc-per-node={on_each}"]
-    if ranks > on_each:  # the others are on other machines, and the one with rank 0 is the first
-        address, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
-        command += [
-            f"--nnodes={ranks // on_each}",
-            "--node-rank=0",
-            f"--master-addr={address}",
-            f"--master-port={port}",
-        ]
-    return [*command, "-m", "digitnet", "train"]
+def _write_curves(writer: Any, cycle: dict[str, Any]) -> None:
+    for name, value in cycle.items():
+        if name not in ("cycle", "batches", "seconds"):
+            writer.add_scalar({"loss": "loss/train"}.get(name, name.replace("_", "/", 1)), value, cycle["batches"])
+    writer.flush()

@@ -191,7 +191,7 @@ class SharedRun:
 
     Attributes:
         model: the network, wrapped; `average` and `optimizer` are those of the run.
-        is_interrupted: whether a signal had reached any rank before the last step.
+        requested: whether a signal had reached any rank before the last step; all of them stop after the same batch.
     """
 
     def __init__(self, run: RecipeRun, ranks: Ranks, interruption: Interruption) -> None:
@@ -200,13 +200,12 @@ class SharedRun:
         self.interruption = interruption
         self.model = ranks.wrapped(run.model, torch.device(run.device))
         self.average, self.optimizer = run.average, run.optimizer
-        self.is_interrupted = False
+        self.requested = False
         self._share = slice(ranks.rank, None, ranks.count)  # every rank gets some of each kind of image
         self._mean_loss = torch.tensor(0.0)
 
-    @property
-    def epoch(self) -> int:
-        return self.run.epoch
+    def __getattr__(self, name: str) -> Any:  # epoch, batch, device, mean loss
+        return getattr(self.run, name)
 
     def batches(self, loader: "DataLoader[Any]") -> Iterator[tuple[Tensor, ...]]:
         """The batches of the present epoch that are still to come; of pages, this rank's share of them.
@@ -239,7 +238,7 @@ class SharedRun:
             loss.item() * count, count, float(self.interruption.requested)
         )
         self._mean_loss = torch.tensor(loss_sum / whole_count, dtype=torch.float64)
-        self.is_interrupted = interrupted > 0
+        self.requested = interrupted > 0
         return loss * (count * self.ranks.count / whole_count)
 
     def before_step(self, loss: Tensor) -> None:

@@ -1,8 +1,6 @@
 """`digitnet train` on a small part of MNIST; what it shares with main.py is tested there."""
 
-import argparse
 import signal
-from pathlib import Path
 
 import pytest
 import small_main
@@ -10,7 +8,6 @@ import torch
 
 from digitnet import cli
 from digitnet.model import DigitNet
-from digitnet.training import command
 from digitnet.training.recipe_run import RecipeRun
 from digitnet.training.recipes import RECIPES, Recipe
 
@@ -70,56 +67,22 @@ def test_a_state_of_another_recipe_is_refused_and_left_as_it_is(train_here, tmp_
     assert (tmp_path / "model.train.pth").read_bytes() == before
 
 
-COMMANDS = [  # options, what is set in the environment, the command to go on with
-    ([], {}, "digitnet train --model m.pth"),
-    (
-        ["--recipe", "best", "--data", "my data", "--device", "cpu", "--tensorboard", "t"],
-        {},
-        "digitnet train --recipe best --model m.pth --data 'my data' --device cpu --tensorboard t",
-    ),
-    (
-        ["--recipe", "detector", "--epochs", "8", "--rate", "5e-4"],
-        {},
-        "digitnet train --recipe detector --epochs 8 --rate 0.0005 --model m.pth",
-    ),
-    (["--cycles", "5"], {}, "digitnet train --model m.pth --cycles 3"),
-    (["--cycles", "2"], {}, "digitnet train --model m.pth"),
-    (
-        [],
-        {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
-        "torchrun --nproc-per-node=2 -m digitnet train --model m.pth",
-    ),
-    (
-        [],
-        {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"},
-        "torchrun --nproc-per-node=4 --nnodes=2 --node-rank=0 --master-addr=FIRST --master-port=29500 -m digitnet train"
-        " --model m.pth",
-    ),
-]
-
-
-@pytest.mark.parametrize(("options", "environment", "expected"), COMMANDS)
-def test_the_command_to_go_on_with_has_all_that_the_run_was_started_with(
-    options, environment, expected, monkeypatch, capsys
-):
-    if environment:
-        common = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "FIRST", "MASTER_PORT": "29500"}
-        for name, value in (common | environment).items():
-            monkeypatch.setenv(name, value)
-    parser = argparse.ArgumentParser()
-    command.add_train_arguments(parser)
-    command._say_how_to_go_on(parser.parse_args(options), Path("m.pth"), 2)
-    assert capsys.readouterr().err.endswith(f"go on with: {expected}\n")
-
-
-def test_an_interrupt_says_how_to_go_on_as_digitnet_train(train_here, monkeypatch):
+def test_an_interrupted_run_goes_on_with_the_same_command(train_here, tmp_path, monkeypatch):
     after_step = RecipeRun.after_step
-    monkeypatch.setattr(
-        RecipeRun, "after_step", lambda run, loss: after_step(run, loss) or signal.raise_signal(signal.SIGINT)
-    )
-    code, _, messages = train_here("--cycles", "3")
-    assert code == 130
-    assert "go on with: digitnet train --model model.pth --device cpu --cycles 3\n" in messages
+
+    def after_step_and_send(run, loss):
+        after_step(run, loss)
+        if run.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RecipeRun, "after_step", after_step_and_send)
+    monkeypatch.setitem(RECIPES, "short", Recipe("short", "for tests", epochs=2, warmup_steps=4))
+    code, output, messages = train_here("--recipe", "short")
+    assert (code, output.count("\n")) == (130, 1)
+    assert "Stopped. model.pth holds everything so far; the same command goes on from there.\n" in messages
+    code, output, messages = train_here("--recipe", "short")
+    assert (code, output[:8], output.count("\n")) == (0, "cycle 2:", 1), messages
+    assert "Going on with model.pth after 7 batches." in messages
 
 
 def test_tensorboard_curves_are_written(train_here, tmp_path):

@@ -101,8 +101,7 @@ def test_a_run_on_two_ranks_then_one_then_two_does_what_one_rank_does(alone, tmp
     assert code != 0
     assert output == ""
     assert messages.count("Starting afresh") == 1
-    again = "torchrun --nproc-per-node=2 -m digitnet train --model model.pth"
-    assert messages.count(f"Stopped. model.pth holds everything so far; go on with: {again}") == 1
+    assert messages.count("Stopped. model.pth holds everything so far; the same command goes on from there.") == 1
     assert logged(tmp_path, "saved") == [[3]]  # once, after the batch that the ranks were on
     assert steps_done(tmp_path) == 3
 
@@ -236,7 +235,7 @@ def test_a_signal_on_another_rank_counts():
     for interrupted in (0.0, 1.0):
         shared = SharedRun(run, Group(0, 2, lambda *_: [9.0, 8.0, interrupted]), Interruption())  # noqa: B023
         shared.loss(run.model(images), torch.arange(4), images)
-        assert shared.is_interrupted == bool(interrupted)
+        assert shared.requested == bool(interrupted)
 
 
 def test_the_losses_of_unequal_shares_weigh_as_in_the_whole_batch():

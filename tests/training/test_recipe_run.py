@@ -86,11 +86,11 @@ def test_the_learning_rate_is_known_before_the_first_batch(name):
     assert 0 < run.learning_rate <= before <= recipe.peak_learning_rate
 
 
-def saved_after(path, epochs, **plan):
+def saved_after(path, done, **plan):
     """A file in which a planned run has done so many epochs."""
     run, checkpoint = RecipeRun(DigitNet(), "cpu", recipe=PLANNED, **plan), Checkpoint(path)
     checkpoint.resume(run)
-    run.epoch = run.first_epoch + epochs
+    run.epoch = run.first_epoch + done
     checkpoint.save(run)
     return run
 
