@@ -118,8 +118,9 @@ class RecipeRun(TrainingRun):
             return True
         if saved.epochs is not None and state["epoch"] >= state.get("first_epoch", 0) + saved.epochs:
             return False
+        length = f"of {saved.epochs} epochs" if saved.epochs else "without an end"
         raise ValueError(
-            f"a run of {saved.epochs or 'endless'} epochs from the rate {saved.peak_learning_rate:g}, not finished; "
+            f"a run {length} from the rate {saved.peak_learning_rate:g}, not finished; "
             "go on with it without --epochs and --rate"
         )
 
