@@ -23,7 +23,7 @@ sys.path.insert(0, str(record.ROOT / "tests"))
 import small_main  # the tests' way of making main.py small
 
 from digitnet import main as program
-from digitnet.training.checkpoint import load_untrusted, load_weights
+from digitnet.loop.weights import load_untrusted, load_weights
 
 LONGEST = 1.0  # seconds from the run's first save to the kill, at most; a few more saves fit in
 

@@ -1,9 +1,9 @@
 """Accuracy on MNIST's test set over several seeds of a recipe. Each run counts once, after its last epoch.
 
-    python benchmarks/mnist.py --recipe large --seeds 5 [--folder DIR] [--teacher FILE...]
+    python benchmarks/mnist.py --recipe best --seeds 5 [--folder DIR]
 
-Each seed is a run of `main.py` in DIR and takes hours. You can stop the benchmark at any time; the same command goes
-on. main.py notes a test accuracy after every cycle; only the last one is used, and it chooses nothing.
+Each seed is a run of `digitnet train` in DIR and takes hours. You can stop the benchmark at any time; the same command
+goes on. A test accuracy is noted after every cycle; only the last one is used, and it chooses nothing.
 """
 
 import argparse
@@ -28,22 +28,18 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds: 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=record.ROOT / "runs", help="where the runs are kept")
-    parser.add_argument(
-        "--teacher", type=Path, nargs="+", default=[], metavar="FILE", help="the teachers, for recipes that have them"
-    )
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.recipe]
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for seed in range(arguments.seeds):
-        run(recipe, seed, arguments.folder, arguments.teacher)
+        run(recipe, seed, arguments.folder)
         record.write(f"mnist_{recipe.name}", summary(recipe, arguments.folder, arguments.seeds))
 
 
-def run(recipe: Recipe, seed: int, folder: Path, teachers: list[Path]) -> None:
+def run(recipe: Recipe, seed: int, folder: Path) -> None:
     """Trains one seed to its end, from where it stands now."""
-    command = [sys.executable, str(record.ROOT / "main.py"), "--recipe", recipe.name, "--seed", str(seed)]
+    command = [sys.executable, "-m", "digitnet", "train", "--recipe", recipe.name, "--seed", str(seed)]
     command += ["--model", str(folder / f"{recipe.name}{seed}.pth")]
-    command += ["--teacher", *map(str, teachers)] if teachers else []
     finished = subprocess.run(command, check=False)
     if finished.returncode:
         sys.exit(finished.returncode)

@@ -27,10 +27,10 @@ from digitnet.files import PICTURE_SUFFIXES, checksum
 from digitnet.reading.answer import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 from digitnet.reading.load import Source, load
 from digitnet.reading.networks import PACKAGED_DETECTOR
+from digitnet.synthesis.glyphs import glyphs
 from digitnet.synthesis.pages import PageMaker
 from digitnet.synthesis.paper import Array, enlarged, plain
 from digitnet.synthesis.photos import EVERY, Difficulties
-from digitnet.training.negatives import held_out_glyphs
 
 NUMBERS = 50  # made for each length, touching and not
 LETTER_PAGES = 200
@@ -138,8 +138,8 @@ def made_with_difficulties(read: Read) -> dict[str, Any]:
 
 def letter_pages(read: Read) -> dict[str, Any]:
     """Pages like those of numbers, but of letters that no network was trained on."""
-    glyphs, labels = held_out_glyphs()
-    letters = glyphs[labels == NOT_A_DIGIT, 0].numpy()
+    images, labels = glyphs(held_out=True)
+    letters = images[labels == NOT_A_DIGIT]
     maker = PageMaker(letters, np.zeros(len(letters), np.int64), letters, PAPERS)
     pages = (maker.page(np.random.default_rng([SEED, number]), 240, 320) for number in range(LETTER_PAGES))
     return empty([read(page.picture) for page in pages])

@@ -20,7 +20,8 @@ from typing import Any
 
 import record
 
-SPIED = record.ROOT / "tests" / "spied_main.py"  # main.py on a few pages, with a log of what it trains on
+WHOLE = ["-m", "digitnet", "train"]
+SPIED = [str(record.ROOT / "tests" / "spied_main.py")]  # it trains on a few pages, with a log of what it trains on
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
 
@@ -36,7 +37,7 @@ def main() -> None:
             for _ in range(arguments.turns):
                 for ranks in cycles:
                     options = ["--cycles", "2", "--seed", str(seed), "--model", f"{ranks}.pth"]
-                    train(folder, ranks, record.ROOT / "main.py", *options)
+                    train(folder, ranks, WHOLE, *options)
             for ranks, runs in cycles.items():
                 lines = (folder / f"{ranks}.history.jsonl").read_text().splitlines()
                 runs.append([json.loads(line) for line in lines])
@@ -57,11 +58,11 @@ def main() -> None:
     )
 
 
-def train(folder: Path, ranks: int, program: Path, *options: str) -> None:
+def train(folder: Path, ranks: int, program: list[str], *options: str) -> None:
     """Trains the detector in `folder` on one process with two threads, or on several ranks with one thread each."""
     launcher = [sys.executable] if ranks == 1 else [*TORCHRUN, f"--nproc-per-node={ranks}"]
     subprocess.run(
-        [*launcher, str(program), "--recipe", "detector", "--device", "cpu", *options],
+        [*launcher, *program, "--recipe", "detector", "--device", "cpu", *options],
         check=True,
         cwd=folder,
         env={

@@ -15,10 +15,12 @@ import torch
 
 from digitnet.dataset import get_validation_loader
 from digitnet.files import write_atomically
+from digitnet.loop.negatives import spoil
 from digitnet.reading.answer import NOT_A_DIGIT
+from digitnet.synthesis.drawings import drawings
+from digitnet.synthesis.glyphs import glyphs
 from digitnet.synthesis.strokes import stroke_digits, stroke_letters
 from digitnet.teaching.guard import GUARD
-from digitnet.training.negatives import drawings, held_out_glyphs, spoil
 
 SEED = 11  # training and calibration have others
 MNIST_DIGITS, STROKE_DIGITS, FONT_DIGITS = 800, 450, 200
@@ -29,20 +31,20 @@ def main() -> None:
     generator = torch.Generator().manual_seed(SEED)
     batches = list(get_validation_loader(None))
     mnist, mnist_labels = (torch.cat(tensors) for tensors in zip(*batches, strict=True))
-    glyphs, glyph_labels = held_out_glyphs()
+    of_fonts, font_labels = glyphs(held_out=True)
     strokes, stroke_labels, _ = stroke_digits(STROKE_DIGITS, SEED)
     order = torch.randperm(len(mnist), generator=generator)
     kept, spoiled = order[:MNIST_DIGITS], order[-SPOILED:]
-    shuffled = torch.randperm(len(glyphs), generator=generator)
-    fonts = shuffled[glyph_labels[shuffled] != NOT_A_DIGIT][:FONT_DIGITS]
-    letters = shuffled[glyph_labels[shuffled] == NOT_A_DIGIT][:FONT_LETTERS]
+    shuffled = torch.randperm(len(of_fonts), generator=generator).numpy()
+    fonts = shuffled[font_labels[shuffled] != NOT_A_DIGIT][:FONT_DIGITS]
+    letters = shuffled[font_labels[shuffled] == NOT_A_DIGIT][:FONT_LETTERS]
     digits = [
         (in_bytes(mnist[kept]), mnist_labels[kept].numpy()),
         (strokes, stroke_labels),
-        (glyphs[fonts, 0].numpy(), glyph_labels[fonts].numpy()),
+        (of_fonts[fonts], font_labels[fonts]),
     ]
     negatives = [
-        glyphs[letters, 0].numpy(),
+        of_fonts[letters],
         stroke_letters(STROKE_LETTERS, SEED),
         drawings(DRAWINGS, SEED),
         in_bytes(spoil(mnist[spoiled], mnist_labels[spoiled], generator)),

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from digitnet import __version__, spreadsheet
-from digitnet import main as training
 from digitnet.errors import DataError, DigitNetError, ImageError, MissingExtraError, SaveError, UsageError
 from digitnet.files import PICTURE_SUFFIXES
+from digitnet.interruption import INTERRUPTED
 from digitnet.reading.answer import DEFAULT_MAX_ERROR
 from digitnet.reading.constraints import CHECKS
+from digitnet.training import command as training
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,7 +42,6 @@ Result = TypeVar("Result")
 Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it to
 
 STANDARD_INPUT = "-"
-BEST_WEIGHTS = Path(__file__).parents[1] / "models" / "best.pth"  # in the repository, not in the package
 READ, NOT_SURE, WITHOUT_A_DIGIT, UNREADABLE = OUTCOMES = ("read", "not sure", "without a digit", "could not be read")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MODEL_HELP = "your own model, .onnx or .pth"
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"digitnet: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return training.INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # The program that reads our output has stopped. Python must not complain when it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -202,19 +202,12 @@ def _parser() -> argparse.ArgumentParser:
     teach.add_argument("--output", type=Path, required=True, metavar="FILE", help="the taught model, .onnx")
     _add_force(teach)
     _add_reader_arguments(teach)
-    teach.add_argument(
-        "--deep",
-        action="store_true",
-        help="change all weights, not only the last layer; takes minutes, a model.pth for --model (default: "
-        "models/best.pth of the repository) and the extra 'train'",
-    )
-    teach.add_argument("--data", type=Path, metavar="DIR", help="for --deep: the folder with MNIST/raw")
 
     train = command(
         "train", "train on MNIST until interrupted (needs the extra 'train')", "--model another.pth --cycles 1 --seed 1"
     )
     train.set_defaults(run=training.run)
-    training.add_arguments(train)
+    training.add_train_arguments(train)
 
     synth = command(
         "synth",
@@ -304,9 +297,7 @@ def _constraints(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_detector_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--detector", "--locator", metavar="FILE", help="your own network that finds lines, an .onnx file"
-    )
+    parser.add_argument("--detector", metavar="FILE", help="your own network that finds lines, an .onnx file")
     parser.add_argument("--line-reader", metavar="FILE", help="your own network that reads lines, an .onnx file")
 
 
@@ -504,7 +495,7 @@ def _batch(options: argparse.Namespace) -> int:
     )
     if not summary.is_complete:
         print("digitnet: interrupted; the same command goes on", file=sys.stderr)
-        return training.INTERRUPTED
+        return INTERRUPTED
     return ImageError.exit_code if summary.errors else 0
 
 
@@ -622,18 +613,6 @@ def _teach(options: argparse.Namespace) -> int:
     from digitnet.evaluation.labelled import digits_to_learn
     from digitnet.files import write_atomically
 
-    if options.deep:
-        if options.model is None and BEST_WEIGHTS.exists():
-            options.model = str(BEST_WEIGHTS)
-        if Path(options.model or "").suffix not in (".pth", ".pt"):
-            raise UsageError(
-                f"--deep changes all weights, and {options.model or 'the package'} has those of its last layer only; "
-                "give --model model.pth: models/best.pth of the repository, or what digitnet train has written"
-            )
-        try:
-            from digitnet.fine_tuning import deep_lesson
-        except ModuleNotFoundError as error:
-            raise MissingExtraError.of(error, "a deep lesson", "train") from error
     _check_onnx(options.output, [options.model], options.force)
     reader = _reader(options)
     unread: list[str] = []
@@ -646,11 +625,8 @@ def _teach(options: argparse.Namespace) -> int:
     if not digits:
         raise UsageError(f"{options.folders[0]}: none of its pictures can be learnt from; see the messages above")
     pictures, labels, names = zip(*digits, strict=True)
-    if options.deep:
-        lesson = deep_lesson(reader, Path(options.model), pictures, labels, names, data=options.data)
-    else:
-        with _stages() as on_stage:
-            lesson = reader.teach(pictures, labels, names=names, on_stage=on_stage)
+    with _stages() as on_stage:
+        lesson = reader.teach(pictures, labels, names=names, on_stage=on_stage)
     print(summary.describe_lesson(lesson))
     if lesson.model is None:
         print(f"digitnet: {options.output} was not written: {summary.why_not_kept(lesson)}", file=sys.stderr)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from digitnet.errors import ImageError, ModelError, UsageError
 from digitnet.files import checksum
+from digitnet.onnx_cache import cached_onnx
 from digitnet.reading.answer import DEFAULT_MAX_ERROR, NOT_A_DIGIT, rejection_for
 from digitnet.reading.constraints import constrained
 from digitnet.reading.digit_reader import BATCH, NO_PROBABILITIES, DigitReader, Examination, Sight
@@ -29,7 +30,8 @@ from digitnet.reading.networks import (
 from digitnet.reading.normalise import SIDE, NormalisedDigit
 from digitnet.reading.page_reader import PageExamination, PageReader
 from digitnet.reading.work import IsCancelled
-from digitnet.results import Box, Digit, Lesson, Page
+from digitnet.results import Box, Digit, Page
+from digitnet.teaching.lesson import Lesson
 from digitnet.version import __version__
 
 if TYPE_CHECKING:
@@ -482,8 +484,6 @@ def _model_bytes(model: str | os.PathLike[str] | None) -> tuple[str, bytes]:
         return "the package's model", _usual_content()
     path = Path(model)
     if path.suffix in (".pth", ".pt"):
-        from digitnet.training.onnx_cache import cached_onnx
-
         return str(path), cached_onnx(path)
     return str(path), _content(path)
 

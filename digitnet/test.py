@@ -1,11 +1,25 @@
 """How well a model reads a labelled set."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from digitnet.results import Evaluation
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How many of `total` images a model reads right, and its mean cross-entropy with the labels."""
+
+    correct: int
+    total: int
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of images that were read right, in [0, 1]."""
+        return self.correct / self.total if self.total else 0.0
 
 
 def evaluate(

@@ -1,17 +1,14 @@
 """Training: forward, loss, backward, step. Every recipe runs through this loop."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from digitnet.training.hardware import autocast, keep_memory
-from digitnet.training.run import TrainingRun
-
-if TYPE_CHECKING:
-    from digitnet.training.distributed import SharedRun
+from digitnet.loop.hardware import autocast, keep_memory
+from digitnet.loop.run import TrainingRun
 
 
 def train(
@@ -20,7 +17,7 @@ def train(
     device: torch.device | str,
     *,
     epochs: int = 3,
-    run: "TrainingRun | SharedRun | None" = None,
+    run: TrainingRun | None = None,
     on_batch: Callable[[], None] | None = None,
 ) -> None:
     """Trains `model` in place for `epochs` more epochs, on batches of images (N, 1, 28, 28) in [0, 1] and labels (N,).
@@ -28,7 +25,7 @@ def train(
     Args:
         run: the run to go on with, which must hold `model`. `model` then ends with the weights under training, and
             `run.average` holds the weights that count. Without it, a new run is made, and `model` ends with the
-            averaged weights. On many machines, it is the `SharedRun` that holds the wrapped `model`.
+            averaged weights.
         on_batch: called after each step, when model and run are whole; it may raise an exception to end training.
     """
     own_run = run is None

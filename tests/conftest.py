@@ -57,3 +57,19 @@ def weights_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "model.pth"
     torch.save(DigitNet().state_dict(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def exported(weights_path):
+    """The ONNX form of the DigitNet in `weights_path`; made once, since calibration takes seconds."""
+    from digitnet.training.export import to_onnx
+
+    return to_onnx(weights_path)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Enough of MNIST to compare bits and rates: 6 batches of 100."""
+    import small_main
+
+    small_main.install(training=600, replace=monkeypatch.setattr)

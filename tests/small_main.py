@@ -1,9 +1,9 @@
-"""main.py on the first images of MNIST only, so that a cycle takes a second; for the tests and benchmarks/crash.py."""
+"""main.py, or `digitnet train`, on the first images of MNIST only, so that a cycle takes a second."""
 
 import functools
 import sys
 
-from digitnet import dataset, main
+from digitnet import cli, dataset, main
 
 TRAINING, TEST = 3000, 500
 
@@ -31,4 +31,5 @@ def install(training=TRAINING, test=TEST, hold_out=500, replace=setattr):
 
 if __name__ == "__main__":
     install()
-    sys.exit(main.main(sys.argv[1:]))
+    program = cli.main if sys.argv[1:2] == ["train"] else main.main
+    sys.exit(program(sys.argv[1:]))

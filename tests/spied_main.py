@@ -1,4 +1,5 @@
-"""small_main.py on a few batches, for one rank of several: it logs what it trains on, and can send itself a signal.
+"""`digitnet train` on a few batches of small_main.py, for one rank of several. It logs what it trains on, and
+can send itself a signal.
 
 The environment variable SPY holds JSON: "log", the file to write to, whose name gets the number of the rank; and
 perhaps "send", the [signal, rank, step] at which a rank sends itself a signal, or "lacks_data", a rank. The networks
@@ -13,16 +14,17 @@ import sys
 import small_main
 import torch
 
-from digitnet import dataset, main
+from digitnet import cli, dataset
 from digitnet.errors import DataError
 from digitnet.files import checksum
-from digitnet.training import detector_run, hardware, negatives
-from digitnet.training.checkpoint import Checkpoint
-from digitnet.training.run import TrainingRun
+from digitnet.loop import hardware, negatives
+from digitnet.loop.checkpoint import Checkpoint
+from digitnet.training import detector_run
+from digitnet.training.recipe_run import RecipeRun
 
 SPY = json.loads(os.environ["SPY"])
 RANK = int(os.environ.get("RANK", 0))
-PREPARE, AFTER_STEP, SAVE = TrainingRun.prepare, TrainingRun.after_step, Checkpoint.save
+PREPARE, AFTER_STEP, SAVE = RecipeRun.prepare, RecipeRun.after_step, Checkpoint.save
 ITERATE = dataset.ShuffledBatches.__iter__
 
 
@@ -66,10 +68,10 @@ if __name__ == "__main__":
     detector_run.BATCH, detector_run.PAGES, detector_run.VALIDATION_PAGES = 3, 6, 2
     hardware.has_bfloat16 = lambda: False  # its rounding would hide small differences
     torch.nn.BatchNorm2d = lambda channels: torch.nn.Identity()
-    TrainingRun.prepare, TrainingRun.after_step, Checkpoint.save = prepare, after_step, save
+    RecipeRun.prepare, RecipeRun.after_step, Checkpoint.save = prepare, after_step, save
     dataset.ShuffledBatches.__iter__ = iterate
     if SPY.get("lacks_data") == RANK:
         dataset.find_mnist = find_no_mnist
-    code = main.main(sys.argv[1:])
-    log("distributed", "digitnet.training.distributed" in sys.modules or torch.distributed.is_initialized())
+    code = cli.main(["train", *sys.argv[1:]])
+    log("distributed", "digitnet.training.ranks" in sys.modules or torch.distributed.is_initialized())
     sys.exit(code)

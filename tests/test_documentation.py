@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from helpers import ROOT, environment
@@ -24,6 +25,11 @@ def test_the_figures_are_those_that_the_benchmarks_wrote():
 
 def test_the_readme_can_be_read_in_one_go():
     assert len(README.splitlines()) <= 150
+
+
+def test_the_readme_shows_the_loop_that_trains():
+    (loop,) = re.findall(r"```text\n(for batch .*?)```", README, flags=re.DOTALL)
+    assert textwrap.indent(loop, 8 * " ") in (ROOT / "digitnet" / "train.py").read_text()
 
 
 def commands():

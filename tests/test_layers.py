@@ -1,6 +1,5 @@
 """Imports go down only, reading never needs PyTorch, and the bare install reads."""
 
-import ast
 import graphlib
 import re
 import sys
@@ -9,41 +8,14 @@ import tomllib
 import pytest
 from helpers import ROOT, run_python
 
-PACKAGE = ROOT / "digitnet"
-# From the top floor down. A module may import from its own folder and from what stands further down.
-FLOORS = [
-    "__main__",
-    "cli",
-    "outputs",
-    "main",
-    "fine_tuning",
-    "train",
-    "serving",
-    "evaluation",
-    "__init__",
-    "archives",
-    "reader",
-    "teaching",
-    "training",
-    "model",
-    "dataset",
-    "test",
-    "synthesis",
-    "reading",
-    "results",
-    "spreadsheet",
-    "files",
-    "errors",
-    "version",
-]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import structure
+from structure import FLOORS, MODULES, floor, imports
+
 FIVE_FILES = {"main", "model", "dataset", "train", "test"}
-NEEDS_TORCH = FIVE_FILES | {"fine_tuning", "training"}
+NEEDS_TORCH = FIVE_FILES | {"loop", "training"}
 TORCH = {"torch", "torchvision", "onnx", "onnxscript"}
 READING_LIBRARIES = set(sys.stdlib_module_names) | {"numpy", "PIL", "cv2", "onnxruntime", "jinja2", "tqdm"}
-MODULES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -59,70 +31,46 @@ WITHOUT_EXTRAS = (
 )
 
 
-def floor(module):
-    return FLOORS.index(module.split(".")[0])
-
-
-def imports(module, *, lazy=True):
-    """(modules of the package, libraries) that a file imports; `lazy` counts imports inside of functions too."""
-    tree = ast.parse(MODULES[module].read_text())
-    lazily = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_for_types(node)
-        for inner in ast.walk(node)
-    }
-    inside, outside = set(), set()
-    for node in ast.walk(tree):
-        if not lazy and node in lazily:
-            continue
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            whole = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if name.removeprefix("digitnet.") in MODULES else node.module for name in whole]
-        for name in names:
-            if name == "digitnet":
-                inside.add("__init__")
-            elif name.startswith("digitnet."):
-                inside.add(name.removeprefix("digitnet."))
-            else:
-                outside.add(name.split(".")[0])
-    return inside - {module}, outside
-
-
-def is_for_types(node):
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-
-
 def test_every_file_and_folder_has_its_floor():
-    assert {module.split(".")[0] for module in MODULES} == set(FLOORS)
+    assert {floor(module) for module in MODULES} == set(FLOORS)
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down_only(module):
     inside, _ = imports(module)
-    assert [name for name in inside if floor(name) < floor(module)] == []
+    assert [name for name in inside if FLOORS.index(floor(name)) < FLOORS.index(floor(module))] == []
+
+
+def test_the_picture_in_the_documentation_is_that_of_the_code():
+    assert structure.picture() in structure.DESIGN.read_text(), "run: python benchmarks/structure.py"
 
 
 def test_there_is_no_import_circle():
     graphlib.TopologicalSorter({module: imports(module)[0] for module in MODULES}).prepare()
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.split(".")[0] not in NEEDS_TORCH])
+@pytest.mark.parametrize("module", [name for name in MODULES if floor(name) not in NEEDS_TORCH])
 def test_only_training_and_the_five_files_know_torch(module):
     _, outside = imports(module)
     assert not TORCH & outside
     inside, outside = imports(module, lazy=False)
     if module != "cli":  # it lists the options of training, which need no torch
-        assert not {name for name in inside if name.split(".")[0] in NEEDS_TORCH}
+        assert not {name for name in inside if floor(name) in NEEDS_TORCH}
     if not module.startswith(("serving", "archives")):
         assert outside <= READING_LIBRARIES
 
 
+def test_main_py_does_not_know_the_workshop_of_the_packages_networks():
+    known, new = set(), {"main"}
+    while new:
+        known |= new
+        new = {found for module in new for found in imports(module)[0]} - known
+    assert {floor(module) for module in known} & {"training", "reader", "cli"} == set()
+
+
 def test_the_reader_asks_training_for_one_thing_only():
-    assert {name for name in imports("reader")[0] if name.split(".")[0] in NEEDS_TORCH} == {"training.onnx_cache"}
+    below = {module: imports(module)[0] for module in ("reader", "onnx_cache")}
+    assert {name for names in below.values() for name in names if floor(name) in NEEDS_TORCH} == {"training.export"}
 
 
 def test_reading_never_loads_torch(tmp_path):
@@ -159,7 +107,6 @@ def test_importing_any_module_prints_nothing_and_leaves_no_file(tmp_path):
         ("train", ["train"]),
         ("train", ["synth", "pages"]),
         ("train", ["export", "model.pth"]),
-        ("train", ["teach", "corrections", "--deep", "--model", "model.pth", "--output", "mine.onnx"]),
         ("train", ["predict", "--model", "model.pth", "x.png"]),
         ("serve", ["serve"]),
         ("batch", ["batch", "scans", "--output", "out"]),

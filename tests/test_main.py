@@ -1,6 +1,5 @@
 """The program as a user runs it, on a small part of MNIST; in a process of its own where signals need one."""
 
-import argparse
 import io
 import json
 import resource
@@ -15,15 +14,14 @@ import small_main
 import torch
 from helpers import ROOT, environment
 
-from digitnet import cli, main
+from digitnet import main
 from digitnet.errors import UsageError
 from digitnet.files import locked
+from digitnet.loop.hardware import choose_device
+from digitnet.loop.progress import progress_bar
+from digitnet.loop.run import TrainingRun
+from digitnet.loop.weights import load_weights
 from digitnet.model import DigitNet
-from digitnet.training.checkpoint import load_weights
-from digitnet.training.hardware import choose_device
-from digitnet.training.progress import progress_bar
-from digitnet.training.recipes import RECIPES, Recipe
-from digitnet.training.run import TrainingRun
 
 
 @pytest.fixture
@@ -110,93 +108,15 @@ def test_cycles_are_trained_evaluated_saved_and_reported(run_here, tmp_path, mon
     assert "Going on with model.pth" in messages
 
 
-def test_a_recipe_that_is_finished_says_so_and_what_to_do(run_here, tmp_path, monkeypatch):
-    monkeypatch.setitem(RECIPES, "short", Recipe("short", "for tests", epochs=1, warmup_steps=4))
-    code, output, messages = run_here("--recipe", "short")
-    assert (code, output[:8]) == (0, "cycle 1:")
-    assert "The recipe 'short' is finished after 1 cycles; model.pth holds its result." in messages
-    before = (tmp_path / "model.train.pth").read_bytes()
-    for more in ([], ["--cycles", "2"]):
-        code, output, messages = run_here("--recipe", "short", *more)
-        assert (code, output) == (0, "")
-        assert "finished after 1 cycles" in messages
-        assert "start a new run with another --model" in messages
-    assert (tmp_path / "model.train.pth").read_bytes() == before
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_in_the_middle_of_a_cycle_saves_and_says_how_to_go_on(number, run_here, send_after, tmp_path):
     send_after(7, number, number)  # an impatient second one does no harm
     code, _, messages = run_here("--seed", "5")
     assert code == 130
-    assert "go on with: python main.py --model model.pth --device cpu\n" in messages
+    assert "Stopped. model.pth holds everything so far; the same command goes on from there.\n" in messages
     load_weights(tmp_path / "model.pth")
     assert batches_done(tmp_path) == 7
     assert names(tmp_path) == ["model.history.jsonl", "model.pth", "model.train.pth"]
-
-
-COMMANDS = [  # options, what is set in the environment, the command to go on with
-    ([], {}, "python main.py --model m.pth"),
-    (
-        [
-            "--recipe",
-            "large",
-            "--teacher",
-            "my teacher.pth",
-            "--data",
-            "elsewhere",
-            "--device",
-            "cpu",
-            "--tensorboard",
-            "t",
-        ],
-        {},
-        "python main.py --recipe large --teacher 'my teacher.pth' --model m.pth --data elsewhere --device cpu"
-        " --tensorboard t",
-    ),
-    (["--cycles", "5"], {}, "python main.py --model m.pth --cycles 3"),
-    (["--cycles", "2"], {}, "python main.py --model m.pth"),
-    (
-        [],
-        {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
-        "torchrun --nproc-per-node=2 main.py --model m.pth",
-    ),
-    (
-        [],
-        {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"},
-        "torchrun --nproc-per-node=4 --nnodes=2 --node-rank=0 --master-addr=FIRST --master-port=29500 main.py"
-        " --model m.pth",
-    ),
-]
-
-
-@pytest.mark.parametrize(("options", "environment", "command"), COMMANDS)
-def test_the_command_to_go_on_with_has_all_that_the_run_was_started_with(options, environment, command, monkeypatch):
-    if environment:
-        common = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "FIRST", "MASTER_PORT": "29500"}
-        for name, value in (common | environment).items():
-            monkeypatch.setenv(name, value)
-    parser = argparse.ArgumentParser()
-    main.add_arguments(parser)
-    found = parser.parse_args(options)
-    found.program = ("main.py",)
-    assert main._command(found, Path("m.pth"), 2) == command
-
-
-def test_digitnet_train_says_that_it_goes_on_as_digitnet_train(run_here, send_after, capfd):
-    send_after(2, signal.SIGINT)
-    assert cli.main(["train", "--device", "cpu", "--cycles", "3"]) == 130
-    command = "digitnet train --model model.pth --device cpu --cycles 3\n"
-    assert f"go on with: {command}" in capfd.readouterr().err
-
-
-def test_a_model_is_not_trained_by_itself(run_here, tmp_path):
-    torch.save(DigitNet().state_dict(), tmp_path / "model.pth")
-    before = (tmp_path / "model.pth").read_bytes()
-    code, _, messages = run_here("--teacher", "./model.pth", "--cycles", "1")
-    assert code == 2
-    assert "model.pth: training would overwrite its own teacher; give another --model" in messages
-    assert (tmp_path / "model.pth").read_bytes() == before
 
 
 def test_a_process_that_is_told_to_terminate_saves_and_exits_with_130(tmp_path):
@@ -205,7 +125,7 @@ def test_a_process_that_is_told_to_terminate_saves_and_exits_with_130(tmp_path):
         process.send_signal(signal.SIGTERM)
         messages = ended(process)
     assert process.returncode == 130
-    assert "go on with: python main.py --model model.pth" in messages
+    assert "Stopped. model.pth holds everything so far" in messages
     assert "Traceback" not in messages
     load_weights(tmp_path / "model.pth")
     assert names(tmp_path) == ["model.history.jsonl", "model.pth", "model.train.pth"]
@@ -283,13 +203,6 @@ def test_kill_at_any_moment_leaves_a_model_that_loads_and_goes_on(tmp_path):
         load_weights(tmp_path / "model.pth")
         assert batches_done(tmp_path) > steps
         steps = batches_done(tmp_path)
-
-
-def test_tensorboard_curves_are_written(run_here, tmp_path):
-    assert run_here("--cycles", "4", "--tensorboard", "curves")[0] == 0
-    (events,) = (tmp_path / "curves").iterdir()
-    assert b"loss/train" in events.read_bytes()
-    assert b"validation/accuracy" in events.read_bytes()
 
 
 def test_a_device_that_is_not_there_is_refused_with_the_ones_that_are(run_here, capfd):

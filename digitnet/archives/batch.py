@@ -27,6 +27,7 @@ from digitnet.archives.sources import Unit, expanded, is_url, planned
 from digitnet.archives.workers import Pool, Progress, Work
 from digitnet.errors import MissingExtraError, UsageError
 from digitnet.files import locked
+from digitnet.interruption import handled_by
 from digitnet.reader import Reader
 from digitnet.reading.answer import DEFAULT_MAX_ERROR
 from digitnet.version import __version__
@@ -168,8 +169,6 @@ def _news(work: Work, jobs: list[tuple[str, Unit]], count: int | None, ray: str 
 @contextlib.contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C has asked to stop. A second one ends at once, and so does SIGTERM, since SIGKILL often follows."""
-    from digitnet.training.interruption import handled_by  # only signals live there, no torch
-
     asked = False
 
     def ask(number: int, frame: object) -> None:

@@ -20,6 +20,7 @@ from digitnet.archives.parts import Parts, Settings
 from digitnet.archives.rows import Task
 from digitnet.archives.sources import Item, Unit, items_or_errors, name_of
 from digitnet.errors import DigitNetError, ImageError, SaveError
+from digitnet.interruption import handled_by
 from digitnet.reader import Reader
 
 CHUNK = 256  # pictures that go to the reader together
@@ -141,8 +142,6 @@ class _Worker:
     """The parent's side of a process."""
 
     def __init__(self, work: Work) -> None:
-        from digitnet.training.interruption import handled_by  # only signals live there, no torch
-
         context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads do not survive a fork
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)

@@ -3,7 +3,7 @@
 from digitnet.evaluation.comparison import Labelled, compared
 from digitnet.evaluation.metrics import LabelledPredictions, Share, compute_metrics, share
 from digitnet.evaluation.page_metrics import LabelledPages, compute_page_metrics
-from digitnet.results import Lesson, Tally
+from digitnet.teaching.lesson import Lesson, Tally
 
 
 def describe(labelled: Labelled) -> str:

@@ -8,7 +8,7 @@ Pictures are grey, (height, width) in bytes. Positions are pixels from the top l
 """
 
 import bisect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,7 +58,6 @@ class PageMaker:
         negatives: (M, 28, 28) in bytes, letters and signs that are no digits; may be empty.
         papers: what to write on, by name; every kind where it is None.
         strokes: the share of the pages whose digits one hand writes stroke by stroke, with variants that `digits` lack.
-        held_out: kinds of variants that no such hand knows.
     """
 
     def __init__(
@@ -69,12 +68,10 @@ class PageMaker:
         papers: Mapping[str, Paper] | None = None,
         *,
         strokes: float = 0.0,
-        held_out: Collection[str] = (),
     ) -> None:
         self.pool = Pool.of(digits, labels, negatives)
         self.papers = list(papers.values()) if papers else USUAL
         self.strokes = strokes
-        self.held_out = held_out
         self._characters = set("".join(map(str, self.pool.choices)))
 
     def page(self, rng: Generator, height: int = 192, width: int = 256) -> MadePage:
@@ -154,7 +151,7 @@ class PageMaker:
         return self._shown(sheet, difficulties, rng)
 
     def _writer(self, rng: Generator, difficulties: Difficulties) -> Writer:
-        return random_writer(self.pool, rng, difficulties, self.strokes, self.held_out)
+        return random_writer(self.pool, rng, difficulties, self.strokes)
 
     def _shown(self, sheet: Sheet, difficulties: Difficulties, rng: Generator) -> MadePage:
         smallest = min((digit.bottom - digit.top for digit in sheet.digits), default=30.0)

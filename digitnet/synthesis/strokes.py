@@ -4,7 +4,7 @@ Each digit has a hand of its own, so that they differ as much as possible. Some 
 white, or stretched to fill a square. Then they are normalised as any picture is.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -19,7 +19,7 @@ from digitnet.reading.ink import STRONG
 from digitnet.reading.normalise import SIDE, fit
 from digitnet.synthesis.paper import Array
 from digitnet.synthesis.stroke_hands import StrokeHand, inked, random_stroke_hand, written
-from digitnet.synthesis.variants import Variant, choices, letters
+from digitnet.synthesis.variants import Variant, letters
 
 Images = npt.NDArray[np.uint8]  # (N, 28, 28)
 Numbers = npt.NDArray[np.int64]  # (N,)
@@ -32,24 +32,17 @@ STREAM = 4  # of random numbers; pages have others
 COARSE = np.array([16, 16, 20, 24, 28, 32])  # pixels; the longer side of a coarse scan
 
 
-def stroke_digits(
-    count: int, seed: int, *, held_out: Collection[str] = (), workers: int = 1
-) -> tuple[Images, Numbers, Numbers]:
+def stroke_digits(count: int, seed: int, *, workers: int = 1) -> tuple[Images, Numbers, Numbers]:
     """Images (N, 28, 28) in bytes, ink bright on dark, their labels (N,) and their places (N,) in `variants()`.
 
-    All digits are equally often. The result depends on `count`, `seed` and `held_out` only, and the first digits of a
-    larger `count` are the same.
+    All digits are equally often. The result depends on `count` and `seed` only, and the first digits of a larger
+    `count` are the same.
 
     Args:
-        held_out: kinds of variants that must not occur, such as "9 mirrored P".
         workers: processes that share the work; 1 is this process alone. They import the program's main module, so
             a script that asks for more than one needs `if __name__ == "__main__":`.
-
-    Raises UsageError for a kind that does not exist, or where a digit has no variant left.
     """
-    choices(held_out)  # a wrong name should be found before the work begins
-    frozen = frozenset(held_out)
-    jobs = [(seed, start, min(CHUNK, count - start), frozen) for start in range(0, count, CHUNK)]
+    jobs = [(seed, start, min(CHUNK, count - start)) for start in range(0, count, CHUNK)]
     if workers > 1 and len(jobs) > 1:
         # Workers are started afresh: a fork would copy the locks of threads, such as those of torch.
         context = get_context("spawn")
@@ -70,11 +63,11 @@ class StrokeDigit:
     variant: Variant
 
 
-def digits_of(seed: int, count: int, held_out: Collection[str] = (), *, start: int = 0) -> Iterator[StrokeDigit]:
+def digits_of(seed: int, count: int, *, start: int = 0) -> Iterator[StrokeDigit]:
     """`count` random digits, the labels in turn, as they lie on the paper: before they are normalised."""
     rng = np.random.default_rng([seed, start, STREAM])
     for index in range(start, start + count):
-        hand = random_stroke_hand(rng, held_out)
+        hand = random_stroke_hand(rng)
         yield _on_paper(hand.variant(index % 10, rng), hand, rng)
 
 
@@ -92,9 +85,9 @@ def _on_paper(variant: Variant, hand: StrokeHand, rng: Generator) -> StrokeDigit
     return StrokeDigit(_scanned(inked(strokes, variant, hand, height, rng), variant.label, rng), variant)
 
 
-def _chunk(job: tuple[int, int, int, frozenset[str]]) -> tuple[Images, Numbers]:
-    seed, start, count, held_out = job
-    digits = list(digits_of(seed, count, held_out, start=start))
+def _chunk(job: tuple[int, int, int]) -> tuple[Images, Numbers]:
+    seed, start, count = job
+    digits = list(digits_of(seed, count, start=start))
     return _normalised([digit.ink for digit in digits]), np.array([digit.variant.index for digit in digits])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from digitnet.reading.adaptation import Matrix
 from digitnet.reading.answer import NOT_A_DIGIT
-from digitnet.results import Tally
+from digitnet.teaching.lesson import Tally
 from digitnet.teaching.pupil import RIGHT, UNSURE, WRONG, Labels, Levels
 
 CHANCE = 0.05  # a gain that chance gives more often than this is none; the same for a loss

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from digitnet.reading.adaptation import Adaptation, Matrix
 from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.reading.digit_reader import DigitReader, Sight
-from digitnet.results import Contradiction, Lesson
 from digitnet.teaching.augmentation import augmented
 from digitnet.teaching.evidence import Evidence
 from digitnet.teaching.guard import replay_and_guard
 from digitnet.teaching.last_layer import LastLayer, Prior
+from digitnet.teaching.lesson import Contradiction, Lesson
 from digitnet.teaching.pupil import UNSURE, Labels, Levels, Predictions, Pupil
 from digitnet.teaching.rules import harm, no_gain, nothing_to_learn, tally
 

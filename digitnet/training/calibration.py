@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from digitnet.dataset import get_validation_loader
+from digitnet.loop.augment import augment
+from digitnet.loop.negatives import spoil
 from digitnet.model import DigitNet
 from digitnet.reading.answer import NOT_A_DIGIT, Risk, score
+from digitnet.synthesis.drawings import drawings
+from digitnet.synthesis.glyphs import glyphs
 from digitnet.synthesis.strokes import stroke_digits, stroke_letters
-from digitnet.training.augment import augment
-from digitnet.training.negatives import drawings, held_out_glyphs, spoil
 
 SEED = 20261122
 DRAWN = 1000
@@ -96,10 +98,10 @@ def calibration_pictures(data: str | Path | None = None) -> tuple[Tensor, Tensor
     batches = list(get_validation_loader(data))
     mnist, mnist_labels = torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
     strokes, stroke_labels, _ = map(torch.from_numpy, stroke_digits(STROKE_DIGITS, STROKE_SEED))
-    glyphs, glyph_labels = held_out_glyphs()
-    of_fonts, letters = glyphs[glyph_labels < NOT_A_DIGIT], glyphs[glyph_labels == NOT_A_DIGIT]
-    foreign = torch.cat([strokes.unsqueeze(1), of_fonts]).float() / 255
-    labels = torch.cat([mnist_labels, stroke_labels, glyph_labels[glyph_labels < NOT_A_DIGIT]])
+    images, image_labels = map(torch.from_numpy, glyphs(held_out=True))
+    of_fonts, letters = images[image_labels < NOT_A_DIGIT], images[image_labels == NOT_A_DIGIT].unsqueeze(1)
+    foreign = torch.cat([strokes, of_fonts]).unsqueeze(1).float() / 255
+    labels = torch.cat([mnist_labels, stroke_labels, image_labels[image_labels < NOT_A_DIGIT]])
     plain = torch.cat([mnist, foreign])
     shapes = torch.cat([mnist_labels, torch.full((len(foreign),), NOT_A_DIGIT)])  # only MNIST needs other shapes
     augmented = augment(plain, shapes, generator)

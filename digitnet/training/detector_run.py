@@ -19,18 +19,19 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from digitnet.dataset import HOLD_OUT, MNIST, ShuffledBatches, find_mnist, split
+from digitnet.loop.augment import Chance, vary_shape
+from digitnet.loop.negatives import pools
 from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.reading.boxes import edges, middles, same_ink
 from digitnet.reading.contrast import Grey, normalise_contrast
 from digitnet.reading.places import BORDER, CLASSES, STRIDE, distinct, framed, peaks
-from digitnet.results import Evaluation
+from digitnet.synthesis.glyphs import glyphs
 from digitnet.synthesis.pages import MadeDigit, MadePage, PageMaker
 from digitnet.synthesis.photos import Difficulties, random_difficulties
 from digitnet.synthesis.sheets import windowed
-from digitnet.training.augment import Chance, vary_shape
+from digitnet.test import Evaluation
 from digitnet.training.detector import Detector
-from digitnet.training.negatives import held_out_glyphs, pools
-from digitnet.training.run import TrainingRun
+from digitnet.training.recipe_run import RecipeRun
 
 BATCH = 16  # pages
 PAGES = 400 * BATCH  # in a cycle
@@ -115,7 +116,7 @@ class FreshBatches(ShuffledBatches):
         return list(range(begin, begin + self.length))
 
 
-class DetectorRun(TrainingRun):
+class DetectorRun(RecipeRun):
     """A training run whose batches are pages."""
 
     max_gradient = 5.0
@@ -209,9 +210,9 @@ def leave_interrupts_to_the_trainer(worker: int) -> None:
 
 def held_out_pools() -> tuple[Tensor, Tensor, Tensor]:
     """Like `negatives.pools`, of the glyphs that training never sees."""
-    glyphs, labels = held_out_glyphs()
-    digits = labels != NOT_A_DIGIT
-    return glyphs[digits], labels[digits], glyphs[~digits]
+    images, labels = map(torch.from_numpy, glyphs(held_out=True))
+    digits, images = labels != NOT_A_DIGIT, images.unsqueeze(1)
+    return images[digits], labels[digits], images[~digits]
 
 
 def get_page_loaders(root: str | None = None, *, seed: int = 0) -> "dict[str, DataLoader[Any]]":

@@ -16,6 +16,7 @@ import torch
 
 from digitnet.errors import ModelError, UsageError
 from digitnet.files import checksum, write_atomically
+from digitnet.loop.weights import load_weights
 from digitnet.model import DigitNet
 from digitnet.reading.answer import risks_to_json
 from digitnet.reading.contrast import VERSION as CONTRAST_VERSION
@@ -23,12 +24,11 @@ from digitnet.reading.networks import PACKAGED_MODEL, OnnxDigitNet, session
 from digitnet.reading.normalise import VERSION as NORMALISATION_VERSION
 from digitnet.reading.places import DEEPEST
 from digitnet.reading.strips import HEIGHT, STRIDE
-from digitnet.training import CALIBRATION_VERSION
 from digitnet.training.calibration import CalibratedDigitNet, calibrate
-from digitnet.training.checkpoint import load_weights
 from digitnet.training.detector import Detector
 from digitnet.training.joint_calibration import calibrate_joint
 from digitnet.training.line_reader import LineReader
+from digitnet.version import CALIBRATION_VERSION
 
 TOLERANCE = 1e-3  # the largest difference that is allowed between logits, which are about 10; rounding gives about 1e-5
 OPSET = 18
@@ -46,7 +46,7 @@ def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data:
         data: the folder of MNIST, whose held-out images calibrate the confidence; None looks in the usual places.
 
     Raises:
-        ModelError: the weights are refused (see `checkpoint.load_weights`), or the two forms do not agree.
+        ModelError: the weights are refused (see `weights.load_weights`), or the two forms do not agree.
         DataError: MNIST was not found and could not be downloaded.
         SaveError: the file cannot be written.
     """

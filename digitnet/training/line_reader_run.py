@@ -20,11 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 from digitnet.reading.alphabet import BLANK, OTHER
 from digitnet.reading.contrast import Grey
 from digitnet.reading.strips import HEIGHT, STRIDE, prepared, resized
-from digitnet.results import Evaluation
 from digitnet.synthesis.strips import MadeStrip, StripMaker
+from digitnet.test import Evaluation
 from digitnet.training.detector_run import FreshBatches, leave_interrupts_to_the_trainer, page_maker
 from digitnet.training.line_reader import LineReader
-from digitnet.training.run import TrainingRun
+from digitnet.training.recipe_run import RecipeRun
 
 SHEETS = 14  # in a batch; they give some 60 strips
 BATCHES = 400  # in a cycle
@@ -188,7 +188,7 @@ def one_a_row(sheets: Sequence[list[MadeStrip]]) -> tuple[Tensor, ...]:
     return batch_of(rows)
 
 
-class LineReaderRun(TrainingRun):
+class LineReaderRun(RecipeRun):
     """A training run whose batches are rows of strips."""
 
     max_gradient = 5.0

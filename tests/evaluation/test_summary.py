@@ -4,7 +4,8 @@ from digitnet.errors import UsageError
 from digitnet.evaluation.metrics import LabelledPredictions
 from digitnet.evaluation.page_metrics import LabelledPages
 from digitnet.evaluation.summary import compare, describe, why_not_kept
-from digitnet.results import Digit, Lesson, Tally
+from digitnet.results import Digit
+from digitnet.teaching.lesson import Lesson, Tally
 
 UNIFORM = (0.1,) * 10
 PAGES = LabelledPages("pages", ["12 3", "4\n5", "6"], ["1?3", "44", ""], ["123", "44", ""])

@@ -8,7 +8,7 @@ from helpers import ROOT, page_of, run_python
 from PIL import Image
 
 from digitnet import Reader, cli
-from digitnet.results import Lesson, Tally
+from digitnet.teaching.lesson import Lesson, Tally
 from digitnet.teaching.teacher import STAGES
 
 BARE = (

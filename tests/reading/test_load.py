@@ -188,7 +188,7 @@ def test_a_very_long_picture_keeps_enough_of_its_short_side_and_grows_no_larger_
 def test_a_box_of_a_thin_picture_that_is_reduced_more_one_way_than_the_other_is_in_its_place():
     loaded = load(np.zeros((6, 400_000), np.uint8))
     height, width = loaded.grey.shape
-    assert loaded.box_as_given(width / 2, height / 2, width, height) == Box(200_000, 3, 200_000, 3)
+    assert loaded.boxes_as_given(np.array([[width / 2, height / 2, width, height]])) == [Box(200_000, 3, 200_000, 3)]
 
 
 def png_header(width, height):

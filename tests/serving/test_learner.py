@@ -8,12 +8,12 @@ import pytest
 from helpers import encoded
 
 from digitnet.errors import ImageError, ModelError
-from digitnet.results import Lesson, Tally
 from digitnet.serving import learner as module
 from digitnet.serving.corrections import Corrections
 from digitnet.serving.guard import Limits
 from digitnet.serving.learner import Learned, Learner
 from digitnet.serving.workers import Workers
+from digitnet.teaching.lesson import Lesson, Tally
 
 SEEN = np.zeros((28, 28), np.float32)
 NONE = Tally(0, 0, 0, 0)

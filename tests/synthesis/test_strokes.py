@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from digitnet.errors import UsageError
 from digitnet.reading.ink import STRONG
 from digitnet.synthesis import strokes
 from digitnet.synthesis.strokes import digits_of, stroke_digits
@@ -51,24 +50,6 @@ def test_images_look_as_mnist_holds_digits(digits):
     assert covered.min() > 0.005
     assert covered.max() < 0.4
     assert 0.08 < covered.mean() < 0.2  # MNIST's own is 0.13
-
-
-def test_held_out_variants_do_not_occur():
-    held_out = {variant.kind for variant in variants() if variant.label == 9 and variant.name != "g"}
-    _, labels, indices = stroke_digits(300, 1, held_out=held_out)
-    kinds = [variants()[index].kind for index in indices]
-    assert not held_out & set(kinds)
-    assert kinds.count("9 g") == (labels == 9).sum() == 30
-
-
-def test_a_held_out_name_that_does_not_exist_is_refused():
-    with pytest.raises(UsageError, match="'9 nonsense'"):
-        stroke_digits(10, 1, held_out={"9 nonsense"})
-
-
-def test_a_digit_keeps_one_variant_at_least():
-    with pytest.raises(UsageError, match="digit 4"):
-        stroke_digits(10, 1, held_out=[variant.kind for variant in variants() if variant.label == 4])
 
 
 def test_digits_on_paper_are_cropped_ink_of_their_variant():

@@ -2,14 +2,6 @@ import pytest
 from small_main import SmallMNIST
 
 
-@pytest.fixture(scope="session")
-def exported(weights_path):
-    """The ONNX form of the DigitNet in `weights_path`; made once, since calibration takes seconds."""
-    from digitnet.training.export import to_onnx
-
-    return to_onnx(weights_path)
-
-
 @pytest.fixture(scope="module")
 def few_digits():
     """A MonkeyPatch for the module, with which made pages and strips are written with the first images of MNIST."""

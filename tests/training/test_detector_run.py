@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from digitnet import main
+from digitnet import cli
 from digitnet.reading.places import CLASSES, STRIDE
+from digitnet.synthesis.glyphs import glyphs
 from digitnet.synthesis.pages import MadeDigit, MadePage
 from digitnet.train import train
 from digitnet.training import detector_run
 from digitnet.training.detector import Detector
-from digitnet.training.negatives import held_out_glyphs
 from digitnet.training.recipes import DETECTOR
 
 
@@ -136,19 +136,19 @@ def test_no_page_comes_twice_and_a_stopped_epoch_goes_on_where_it_was():
 def test_training_and_validation_share_no_digit(few_pages):
     training, validation = detector_run.page_maker(), detector_run.page_maker(training=False)
     assert len(training.pool.digits) > len(validation.pool.digits) > 100
-    glyphs = {glyph.numpy().tobytes() for glyph in held_out_glyphs()[0]}  # two fonts may have the same
+    held_out = {glyph.tobytes() for glyph in glyphs(held_out=True)[0]}  # two fonts may have the same
     for both in ((training.pool.digits, validation.pool.digits), (training.pool.negatives, validation.pool.negatives)):
         known, new = ({image.tobytes() for image in images} for images in both)
-        assert len(new - glyphs) > 100 or new <= glyphs
-        assert not known & new - glyphs
+        assert len(new - held_out) > 100 or new <= held_out
+        assert not known & new - held_out
 
 
 def test_the_recipe_trains_saves_and_goes_on(few_pages, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     try:
-        assert main.main(["--recipe", "detector", "--cycles", "1", "--device", "cpu"]) == 0
-        assert main.main(["--recipe", "detector", "--cycles", "1", "--device", "cpu"]) == 0
+        assert cli.main(["train", "--recipe", "detector", "--cycles", "1", "--device", "cpu"]) == 0
+        assert cli.main(["train", "--recipe", "detector", "--cycles", "1", "--device", "cpu"]) == 0
     finally:
         torch.set_num_threads(threads)
     printed = capsys.readouterr()
@@ -158,14 +158,8 @@ def test_the_recipe_trains_saves_and_goes_on(few_pages, tmp_path, monkeypatch, c
     assert [cycle["batches"] for cycle in history] == [2, 4]
     assert "test_accuracy" not in history[0]
     Detector().load_state_dict(torch.load(tmp_path / "detector.pth"))
-    assert main.main(["--recipe", "quick", "--model", "detector.pth", "--cycles", "1"]) == 1
+    assert cli.main(["train", "--recipe", "quick", "--model", "detector.pth", "--cycles", "1"]) == 1
     assert "the weights of another network" in capsys.readouterr().err
-
-
-def test_a_teacher_is_refused(few_pages, tmp_path, weights_path, capsys):
-    arguments = ["--recipe", "detector", "--teacher", str(weights_path), "--model", str(tmp_path / "l.pth")]
-    assert main.main(arguments) == 2
-    assert "--teacher" in capsys.readouterr().err
 
 
 def test_a_few_steps_make_the_loss_fall(few_pages):

@@ -7,6 +7,7 @@ from helpers import ROOT, page_of, run_python
 
 from digitnet import Reader, cli
 from digitnet.errors import ModelError, UsageError
+from digitnet.loop.weights import load_weights
 from digitnet.model import DigitNet
 from digitnet.reading.adaptation import Adaptation
 from digitnet.reading.answer import Risk
@@ -14,7 +15,6 @@ from digitnet.reading.lines import Joint
 from digitnet.reading.networks import PACKAGED_MODEL, OnnxDigitNet
 from digitnet.training import export as exporting
 from digitnet.training.calibration import Calibration
-from digitnet.training.checkpoint import load_weights
 from digitnet.training.detector import Detector
 from digitnet.training.export import export, to_onnx
 from digitnet.training.line_reader import LineReader

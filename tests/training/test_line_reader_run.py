@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from digitnet import main
+from digitnet import cli
 from digitnet.reading.alphabet import BLANK, CLASSES, OTHER
 from digitnet.reading.strips import HEIGHT, STRIDE
 from digitnet.synthesis.strips import MadeStrip
@@ -209,13 +209,13 @@ def test_the_recipe_trains_saves_and_goes_on(few_strips, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     try:
-        assert main.main(["--recipe", "line-reader", "--cycles", "1", "--device", "cpu"]) == 0
-        assert main.main(["--recipe", "line-reader", "--cycles", "1", "--device", "cpu"]) == 0
+        assert cli.main(["train", "--recipe", "line-reader", "--cycles", "1", "--device", "cpu"]) == 0
+        assert cli.main(["train", "--recipe", "line-reader", "--cycles", "1", "--device", "cpu"]) == 0
         printed = capsys.readouterr()
         assert re.search(r"cycle 2: loss [\d.]+, validation [\d.]+%, best validation", printed.out)
         assert "Going on with line-reader.pth after 2 batches." in printed.err
-        together = ["--recipe", "line-reader", "--cycles", "2", "--device", "cpu", "--model", "together.pth"]
-        assert main.main(together) == 0
+        together = ["train", "--recipe", "line-reader", "--cycles", "2", "--device", "cpu", "--model", "together.pth"]
+        assert cli.main(together) == 0
     finally:
         torch.set_num_threads(threads)
     history = [json.loads(line) for line in (tmp_path / "line-reader.history.jsonl").read_text().splitlines()]
@@ -224,14 +224,8 @@ def test_the_recipe_trains_saves_and_goes_on(few_strips, tmp_path, monkeypatch, 
     stopped, whole = (torch.load(tmp_path / f"{name}.pth", weights_only=True) for name in ("line-reader", "together"))
     LineReader().load_state_dict(stopped)
     assert all(torch.equal(stopped[name], whole[name]) for name in whole)
-    assert main.main(["--recipe", "quick", "--model", "line-reader.pth", "--cycles", "1"]) == 1
+    assert cli.main(["train", "--recipe", "quick", "--model", "line-reader.pth", "--cycles", "1"]) == 1
     assert "the weights of another network" in capsys.readouterr().err
-
-
-def test_a_teacher_is_refused(few_strips, tmp_path, weights_path, capsys):
-    arguments = ["--recipe", "line-reader", "--teacher", str(weights_path), "--model", str(tmp_path / "l.pth")]
-    assert main.main(arguments) == 2
-    assert "--teacher" in capsys.readouterr().err
 
 
 def test_a_few_steps_make_the_loss_fall(few_strips):

@@ -4,11 +4,12 @@ Every rank takes its share of each batch. DistributedDataParallel averages the g
 same step. The loss is weighted such that this mean is the gradient of the whole batch, for any number of ranks. Batch
 normalisation alone sees the rank's share only; its running statistics are those of rank 0.
 
-main.py imports this file only where torchrun's environment variables are set.
+`training.command` imports this file only where torchrun's environment variables are set.
 """
 
 import contextlib
 import io
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from digitnet.dataset import ShuffledBatches
 from digitnet.errors import DigitNetError, LostRankError, ModelError, UsageError
-from digitnet.training.hardware import choose_device
-from digitnet.training.interruption import Interruption
-from digitnet.training.run import TrainingRun
+from digitnet.interruption import Interruption, handled_by
+from digitnet.loop.hardware import choose_device
+from digitnet.training.recipe_run import RecipeRun
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -112,10 +113,10 @@ class Ranks:
             raise UsageError(f"only {gpus} GPUs for the ranks of a machine; give torchrun --nproc-per-node={gpus}")
         return torch.device("cuda", self.local_rank)
 
-    def follow_first(self, run: TrainingRun) -> None:
+    def follow_first(self, run: RecipeRun) -> None:
         """Brings `run` to the state that it has on rank 0, so that only rank 0 needs the files.
 
-        Raises ModelError where another rank was started with another recipe or other teachers.
+        Raises ModelError where another rank was started with another recipe.
         """
         buffer = io.BytesIO()
         if self.is_first:
@@ -126,11 +127,13 @@ class Ranks:
             if not self.is_first:
                 state = torch.load(io.BytesIO(content[0]), map_location="cpu", weights_only=True)
                 try:
+                    if not run.can_follow(state):
+                        raise ValueError("other --epochs or --rate")
                     run.load_state_dict(state)
                 except (ValueError, RuntimeError) as error:
                     raise ModelError(f"started otherwise than rank 0 ({error}); give all ranks one command") from error
 
-    def share(self, run: TrainingRun, interruption: Interruption) -> "SharedRun":
+    def share(self, run: RecipeRun, interruption: Interruption) -> "SharedRun":
         return SharedRun(run, self, interruption)
 
     def wrapped(self, model: nn.Module, device: torch.device) -> DistributedDataParallel:
@@ -147,13 +150,13 @@ class Ranks:
 
 
 @contextlib.contextmanager
-def joined(local_rank: int, interruption: Interruption) -> Iterator[Ranks]:
+def joined(local_rank: int) -> Iterator[Ranks]:
     """Joins the other ranks of the job while the block runs. Their addresses come from torchrun's variables.
 
     Raises LostRankError where another rank ends or cannot be reached any more; where several ranks notice it, all but
     one raise SystemExit.
     """
-    with interruption.fatal():
+    with handled_by(signal.SIG_DFL):  # Python cannot break off this wait, so a signal ends the process at once
         store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
         distributed.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     ranks = Ranks(store, rank, count, local_rank)
@@ -180,7 +183,7 @@ def _is_lost_connection(error: RuntimeError) -> bool:
 
 
 class SharedRun:
-    """A `TrainingRun` as the loop in train.py sees it on one of many ranks; it has the same state on all of them.
+    """A `RecipeRun` as the loop in train.py sees it on one of many ranks; it has the same state on all of them.
 
     The detector's pages are shared out before they are made, because making them takes the time. DigitNet's batches are
     shared out when they are prepared: each rank adds all negatives and augments all images, with the same random
@@ -188,22 +191,21 @@ class SharedRun:
 
     Attributes:
         model: the network, wrapped; `average` and `optimizer` are those of the run.
-        is_interrupted: whether a signal had reached any rank before the last step.
+        requested: whether a signal had reached any rank before the last step; all of them stop after the same batch.
     """
 
-    def __init__(self, run: TrainingRun, ranks: Ranks, interruption: Interruption) -> None:
+    def __init__(self, run: RecipeRun, ranks: Ranks, interruption: Interruption) -> None:
         self.run = run
         self.ranks = ranks
         self.interruption = interruption
         self.model = ranks.wrapped(run.model, torch.device(run.device))
         self.average, self.optimizer = run.average, run.optimizer
-        self.is_interrupted = False
+        self.requested = False
         self._share = slice(ranks.rank, None, ranks.count)  # every rank gets some of each kind of image
         self._mean_loss = torch.tensor(0.0)
 
-    @property
-    def epoch(self) -> int:
-        return self.run.epoch
+    def __getattr__(self, name: str) -> Any:  # epoch, batch, device, mean loss
+        return getattr(self.run, name)
 
     def batches(self, loader: "DataLoader[Any]") -> Iterator[tuple[Tensor, ...]]:
         """The batches of the present epoch that are still to come; of pages, this rank's share of them.
@@ -223,7 +225,7 @@ class SharedRun:
         yield from self.run.batches(loader)
 
     def prepare(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-        """This rank's share of what `TrainingRun.prepare` makes of the batch."""
+        """This rank's share of what `RecipeRun.prepare` makes of the batch."""
         images, targets = self.run.prepare(batch)
         return (images, targets) if self.run.recipe.makes_data else (images[self._share], targets[self._share])
 
@@ -236,11 +238,11 @@ class SharedRun:
             loss.item() * count, count, float(self.interruption.requested)
         )
         self._mean_loss = torch.tensor(loss_sum / whole_count, dtype=torch.float64)
-        self.is_interrupted = interrupted > 0
+        self.requested = interrupted > 0
         return loss * (count * self.ranks.count / whole_count)
 
     def before_step(self, loss: Tensor) -> None:
-        """As `TrainingRun.before_step`. If the loss of one rank is not finite, all ranks stop."""
+        """As `RecipeRun.before_step`. If the loss of one rank is not finite, all ranks stop."""
         try:
             self.run.before_step(self._mean_loss)
         except ModelError as error:

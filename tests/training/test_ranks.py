@@ -13,29 +13,29 @@ import pytest
 import torch
 from helpers import ROOT, environment
 
-from digitnet import main
 from digitnet.dataset import ShuffledBatches
 from digitnet.errors import ModelError, UsageError
+from digitnet.interruption import Interruption
+from digitnet.loop.weights import load_weights
 from digitnet.model import DigitNet
-from digitnet.training.checkpoint import load_weights
+from digitnet.training import command
 from digitnet.training.detector import Detector
 from digitnet.training.detector_run import DetectorRun
-from digitnet.training.distributed import Ranks, SharedRun
-from digitnet.training.interruption import Interruption
 from digitnet.training.line_reader import LineReader
 from digitnet.training.line_reader_run import LineReaderRun
-from digitnet.training.recipes import DETECTOR, LINE_READER
-from digitnet.training.run import TrainingRun
+from digitnet.training.ranks import Ranks, SharedRun
+from digitnet.training.recipe_run import RecipeRun
+from digitnet.training.recipes import DETECTOR, LINE_READER, QUICK
 
 PYTHON = [sys.executable]
 TWO_RANKS = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-SPIED, SMALL = ROOT / "tests" / "spied_main.py", ROOT / "tests" / "small_main.py"
+SPIED, SMALL = [ROOT / "tests" / "spied_main.py"], [ROOT / "tests" / "small_main.py", "train"]
 
 
 def start(folder, launcher, program, *arguments, **spy):
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [*launcher, str(program), "--device", "cpu", *arguments],
+        [*launcher, *map(str, program), "--device", "cpu", *arguments],
         cwd=folder,
         env={**environment(), "SPY": json.dumps({"log": "log", **spy})},
         stdout=subprocess.PIPE,
@@ -101,8 +101,7 @@ def test_a_run_on_two_ranks_then_one_then_two_does_what_one_rank_does(alone, tmp
     assert code != 0
     assert output == ""
     assert messages.count("Starting afresh") == 1
-    command = "torchrun --nproc-per-node=2 main.py --model model.pth"
-    assert messages.count(f"Stopped. model.pth holds everything so far; go on with: {command}") == 1
+    assert messages.count("Stopped. model.pth holds everything so far; the same command goes on from there.") == 1
     assert logged(tmp_path, "saved") == [[3]]  # once, after the batch that the ranks were on
     assert steps_done(tmp_path) == 3
 
@@ -182,7 +181,7 @@ def test_a_signal_ends_a_rank_that_waits_for_the_others_to_join(tmp_path, monkey
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = probe.getsockname()
-    for name, value in zip(main.TORCHRUN, ("0", "0", "2", "localhost", str(address[1])), strict=True):
+    for name, value in zip(command.TORCHRUN, ("0", "0", "2", "localhost", str(address[1])), strict=True):
         monkeypatch.setenv(name, value)
     with start(tmp_path, PYTHON, SMALL) as process:
         while not accepts(address):
@@ -220,7 +219,7 @@ class Group(Ranks):
 
 def test_a_loss_that_is_not_finite_on_one_rank_stops_all_and_rank_0_says_so():
     for rank, expected in ((0, ModelError), (1, SystemExit)):
-        run = TrainingRun(DigitNet(), "cpu")
+        run = RecipeRun(DigitNet(), "cpu", recipe=QUICK)
         shared = SharedRun(run, Group(rank, 2, lambda *_: [float("nan"), 8.0, 0.0]), Interruption())
         images = torch.rand(4, 1, 28, 28)
         loss = shared.loss(run.model(images), torch.arange(4), images)
@@ -231,12 +230,12 @@ def test_a_loss_that_is_not_finite_on_one_rank_stops_all_and_rank_0_says_so():
 
 
 def test_a_signal_on_another_rank_counts():
-    run = TrainingRun(DigitNet(), "cpu")
+    run = RecipeRun(DigitNet(), "cpu", recipe=QUICK)
     images = torch.rand(4, 1, 28, 28)
     for interrupted in (0.0, 1.0):
         shared = SharedRun(run, Group(0, 2, lambda *_: [9.0, 8.0, interrupted]), Interruption())  # noqa: B023
         shared.loss(run.model(images), torch.arange(4), images)
-        assert shared.is_interrupted == bool(interrupted)
+        assert shared.requested == bool(interrupted)
 
 
 def test_the_losses_of_unequal_shares_weigh_as_in_the_whole_batch():
@@ -278,7 +277,7 @@ def test_the_columns_of_unequal_shares_of_strips_weigh_as_in_the_whole_batch():
 
 def test_more_ranks_than_a_batch_has_are_refused():
     loader = SimpleNamespace(batch_sampler=ShuffledBatches(10, 4, seed=0))
-    run = TrainingRun(DigitNet(), "cpu")
+    run = RecipeRun(DigitNet(), "cpu", recipe=QUICK)
     with pytest.raises(UsageError, match="3 ranks are too many for a batch of 2"):
         next(SharedRun(run, Group(0, 3), Interruption()).batches(loader))
 
@@ -310,8 +309,8 @@ def test_the_shares_of_a_batch_are_the_batch():
 
 
 def test_an_environment_with_some_of_the_variables_is_no_torchrun(monkeypatch):
-    for name in main.TORCHRUN:
+    for name in command.TORCHRUN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not main._by_torchrun()
+    assert not command._by_torchrun()

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from digitnet.loop import negatives
+from digitnet.loop.negatives import add_negatives, pools, spoil
 from digitnet.reading.answer import NOT_A_DIGIT
-from digitnet.training import negatives
-from digitnet.training.negatives import add_negatives, drawings, pools, spoil
 
 
 @pytest.fixture
@@ -18,9 +18,8 @@ def generator(seed=0):
 
 
 def test_a_batch_comes_back_as_it_was_with_foreign_digits_and_negatives_after_it(batch):
-    images, labels, are_strokes = add_negatives(*batch, generator())
+    images, labels = add_negatives(*batch, generator())
     count = len(batch[0])
-    assert not are_strokes.any()
     assert torch.equal(images[:count], batch[0])
     assert torch.equal(labels[:count], batch[1])
     added = labels[count:]
@@ -31,20 +30,16 @@ def test_a_batch_comes_back_as_it_was_with_foreign_digits_and_negatives_after_it
     assert labels.max() == NOT_A_DIGIT
 
 
-def test_stroke_digits_are_added_as_often_as_asked_and_marked(batch, monkeypatch):
-    monkeypatch.setattr(negatives, "STROKE_DIGITS", 500)
-    monkeypatch.setattr(negatives, "STROKE_LETTERS", 100)
-    negatives._strokes_on.cache_clear()
-    images, labels, are_strokes = add_negatives(*batch, generator(), 0.3)
-    plain, plain_labels, _ = add_negatives(*batch, generator())
-    pool, pool_labels, _ = negatives._strokes_on(torch.device("cpu"))
-    negatives._strokes_on.cache_clear()
-    count = len(batch[0])
-    assert are_strokes.nonzero().flatten().tolist() == list(range(count, count + round(0.3 * count)))
-    places = [(image * 255).round().byte().eq(pool).flatten(1).all(1).nonzero()[0] for image in images[are_strokes]]
-    assert torch.equal(pool_labels[torch.cat(places)], labels[are_strokes])
+def test_stroke_digits_are_added_as_often_as_asked(batch):
+    digits, letters = ((250 * torch.rand(many, 1, 28, 28, generator=generator())).byte() for many in (50, 20))
+    pool_labels = torch.arange(50) % 10
+    images, labels = add_negatives(*batch, generator(), (digits, pool_labels, letters), 0.3)
+    plain, plain_labels = add_negatives(*batch, generator())
+    strokes = slice(len(batch[0]), len(batch[0]) + round(0.3 * len(batch[0])))
+    places = [(image * 255).round().byte().eq(digits).flatten(1).all(1).nonzero()[0] for image in images[strokes]]
+    assert torch.equal(pool_labels[torch.cat(places)], labels[strokes])
     more_negatives = int((labels == NOT_A_DIGIT).sum() - (plain_labels == NOT_A_DIGIT).sum())
-    assert len(images) - len(plain) == are_strokes.sum() + more_negatives
+    assert len(images) - len(plain) == 60 + more_negatives
     assert more_negatives == pytest.approx(0.4 * 60, abs=3)  # letters by the same pens, and spoiled stroke digits
 
 
@@ -87,14 +82,6 @@ def test_nothing_in_the_pools_is_blank_and_everything_is_normalised():
         inked_rows = (pool > 25).any(3).sum(2).flatten()
         inked_columns = (pool > 25).any(2).sum(2).flatten()
         assert torch.maximum(inked_rows, inked_columns).float().mean() == pytest.approx(20, abs=1)
-
-
-def test_drawings_are_the_same_for_a_seed_and_differ_from_each_other():
-    one, again, other = drawings(60, 3), drawings(60, 3), drawings(60, 4)
-    assert one.shape == (60, 28, 28)
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, other)
-    assert len(np.unique(one.reshape(60, -1), axis=0)) > 50
 
 
 def test_a_spoiled_digit_is_no_longer_the_digit(batch, reader):

@@ -1,10 +1,15 @@
-"""Ctrl-C and SIGTERM during training: stop soon, but only where everything is whole. Imports nothing heavy."""
+"""Ctrl-C and SIGTERM during long work: stop soon, but only where everything is whole. Imports nothing heavy."""
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
+
+from digitnet.errors import DigitNetError
+
+INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
 
 
 class StopTraining(Exception):
@@ -29,12 +34,6 @@ class Interruption:
     def listening(self) -> Iterator[None]:
         """Handles both signals while the block runs, and restores the handlers of before afterwards."""
         with handled_by(self._handle):
-            yield
-
-    @contextlib.contextmanager
-    def fatal(self) -> Iterator[None]:
-        """A signal ends the process at once while the block runs. This is for waits that Python cannot break off."""
-        with handled_by(signal.SIG_DFL):
             yield
 
     @contextlib.contextmanager
@@ -67,3 +66,17 @@ def handled_by(
     finally:
         for number, former in before.items():
             signal.signal(number, former)
+
+
+def exit_code_of(training: Callable[[Interruption], int]) -> int:
+    """Runs a training and returns its exit code; says what ended it early."""
+    interruption = Interruption()
+    try:
+        with interruption.listening():
+            return training(interruption)
+    except KeyboardInterrupt:
+        print("\nInterrupted before training began; nothing was changed.", file=sys.stderr)
+        return INTERRUPTED
+    except DigitNetError as error:
+        print(f"digitnet: {error}", file=sys.stderr)
+        return error.exit_code

@@ -5,12 +5,12 @@ import pytest
 import torch
 from helpers import run_python
 
+from digitnet import onnx_cache
 from digitnet.errors import ModelError, SaveError
+from digitnet.onnx_cache import cached_onnx
 from digitnet.training import export as exporting
-from digitnet.training import onnx_cache
 from digitnet.training.detector import Detector
 from digitnet.training.line_reader import LineReader
-from digitnet.training.onnx_cache import cached_onnx
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_kept_export_is_read_without_torch_and_without_it_a_new_one_says_what_
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
         "from digitnet.errors import MissingExtraError\n"
-        "from digitnet.training.onnx_cache import cached_onnx\n"
+        "from digitnet.onnx_cache import cached_onnx\n"
         f"path = Path({str(own)!r})\n"
         "assert len(cached_onnx(path)) > 100_000\n"
         "path.write_bytes(b'other weights')\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 from digitnet.errors import MissingExtraError, ModelError, SaveError
 from digitnet.files import checksum, write_atomically
 from digitnet.reading.networks import OnnxDigitNet
-from digitnet.training import CALIBRATION_VERSION
+from digitnet.version import CALIBRATION_VERSION
 
 
 def cached_onnx(model_path: str | Path) -> bytes:
@@ -18,7 +18,7 @@ def cached_onnx(model_path: str | Path) -> bytes:
     that folder cannot be written, it is kept in the user's cache folder. Where that fails too, nothing is kept.
 
     Raises:
-        ModelError: the file cannot be read, is refused (see `checkpoint.load_weights`) or holds another network.
+        ModelError: the file cannot be read, is refused (see `weights.load_weights`) or holds another network.
         DataError: MNIST was not found and could not be downloaded.
         MissingExtraError: it is not in the cache and PyTorch is not installed.
     """

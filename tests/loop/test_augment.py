@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from digitnet.training import augment as augmentation
-from digitnet.training.augment import STRIP, Chance, add_neighbour, augment, bend, blur, vary_shape
+from digitnet.loop import augment as augmentation
+from digitnet.loop.augment import STRIP, Chance, add_neighbour, augment, bend, blur, vary_shape
 
 
 def generator(seed=0):

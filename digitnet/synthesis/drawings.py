@@ -1,148 +1,15 @@
-"""Negatives and foreign digits: what training adds to each batch of MNIST.
-
-A network that has seen only digits calls everything a digit, with high confidence. So a part of each batch is
-negatives: letters, signs, scribbles, filled shapes, and digits that are spoiled. Their label is `NOT_A_DIGIT`
-(outlier exposure, Hendrycks et al., 2019). Foreign digits are digits by other hands.
-
-The letters, of some sixty scripts, and foreign digits by a hundred hands come from fonts (data/fonts). More foreign
-digits are written stroke by stroke (`synthesis.strokes`). Scribbles and shapes are drawn in this file. Images are
-(N, 1, 28, 28), float in [0, 1], ink bright on dark.
-"""
-
-import functools
-import os
-from pathlib import Path
+"""Pictures of no digit that are drawn: scribbles, signs and filled shapes."""
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Generator, Tensor
-from torch.nn import functional
 
-from digitnet.reading.answer import NOT_A_DIGIT
 from digitnet.reading.ink import STRONG
-from digitnet.reading.normalise import SIDE, fit
-from digitnet.synthesis.strokes import stroke_digits, stroke_letters
+from digitnet.reading.normalise import fit
 
-GLYPHS = Path(__file__).parents[1] / "weights" / "glyphs.npz"
 CANVAS = 64  # pixels; the side of a drawing before it is normalised
-DRAWN = 6000  # scribbles and shapes; so many that none is seen often
-DRAWN_SEED = 7
-STROKE_DIGITS = 120_000
-STROKE_LETTERS = 9_000
-STROKE_SEED = 9
-HELD_OUT = 10  # every tenth glyph is held out from training, for calibration
-
-# Numbers of images that are added, relative to the images from MNIST. The recipe says how many stroke digits.
-FOREIGN_DIGITS = 0.1
-NEGATIVES = 0.13
-SPOILED = 0.07
-LETTERS = 0.3  # for each stroke digit
 
 Canvas = npt.NDArray[np.uint8]
-
-
-def add_negatives(
-    images: Tensor, labels: Tensor, generator: Generator, stroke_share: float = 0.0
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The batch, then stroke digits, digits from fonts, and negatives, a part of which the same pens have written.
-
-    Returns images (M, 1, 28, 28), labels (M,), 0 to 9 or `NOT_A_DIGIT`, and which of them are stroke digits (M,).
-
-    Args:
-        stroke_share: the number of stroke digits, relative to the images of the batch.
-    """
-    count = len(images)
-    digits, digit_labels, negatives = _pools_on(images.device)
-
-    def pick(available: int, part: float) -> Tensor:
-        size = (round(part * count),)
-        return torch.randint(available, size, generator=generator, device=generator.device)
-
-    chosen_digits = pick(len(digits), FOREIGN_DIGITS)
-    added = torch.cat([digits[chosen_digits], negatives[pick(len(negatives), NEGATIVES)]])
-    whole, whole_labels = images, labels
-    if stroke_share:
-        strokes, stroke_labels, letters = _strokes_on(images.device)
-        chosen_strokes = pick(len(strokes), stroke_share)
-        whole = torch.cat([images, strokes[chosen_strokes].float() / 255])
-        whole_labels = torch.cat([labels, stroke_labels[chosen_strokes]])
-        added = torch.cat([added, letters[pick(len(letters), LETTERS * stroke_share)]])
-    chosen_spoiled = pick(len(whole), SPOILED * len(whole) / count)
-    spoiled = spoil(whole[chosen_spoiled], whole_labels[chosen_spoiled], generator)
-    all_images = torch.cat([whole, added.float() / 255, spoiled])
-    all_labels = torch.full((len(all_images),), NOT_A_DIGIT, device=labels.device)
-    all_labels[: len(whole) + len(chosen_digits)] = torch.cat([whole_labels, digit_labels[chosen_digits]])
-    are_strokes = torch.zeros(len(all_images), dtype=torch.bool, device=labels.device)
-    are_strokes[count : len(whole)] = True
-    return all_images, all_labels, are_strokes
-
-
-def spoil(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
-    """Images of digits (N, 1, 28, 28), made into negatives: a quarter each overlaid, paired, turned, mirrored.
-
-    A turned zero is still a zero, and some digits are still digits when mirrored. These are paired instead.
-    """
-    which = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
-    partners = images[torch.randperm(len(images), generator=generator, device=images.device)]
-    overlaid = torch.maximum(images.roll(-5, dims=3), partners.roll(5, dims=3))
-    paired = torch.zeros_like(images)
-    half = SIDE // 2
-    paired[:, :, half // 2 : half // 2 + half, :half] = functional.avg_pool2d(images, 2)
-    paired[:, :, half // 2 : half // 2 + half, half:] = functional.avg_pool2d(partners, 2)
-    paired = (1.5 * paired).clamp(max=1)  # thin lines lose ink when they shrink
-    changed_by_mirror = torch.isin(labels, torch.tensor([3, 4, 6, 7, 9], device=labels.device)).view(-1, 1, 1, 1)
-    turned = torch.where(labels.view(-1, 1, 1, 1) == 0, paired, images.rot90(1, (2, 3)))
-    mirrored = torch.where(changed_by_mirror, images.flip(3), paired)
-    spoiled = torch.where(which < 0.75, turned, mirrored)
-    spoiled = torch.where(which < 0.5, paired, spoiled)
-    return torch.where(which < 0.25, overlaid, spoiled)
-
-
-@functools.cache
-def pools() -> tuple[Tensor, Tensor, Tensor]:
-    """Foreign digits (N, 1, 28, 28) uint8, their labels (N,) int64, and negatives (M, 1, 28, 28) uint8."""
-    images, labels = glyphs()
-    in_training = torch.arange(len(labels)) % HELD_OUT > 0
-    images, labels = images[in_training], labels[in_training]
-    digits = labels != NOT_A_DIGIT
-    drawn = torch.from_numpy(drawings(DRAWN, DRAWN_SEED)).unsqueeze(1)
-    return images[digits], labels[digits], torch.cat([images[~digits], drawn])
-
-
-@functools.cache
-def _pools_on(device: torch.device) -> tuple[Tensor, ...]:
-    """The pools, copied to the device once."""
-    return tuple(pool.to(device) for pool in pools())
-
-
-@functools.cache
-def _strokes_on(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Stroke digits (N, 1, 28, 28) uint8, their labels (N,), and letters (M, 1, 28, 28) by the same pens.
-
-    All cores write them, which takes a minute.
-    """
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun; each of them writes all digits
-    digits, labels, _ = stroke_digits(STROKE_DIGITS, STROKE_SEED, workers=max(1, (os.cpu_count() or 1) // ranks))
-    letters = stroke_letters(STROKE_LETTERS, STROKE_SEED)
-    digit_images, letter_images = (torch.from_numpy(pool).unsqueeze(1).to(device) for pool in (digits, letters))
-    return digit_images, torch.from_numpy(labels).to(device), letter_images
-
-
-def held_out_glyphs() -> tuple[Tensor, Tensor]:
-    """The glyphs that `pools` leaves out: images (N, 1, 28, 28) uint8 and labels (N,) int64, 0 to 9 or `NOT_A_DIGIT`.
-
-    Training has seen none of these letters in the same font. It has seen these digits in another width of pen.
-    """
-    images, labels = glyphs()
-    return images[::HELD_OUT], labels[::HELD_OUT]
-
-
-def glyphs() -> tuple[Tensor, Tensor]:
-    """All glyphs drawn from fonts: images (N, 1, 28, 28) uint8 and labels (N,) int64."""
-    with np.load(GLYPHS) as file:
-        return torch.from_numpy(file["images"]).unsqueeze(1), torch.from_numpy(file["labels"]).long()
 
 
 def drawings(count: int, seed: int) -> npt.NDArray[np.uint8]:

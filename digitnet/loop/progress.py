@@ -1,14 +1,10 @@
-"""How a training cycle shows its progress: a bar or plain lines, and curves for TensorBoard."""
+"""How a training cycle shows its progress: a bar or plain lines while it lasts, a line at its end."""
 
-import contextlib
 import io
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from digitnet.errors import MissingExtraError
 
 
 def progress_bar(title: str, batches: int, *, batch_size: int, first: int = 0, shown: bool = True) -> Any:
@@ -49,15 +45,24 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 
-@contextlib.contextmanager
-def curves(folder: Path | None) -> Iterator[Any]:
-    """A TensorBoard writer into `folder`, or None without a folder."""
-    if folder is None:
-        yield None
-        return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("--tensorboard needs the package: pip install tensorboard") from error
-    with SummaryWriter(str(folder)) as writer:
-        yield writer
+def summary(history: list[dict[str, Any]]) -> str:
+    """The last cycle in a line, with the best validation accuracy so far."""
+    cycle = history[-1]
+    best = max(history, key=lambda past: past["validation_accuracy"])
+    accuracies = [
+        f"{name.removesuffix('_accuracy')} {value:.2%}" for name, value in cycle.items() if name.endswith("_accuracy")
+    ]
+    return (
+        f"cycle {cycle['cycle']}: loss {cycle['loss']:.4f}, {', '.join(accuracies)}, "
+        f"best validation {best['validation_accuracy']:.2%} (cycle {best['cycle']}), {cycle['seconds']:.1f} s"
+    )
+
+
+def say_stopped(model: Path) -> None:
+    """Says that training has stopped, and how to go on."""
+    say(f"Stopped. {model} holds everything so far; the same command goes on from there.")
+
+
+def say(message: str) -> None:
+    """Prints a message on standard error; standard output has a line for each cycle only."""
+    print(message, file=sys.stderr, flush=True)
