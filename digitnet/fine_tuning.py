@@ -97,7 +97,7 @@ def deep_lesson(
     Raises:
         ImageError: a picture cannot be read.
         UsageError: as for `Reader.teach`, or there are too few pictures.
-        DataError: MNIST was not found and could not be downloaded.
+        DataError: MNIST was not found.
         ModelError: the weights are refused.
     """
     sights = [
