@@ -407,8 +407,8 @@ def _predict_side_by_side(options: argparse.Namespace) -> int:
         return one, other
 
     def tell(name: str, pair: "tuple[Examination, Examination]", write: Write) -> str:
-        answers = (side_by_side.answer(seen.digit) for seen in pair)
-        write(side_by_side.row(_shown(name), *answers, names, model), sys.stdout)
+        mine, theirs = (side_by_side.answer(seen.digit) for seen in pair)
+        write(side_by_side.row(_shown(name), mine, theirs, names, model), sys.stdout)
         return _outcome(pair[0].digit)
 
     title = side_by_side.row("", model, side_by_side.PACKAGE, names, model)
