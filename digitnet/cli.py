@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from digitnet.evaluation.comparison import Labelled
     from digitnet.reader import Reader
     from digitnet.reading.digit_reader import Examination
-    from digitnet.results import Page
+    from digitnet.results import Digit, Page
 
 Result = TypeVar("Result")
 Write = Callable[[str, IO[str]], object]  # a line, and the stream to print it to
@@ -57,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         _parser().print_help(sys.stderr)
         return UsageError.exit_code
     try:
+        if vars(options).get("download"):
+            _download()
         return int(options.run(options))
     except DigitNetError as error:
         print(f"digitnet: {error}", file=sys.stderr)
@@ -119,6 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--show", type=Path, metavar="FILE", help="draw what the model saw into this picture file")
     _add_force(predict)
     _add_reader_arguments(predict)
+    predict.add_argument(
+        "--side-by-side",
+        action="store_true",
+        help="a table of what your model and the package's answer (needs --model)",
+    )
 
     read = command("read", "read any number of digits a picture, line by line", "sample_pages/sums.jpg")
     read.set_defaults(run=_read)
@@ -175,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_reader_arguments(test)
     _add_detector_argument(test)
     _add_data_argument(test)
+    _add_download(test)
     test.add_argument(
         "--report", type=_folder, metavar="DIR", help="write a page, metrics.json and MODEL_CARD.md there"
     )
@@ -186,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(run=_compare)
     compare.add_argument("models", nargs=2, metavar="MODEL", help=f"two models; {MODEL_HELP}")
     _add_data_argument(compare)
+    _add_download(compare)
 
     teach = command(
         "teach", "teach a model your hand, from pictures that you have labelled", "corrections --output mine.onnx"
@@ -233,9 +242,8 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--width", type=int, default=640, metavar="W", help="of a page in pixels (default: 640)")
     synth.add_argument("--height", type=int, default=480, metavar="H", help="of a page in pixels (default: 480)")
     synth.add_argument("--seed", type=int, default=0, help="the same seed makes the same pictures (default: 0)")
-    synth.add_argument(
-        "--data", type=Path, metavar="DIR", help="a folder with MNIST/raw (default: the project's copy, or a download)"
-    )
+    synth.add_argument("--data", type=Path, metavar="DIR", help="a folder with MNIST/raw (default: the one carried)")
+    _add_download(synth)
 
     export = command("export", "write a model.pth as ONNX (needs the extra 'train')", "model.pth --output mine.onnx")
     export.set_defaults(run=_export)
@@ -243,6 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: beside it, .onnx)")
     _add_force(export)
     export.add_argument("--data", type=Path, metavar="DIR", help="the folder with MNIST/raw (default: the one carried)")
+    _add_download(export)
     parser.set_defaults(commands=commands.choices)
     return parser
 
@@ -263,6 +272,10 @@ def _add_form(parser: argparse.ArgumentParser, table: str) -> None:
 
 def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace a file that is there; never one that is read")
+
+
+def _add_download(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--download", action="store_true", help="download MNIST once where there is none")
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -332,7 +345,19 @@ def _reader(options: argparse.Namespace) -> "Reader":
     return Reader(options.model, max_error=None if options.always else options.max_error, **networks)
 
 
+def _download() -> None:
+    """Gets MNIST into the user's cache folder, where all commands find it, unless there is a copy already."""
+    try:
+        from digitnet.dataset import find_mnist
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.of(error, "MNIST", "train") from error
+    find_mnist(download=True)
+
+
 def _predict(options: argparse.Namespace) -> int:
+    if options.side_by_side:
+        return _predict_side_by_side(options)
+
     def tell(name: str, examination: "Examination", write: Write) -> str:
         digit = examination.digit
         if options.json:
@@ -341,11 +366,8 @@ def _predict(options: argparse.Namespace) -> int:
             cells = name, digit.digit, round(digit.confidence, 4), digit.reason, digit.best_guess, None
             write(spreadsheet.row(cells), sys.stdout)
         else:
-            answer = digit.reason if digit.digit is None else f"{digit.digit} ({digit.confidence:.1%})"
-            write(f"{_shown(name)}: {answer}", sys.stdout)
-        if digit.digit is not None:
-            return READ
-        return WITHOUT_A_DIGIT if digit.reason in ("blank", "not a digit") else NOT_SURE
+            write(f"{_shown(name)}: {digit.reason or f'{digit.digit} ({digit.confidence:.1%})'}", sys.stdout)
+        return _outcome(digit)
 
     def drawn(examination: "Examination") -> "Image.Image":
         from digitnet.reading.drawing import draw  # imported here, since most runs draw nothing
@@ -354,6 +376,34 @@ def _predict(options: argparse.Namespace) -> int:
 
     columns = ("file", "digit", "confidence", "reason", "best_guess", "error")
     return _for_each_picture(options, _reader(options).examine, tell, drawn, columns)
+
+
+def _predict_side_by_side(options: argparse.Namespace) -> int:
+    """One row a picture, with a column for each model. The closing line counts the answers of the user's own model."""
+    from digitnet.evaluation import side_by_side
+    from digitnet.reading.load import load
+
+    if options.model is None or options.json or options.csv:
+        raise UsageError(
+            "--side-by-side: sets your model beside the package's in a table; give --model, no --json or --csv"
+        )
+    own = _reader(options)
+    package = _reader(argparse.Namespace(**vars(options) | {"model": None}))
+    model = _shown(options.model)
+    names = [_shown(name) for name in _names(options)]
+
+    def examined(source: Any, name: str) -> "tuple[Examination, Examination]":
+        picture = load(source, name)
+        one, other = (next(reader.digit_reader.examine([picture])) for reader in (own, package))
+        return one, other
+
+    def tell(name: str, pair: "tuple[Examination, Examination]", write: Write) -> str:
+        mine, theirs = (side_by_side.answer(seen.digit) for seen in pair)
+        write(side_by_side.row(_shown(name), mine, theirs, names, model), sys.stdout)
+        return _outcome(pair[0].digit)
+
+    title = side_by_side.row("", model, side_by_side.PACKAGE, names, model)
+    return _for_each_picture(options, examined, tell, lambda pair: side_by_side.drawn(*pair, model), title=title)
 
 
 def _read(options: argparse.Namespace) -> int:
@@ -381,20 +431,35 @@ def _read(options: argparse.Namespace) -> int:
     return _for_each_picture(options, read, tell, lambda page: page.draw(), columns)
 
 
+def _outcome(digit: "Digit") -> str:
+    """One of `OUTCOMES`."""
+    if digit.digit is not None:
+        return READ
+    return WITHOUT_A_DIGIT if digit.reason in ("blank", "not a digit") else NOT_SURE
+
+
+def _names(options: argparse.Namespace) -> list[str]:
+    """All pictures that the command line names."""
+    return [picture for name in options.pictures for picture in _expanded(name)]
+
+
 def _for_each_picture(
     options: argparse.Namespace,
     read: Callable[..., Result],
     tell: Callable[[str, Result, Write], str],
     drawn: Callable[[Result], "Image.Image"],
-    columns: tuple[str, ...],
+    columns: tuple[str, ...] = (),
+    *,
+    title: str | None = None,
 ) -> int:
     """Reads the pictures of the command line, tells each result, and draws it for --show.
 
     Args:
         tell: writes a result, and returns one of `OUTCOMES`.
         columns: of the table for --csv; the first is the picture's name, and the last why it cannot be read.
+        title: a line above the results.
     """
-    names = [picture for name in options.pictures for picture in _expanded(name)]
+    names = _names(options)
     sheets = None
     if options.show:
         if options.show.suffix.lower() not in PICTURE_SUFFIXES:
@@ -406,6 +471,8 @@ def _for_each_picture(
         if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
             sys.stdout.reconfigure(encoding=spreadsheet.ENCODING, errors="backslashreplace")
         print(spreadsheet.row(columns))
+    if title:
+        print(title, flush=True)
     outcomes: Counter[str] = Counter()
     unsaved: SaveError | None = None
     with _progress(len(names)) as (advance, write):

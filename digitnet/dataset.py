@@ -41,7 +41,7 @@ def get_data_loaders(
 
     Args:
         root: the folder that holds `MNIST/raw`. Without it: the copy in the repository or, if there is none, the user's
-            cache folder, where torchvision downloads MNIST once.
+            cache folder, where torchvision downloads MNIST once. Only training does this without being told to.
         batch_size: images in a training batch.
         hold_out: how many training images are kept back for `get_validation_loader` and never trained on.
         seed: fixes the order of the training images for every epoch.
@@ -49,7 +49,7 @@ def get_data_loaders(
     Raises:
         DataError: MNIST is missing or damaged; the message says where, and what to do.
     """
-    folder = find_mnist(root)
+    folder = find_mnist(root, download=True)
     mnist = MNIST(folder, train=True)
     train_set: Subset[tuple[Tensor, Tensor]] = Subset(mnist, split(len(mnist), hold_out)[0])
     test_set = MNIST(folder, train=False)
@@ -119,21 +119,30 @@ class ShuffledBatches(Sampler[list[int]]):
         self.first_batch = 0
 
 
-def find_mnist(root: str | Path | None = None) -> Path:
+def find_mnist(root: str | Path | None = None, *, download: bool = False) -> Path:
     """The folder whose `MNIST/raw` holds the four unpacked files, each checked against its MD5.
 
     Packed files (.gz) are unpacked first, beside themselves or, in a read-only folder, into the user's cache folder.
-    torchvision downloads MNIST into the cache folder where the repository carries no copy.
+
+    Args:
+        root: the only folder to look in. Without it: the repository's `data`, the `data` of the folder that the program
+            runs in (an installed package is no part of a clone), and the user's cache folder.
+        download: whether torchvision may download MNIST into the cache folder where none of these has it.
 
     Raises:
         DataError: a file is missing or damaged, or could not be downloaded.
     """
     cache = Path(platformdirs.user_cache_dir("digitnet"))
-    source = CHECKOUT_ROOT if root is None else Path(root)
-    if not any((source / "MNIST" / "raw").glob("*-ubyte*")):
+    places = (CHECKOUT_ROOT, Path("data").resolve(), cache) if root is None else (Path(root),)
+    has_files = (place for place in places if any((place / "MNIST" / "raw").glob("*-ubyte*")))
+    source = next(has_files, cache if download and root is None else None)
+    if source is None:
         if root is not None:
-            raise DataError(f"{source / 'MNIST' / 'raw'}: no MNIST here; put its four files there, or give no folder")
-        source = cache
+            raise DataError(
+                f"{places[0] / 'MNIST' / 'raw'}: no MNIST here; put its four files there, or give no folder"
+            )
+        raise DataError(f"no MNIST in {' or '.join(map(str, places))}; download it with: digitnet test --download")
+    if source == cache and download:
         try:
             torchvision.datasets.MNIST(cache, download=True)  # does nothing where its files are there already
         except (RuntimeError, OSError) as error:

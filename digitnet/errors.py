@@ -66,4 +66,4 @@ class MissingExtraError(DigitNetError):
     def of(cls, error: ModuleNotFoundError, work: str, extra: str) -> "MissingExtraError":
         """The error for a failed import of a package that `work` needs and that `extra` installs."""
         package = (error.name or "").partition(".")[0]
-        return cls(f"{package} is not installed; {work} needs: pip install 'digitnet[{extra}]'")
+        return cls(f"{package} is not installed; {work} needs, in the folder of DigitNet: pip install '.[{extra}]'")

@@ -5,7 +5,7 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from digitnet.errors import MissingExtraError, ModelError, SaveError
+from digitnet.errors import DataError, MissingExtraError, ModelError, SaveError
 from digitnet.files import checksum, write_atomically
 from digitnet.reading.networks import OnnxDigitNet
 from digitnet.version import CALIBRATION_VERSION
@@ -19,7 +19,7 @@ def cached_onnx(model_path: str | Path) -> bytes:
 
     Raises:
         ModelError: the file cannot be read, is refused (see `weights.load_weights`) or holds another network.
-        DataError: MNIST was not found and could not be downloaded.
+        DataError: MNIST was not found.
         MissingExtraError: it is not in the cache and PyTorch is not installed.
     """
     path = Path(model_path)
@@ -38,10 +38,16 @@ def cached_onnx(model_path: str | Path) -> bytes:
         from digitnet.training.export import to_onnx
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"{path}: reading PyTorch weights needs PyTorch; install it with pip install 'digitnet[train]', "
-            f"or run where it is installed: digitnet export {path}"
+            f"{path}: reading PyTorch weights needs PyTorch; install it in the folder of DigitNet with "
+            f"pip install '.[train]', or run where it is installed: digitnet export {path}"
         ) from error
-    content = to_onnx(path, others=False)
+    try:
+        content = to_onnx(path, others=False)
+    except DataError as error:
+        raise DataError(
+            f"{path}: MNIST calibrates it before it reads: {error}; or export it with your own copy, and read with the "
+            f".onnx file: digitnet export {path} --data DIR"
+        ) from error
     for folder in _folders(path):
         with contextlib.suppress(OSError, SaveError):  # the folder cannot be written
             folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from helpers import ROOT, environment, page_of, run_python
 from PIL import Image, ImageDraw
@@ -209,6 +210,48 @@ def test_show_draws_every_picture_that_was_read(tmp_path, capsys):
         assert cli.main(["predict", "--show", str(target), names[0]]) == 0
         with Image.open(target) as one:
             assert two.size == (one.width, 2 * one.height)
+
+
+@pytest.fixture
+def doubtful(tmp_path):
+    """The package's model in a file of one's own, without a table of risks: it abstains always."""
+    network = onnx.load(ROOT / "digitnet" / "weights" / "digitnet.onnx")
+    (risks,) = (entry for entry in network.metadata_props if entry.key == "digitnet.risks")
+    risks.value = "[]"
+    onnx.save(network, tmp_path / "doubtful.onnx")
+    return str(tmp_path / "doubtful.onnx")
+
+
+def test_side_by_side_answers_each_picture_with_both_models_and_draws_both(doubtful, tmp_path, capsys):
+    names = [str(SAMPLES / "marker-2.jpg"), str(SAMPLES / "pen-0.jpg")]
+    one, both = tmp_path / "one.png", tmp_path / "both.png"
+    assert cli.main(["predict", "--side-by-side", "--model", doubtful, *names, "--show", str(both)]) == 0
+    captured = capsys.readouterr()
+    title, marker, pen = captured.out.splitlines()
+    own, package = title.index(doubtful), title.index("the package's model")
+    for row, name, digit in ((marker, names[0], "2"), (pen, names[1], "0")):
+        assert row[:own].strip() == name
+        assert row[own:package].startswith(f"unsure: {digit} or ")
+        assert row[package:].startswith(f"{digit} (")
+    assert captured.err == "digitnet: 0 read, 2 not sure\n"
+    assert cli.main(["predict", *names, "--show", str(one)]) == 0
+    with Image.open(one) as three_panels, Image.open(both) as four_panels:
+        assert four_panels.width == three_panels.width + drawing.PANEL + drawing.MARGIN
+
+
+def test_side_by_side_reads_standard_input_once_and_goes_on_after_an_unreadable_picture(doubtful):
+    arguments = ["predict", "--side-by-side", "--model", doubtful, "-", "missing.jpg"]
+    with open(SAMPLES / "marker-2.jpg", "rb") as picture:
+        finished = digitnet(*arguments, stdin=picture)
+    assert finished.returncode == 1
+    assert finished.stdout.splitlines()[1].endswith("%)")
+    assert "missing.jpg: cannot be opened" in finished.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--model", "mine.onnx", "--json"], ["--model", "mine.onnx", "--csv"]])
+def test_side_by_side_needs_a_model_and_has_one_form(more, capsys):
+    assert cli.main(["predict", "--side-by-side", str(SAMPLES), *more]) == 2
+    assert "--side-by-side" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".jpg", ".gif"])

@@ -13,10 +13,11 @@ import torchvision
 from helpers import ROOT
 from torch.utils.data import DataLoader
 
-from digitnet import dataset
+from digitnet import Reader, cli, dataset
 from digitnet.dataset import FILES, find_mnist, get_data_loaders, get_validation_loader
 from digitnet.errors import DataError, SaveError
 from digitnet.files import md5
+from digitnet.training.detector_run import page_maker
 
 PACKED = ROOT / "data" / "MNIST" / "raw"
 
@@ -154,6 +155,7 @@ def mirror(monkeypatch, tmp_path, cache):
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setattr(dataset, "CHECKOUT_ROOT", tmp_path / "none")
+    monkeypatch.chdir(tmp_path)  # away from the repository's data
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
     # gzip writes what it likes around the same content, so our packed files have checksums of their own
     served = [(f"{name}.gz", md5((PACKED / f"{name}.gz").read_bytes())) for name in FILES]
@@ -169,7 +171,7 @@ def mirror(monkeypatch, tmp_path, cache):
 
 
 def test_without_a_copy_mnist_is_downloaded_once_into_the_cache(mirror, cache, monkeypatch, capsys):
-    assert find_mnist() == cache
+    assert find_mnist(download=True) == cache
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [])
     assert find_mnist() == cache
     assert len(get_data_loaders()[1].dataset) == 10_000
@@ -179,10 +181,74 @@ def test_a_download_with_another_content_is_refused(mirror, monkeypatch, capsys)
     resources = [(name, "0" * 32) for name, _ in torchvision.datasets.MNIST.resources]
     monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
     with pytest.raises(DataError, match="corrupted"):
-        find_mnist()
+        find_mnist(download=True)
 
 
 def test_a_download_that_fails_says_what_to_do(mirror, monkeypatch, capsys):
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{mirror.server_port}/nothing/"])
     with pytest.raises(DataError, match=r"could not be downloaded.*give a folder"):
-        find_mnist()
+        find_mnist(download=True)
+
+
+def test_training_may_download(mirror, cache, capsys):
+    assert len(get_data_loaders()[0].dataset) == 60_000
+    assert any((cache / "MNIST" / "raw").iterdir())
+
+
+def test_the_loaders_of_the_other_recipes_may_download(mirror, monkeypatch):
+    from digitnet.training import detector_run, line_reader_run
+
+    asked = []
+
+    def find(root, *, download=False):
+        asked.append(download)
+        raise DataError("none")
+
+    for module, loaders in (
+        (detector_run, detector_run.get_page_loaders),
+        (line_reader_run, line_reader_run.get_strip_loaders),
+    ):
+        monkeypatch.setattr(module, "find_mnist", find)
+        with pytest.raises(DataError):
+            loaders()
+    assert asked == [True, True]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "--model", "mine.pth", str(ROOT / "samples" / "pen-0.jpg")],
+        ["read", "--model", "mine.pth", str(ROOT / "sample_pages" / "sums.jpg")],
+        ["export", "mine.pth"],
+        ["synth", "pages", "--pages", "1"],
+        ["test"],
+        ["compare", "packaged.onnx", "packaged.onnx"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_no_command_but_training_downloads_unasked_and_each_says_how_to_ask(
+    mirror, tmp_path, weights_path, capsys, monkeypatch, command
+):
+    page_maker.cache_clear()
+    monkeypatch.setattr(torchvision.datasets.MNIST, "download", lambda self: pytest.fail("a download"))
+    shutil.copy(weights_path, tmp_path / "mine.pth")
+    shutil.copy(ROOT / "digitnet" / "weights" / "digitnet.onnx", tmp_path / "packaged.onnx")
+    assert cli.main(command) == 1
+    assert "download it with: digitnet test --download" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_calibrated_says_how_to_give_the_data(mirror, tmp_path, weights_path):
+    shutil.copy(weights_path, tmp_path / "mine.pth")
+    with pytest.raises(DataError, match=r"mine\.pth: MNIST calibrates it.*digitnet export .*mine\.pth --data DIR"):
+        Reader(tmp_path / "mine.pth")
+
+
+def test_the_option_to_download_gets_mnist_before_the_command_runs(mirror, cache, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_export", lambda options: find_mnist() != cache)
+    assert cli.main(["export", "mine.pth", "--download"]) == 0
+
+
+def test_an_installed_package_finds_the_data_of_the_clone_that_it_runs_in(mirror, copy, monkeypatch):
+    monkeypatch.chdir(copy.parent)
+    copy.rename(copy.with_name("data"))
+    assert find_mnist() == copy.with_name("data")

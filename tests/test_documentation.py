@@ -1,12 +1,14 @@
 """The documentation is true: its figures, its commands, its links, and the notebook."""
 
 import argparse
+import itertools
 import json
 import re
 import shlex
 import subprocess
 import sys
 import textwrap
+import tomllib
 
 import pytest
 from helpers import ROOT, environment
@@ -104,3 +106,31 @@ def test_the_notebook_is_kept_without_outputs():
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert code
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+def test_nothing_says_to_install_a_package_of_this_name_from_the_index():
+    suffixes = {".py", ".md", ".ipynb", ".html", ".js"}
+    files = [path for top in ("digitnet", "docs", "samples") for path in (ROOT / top).rglob("*")] + PAGES
+    wrong = re.compile(r"install ['\"`]*digitnet|digitnet\[")
+    texts = {path: path.read_text() for path in files if path.suffix in suffixes}
+    assert [str(path) for path, text in texts.items() if wrong.search(text)] == []
+
+
+def pinned(file):
+    lines = [line.partition("#")[0].strip() for line in (ROOT / file).read_text().splitlines()]
+    return {re.match(r"[\w-]+", line).group().lower(): line for line in lines if line and not line.startswith("-")}
+
+
+def test_what_training_and_reading_need_is_pinned_and_nothing_else_and_the_rest_is_pinned_for_development():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+
+    def names(requirements):
+        found = {re.match(r"[\w-]+", requirement).group().lower() for requirement in requirements}
+        return found - {"digitnet"}
+
+    first, second = pinned("requirements.txt"), pinned("requirements-dev.txt")
+    assert set(first) == names([*project["dependencies"], *extras["train"]])
+    assert set(second) == names(itertools.chain(*extras.values())) - set(first)
+    assert all("==" in line for line in [*first.values(), *second.values()])
+    assert "--requirement requirements.txt" in (ROOT / "requirements-dev.txt").read_text()

@@ -116,7 +116,7 @@ def test_without_the_extras_what_needs_them_says_how_to_install_them(extra, comm
     (tmp_path / "model.pth").write_bytes(b"weights")
     finished = run_python("-c", WITHOUT_EXTRAS, *command, cwd=tmp_path)
     assert finished.returncode == 1
-    assert f"pip install 'digitnet[{extra}]'" in finished.stderr
+    assert f"pip install '.[{extra}]'" in finished.stderr
 
 
 def test_without_the_extras_every_public_name_can_be_asked_for_and_imported():
@@ -126,7 +126,7 @@ def test_without_the_extras_every_public_name_can_be_asked_for_and_imported():
     )
     finished = run_python("-c", script)
     assert finished.returncode == 0, finished.stderr
-    assert "pip install 'digitnet[batch]'" in finished.stdout
+    assert "pip install '.[batch]'" in finished.stdout
 
 
 def test_without_the_extras_pictures_are_read_and_drawn(tmp_path):

@@ -118,7 +118,7 @@ def test_a_kept_export_is_read_without_torch_and_without_it_a_new_one_says_what_
     )
     finished = run_python("-c", script)
     assert finished.returncode == 0, finished.stderr
-    assert "pip install 'digitnet[train]'" in finished.stdout
+    assert "pip install '.[train]'" in finished.stdout
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -372,4 +372,4 @@ def test_pytorch_weights_without_pytorch_say_what_to_do(tmp_path):
         "try: Reader('model.pth')\nexcept MissingExtraError as error: print(error)"
     )
     finished = run_python("-c", script, cwd=tmp_path)
-    assert "pip install 'digitnet[train]'" in finished.stdout, finished.stderr
+    assert "pip install '.[train]'" in finished.stdout, finished.stderr

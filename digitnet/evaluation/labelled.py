@@ -35,7 +35,7 @@ def mnist_test_set(reader: Reader, root: Path | None = None) -> LabelledPredicti
     """Predictions for MNIST's 10,000 test images, without normalisation, because they are normalised already.
 
     Raises:
-        DataError: MNIST was not found and could not be downloaded, or it is damaged.
+        DataError: MNIST was not found or is damaged.
         MissingExtraError: the extra 'train' is not installed.
     """
     try:

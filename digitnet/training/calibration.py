@@ -81,7 +81,7 @@ def eleven(logits: Tensor, temperature: Tensor | float, slope: Tensor | float, o
 def calibrate(model: nn.Module, data: str | Path | None = None) -> Calibration:
     """Calibrates `model`, on the CPU, with the MNIST in the folder `data`; None looks in the usual places.
 
-    Raises DataError where MNIST was not found and could not be downloaded.
+    Raises DataError where MNIST was not found.
     """
     images, labels = calibration_pictures(data)
     model.eval()

@@ -189,7 +189,7 @@ def detector_loss(detector_maps: Tensor, heat: Tensor, counted: Tensor, centres:
 def page_maker(root: str | None = None, *, training: bool = True) -> PageMaker:
     """A maker that writes MNIST's training digits and the fonts' digits and letters; not `training`: the held-out ones.
 
-    Raises DataError where MNIST was not found and could not be downloaded.
+    Raises DataError where MNIST was not found.
     """
     mnist = MNIST(find_mnist(root), train=True)
     chosen = split(len(mnist), HOLD_OUT)[0 if training else 1]
@@ -216,7 +216,11 @@ def held_out_pools() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def get_page_loaders(root: str | None = None, *, seed: int = 0) -> "dict[str, DataLoader[Any]]":
-    """For "train", a loader of ever new pages, made by another process; for "validation", the same few pages."""
+    """For "train", a loader of ever new pages, made by another process; for "validation", the same few pages.
+
+    MNIST is downloaded where it is missing.
+    """
+    root = str(find_mnist(root, download=True))
     return {
         "train": DataLoader(
             Pages(page_maker(root), TRAINING),

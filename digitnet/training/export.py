@@ -47,7 +47,7 @@ def export(model_path: str | Path, onnx_path: str | Path | None = None, *, data:
 
     Raises:
         ModelError: the weights are refused (see `weights.load_weights`), or the two forms do not agree.
-        DataError: MNIST was not found and could not be downloaded.
+        DataError: MNIST was not found.
         SaveError: the file cannot be written.
     """
     if Path(model_path).suffix == ".onnx":

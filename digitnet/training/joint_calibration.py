@@ -64,8 +64,8 @@ def calibrate_joint(
         classify: the package's DigitNet.
         data: the folder of MNIST, whose held-out images the strips are written with; None looks in the usual places.
 
-    Raises DataError where MNIST was not found and could not be downloaded, ModelError where no digit is read in the
-    strips and named by both networks.
+    Raises DataError where MNIST was not found, ModelError where no digit is read in the strips and named by both
+    networks.
     """
     made = made_strips(data)
     strips = [Strip(resized(strip.picture), np.eye(2, 3), TALL) for strip in made]

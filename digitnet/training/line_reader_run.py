@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from digitnet.dataset import find_mnist
 from digitnet.reading.alphabet import BLANK, OTHER
 from digitnet.reading.contrast import Grey
 from digitnet.reading.strips import HEIGHT, STRIDE, prepared, resized
@@ -258,7 +259,11 @@ def evaluate(model: nn.Module, loader: "DataLoader[tuple[Tensor, ...]]", device:
 
 
 def get_strip_loaders(root: str | None = None, *, seed: int = 0) -> "dict[str, DataLoader[Any]]":
-    """For "train", a loader of ever new strips, made by another process; for "validation", the same few strips."""
+    """For "train", a loader of ever new strips, made by another process; for "validation", the same few strips.
+
+    MNIST is downloaded where it is missing.
+    """
+    root = str(find_mnist(root, download=True))
     validation = Strips(StripMaker(page_maker(root, training=False).pool), VALIDATION)
     return {
         "train": DataLoader(

@@ -45,7 +45,7 @@ def missing():
         import fastapi  # noqa: F401
         import playwright  # noqa: F401
     except ImportError as error:
-        return f"{error}; install it with pip install --requirement requirements.txt"
+        return f"{error}; install it with pip install --requirement requirements-dev.txt"
     return None
 
 
