@@ -66,7 +66,7 @@ def md5(content: bytes) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock that belongs to `path` while the block runs.
+    """Holds the lock that belongs to `path` while the block runs. Needs one of the extras 'train', 'serve', 'batch'.
 
     The operating system drops the lock when the process ends, in whatever way. The empty file `.NAME.lock` stays,
     because removing it would let two processes lock two different files.
@@ -75,36 +75,26 @@ def locked(path: Path) -> Iterator[None]:
         BusyError: another process holds the lock.
         SaveError: the folder cannot be written, or its file system has no locks, such as NFS without its lock service.
     """
-    lock_path = path.with_name(f".{path.name}.lock")
+    import filelock  # imported here, since reading pictures locks nothing
+
+    if not path.parent.is_dir():  # filelock would make it
+        raise SaveError(f"{path}: its folder cannot be written (there is none); choose another one")
+    # A soft lock, filelock's way out on file systems without locks, would outlive a killed process.
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), blocking=False, fallback_to_soft=False)
     try:
-        file = open(lock_path, "a+b")  # noqa: SIM115 (closed below, with the lock)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise BusyError(
+            f"{path}: another run is using it; stop that one first, or give this one a file of its own"
+        ) from error
     except OSError as error:
-        raise SaveError(f"{path}: its folder cannot be written ({error.strerror}); choose another one") from error
-    with file:
-        try:
-            is_ours = _try_lock(file)
-        except OSError as error:
-            raise SaveError(
-                f"{path}: its file system cannot lock files ({error.strerror}); choose a folder on a local disk"
-            ) from error
-        if not is_ours:
-            raise BusyError(f"{path}: another run is using it; stop that one first, or give this one a file of its own")
-        yield
-
-
-def _try_lock(file: IO[bytes]) -> bool:
+        raise SaveError(
+            f"{path}: cannot be locked ({error.strerror}); choose a folder that can be written, on a local disk"
+        ) from error
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # on Windows, the latter
-        return False
-    return True
+        yield
+    finally:
+        lock.release()
 
 
 def _flush_folder(folder: Path) -> None:

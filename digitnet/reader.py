@@ -168,38 +168,22 @@ class Reader:
         """
         return next(self.digit_reader.examine([load(source, name, is_cancelled=is_cancelled)]))
 
-    def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> list[Examination | ImageError]:
-        """`examine` for small pictures together, which is quicker than one by one.
+    def examine_many(self, sources: Iterable[Source], names: Iterable[str]) -> Iterator[Examination | ImageError]:
+        """`examine` for each picture, in order, in this thread; small neighbours of one size are computed together.
 
-        A picture that cannot be read has an ImageError in its place.
-
-        Args:
-            names: what the errors call the pictures.
-        """
-        return list(self._examined(sources, names))
-
-    def predict_each(self, sources: Iterable[Source], names: Iterable[str]) -> list[Digit | ImageError]:
-        """One digit a picture, in order, in this thread. A picture that cannot be read has its error in its place.
-
-        One large picture is in memory at a time.
+        A picture that cannot be read has an ImageError in its place. One large picture is in memory at a time.
 
         Args:
             names: what the errors call the pictures.
         """
-        examined = self._examined(sources, names)
-        return [one if isinstance(one, ImageError) else one.digit for one in examined]
-
-    def _examined(self, sources: Iterable[Source], names: Iterable[str]) -> Iterator[Examination | ImageError]:
-        """What each picture shows, in order, or why it cannot be read."""
         errors: dict[int, ImageError] = {}  # by their place; pictures are loaded some places ahead
 
         def pictures() -> Iterator[Picture]:
             for place, (source, name) in enumerate(zip(sources, names, strict=True)):
-                picture = _loaded(source, name)
-                if isinstance(picture, Picture):
-                    yield picture
-                else:
-                    errors[place] = picture
+                try:
+                    yield load(source, name)
+                except ImageError as error:
+                    errors[place] = error
 
         place = 0
         for examination in self.digit_reader.examine(pictures()):
@@ -209,11 +193,6 @@ class Reader:
             yield examination
             place += 1
         yield from errors.values()
-
-    def explain(self, picture: Source, *, name: str | None = None) -> "Image.Image":
-        """A drawing of what the reader saw: the picture with a box, the 28x28, the probabilities as bars."""
-        drawing: Image.Image = self.predict(picture, name=name).draw()
-        return drawing
 
     def teach(
         self,
@@ -415,13 +394,6 @@ def _several(pictures: Iterable[T]) -> list[T]:
         name = f" {pictures}" if isinstance(pictures, (str, os.PathLike)) else ""
         raise UsageError(f"a {type(pictures).__name__}{name} is one picture or folder; give a list of pictures")
     return list(pictures)
-
-
-def _loaded(source: Source, name: str) -> Picture | ImageError:
-    try:
-        return load(source, name)
-    except ImageError as error:
-        return error
 
 
 def _name(source: Source | Sight, place: int) -> str | None:

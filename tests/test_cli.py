@@ -261,7 +261,7 @@ def test_more_drawings_than_one_file_holds_go_on_in_a_second_one(suffix, tmp_pat
     assert cli.main(["predict", "--show", str(target), *[str(tmp_path / "blank.png")] * 60]) == 0
     with Image.open(target) as first, Image.open(tmp_path / f"out-2{suffix}") as second:
         assert first.height <= drawing.SHEET_HEIGHT
-        assert first.height + second.height == 60 * Reader().explain(np.ones((30, 30))).height
+        assert first.height + second.height == 60 * Reader().predict(np.ones((30, 30))).draw().height
     assert "out-2" in capsys.readouterr().err
 
 

@@ -80,7 +80,7 @@ def test_a_lock_on_a_file_system_without_locks_says_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     with (
-        pytest.raises(SaveError, match=r"cannot lock files \(No locks available\).*local disk"),
+        pytest.raises(SaveError, match=r"cannot be locked \(No locks available\).*local disk"),
         locked(tmp_path / "a"),
     ):
         pass

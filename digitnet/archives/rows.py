@@ -126,10 +126,10 @@ def _reader(model: str | None, max_error: float | None) -> Reader:
 
 def _predicted(reader: Reader, items: Sequence[Item]) -> Iterator[Row]:
     names = [name_of(item) for item in items if isinstance(item.content, bytes)]
-    answers = iter(reader.predict_each([item.content for item in items if isinstance(item.content, bytes)], names))
+    seen = reader.examine_many([item.content for item in items if isinstance(item.content, bytes)], names)
     for item in items:
-        answer = item.content if isinstance(item.content, ImageError) else next(answers)
-        yield _failed(item, answer) if isinstance(answer, ImageError) else {**_place(item), **_digit(answer)}
+        one = item.content if isinstance(item.content, ImageError) else next(seen)
+        yield _failed(item, one) if isinstance(one, ImageError) else {**_place(item), **_digit(one.digit)}
 
 
 def _read(reader: Reader, items: Sequence[Item], constraints: Mapping[str, Any]) -> Iterator[Row]:

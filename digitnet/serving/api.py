@@ -10,6 +10,7 @@ from urllib.parse import quote
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 
 from digitnet.errors import ImageError
 from digitnet.reader import Reader
@@ -18,7 +19,7 @@ from digitnet.reading.encoding import png_data_url
 from digitnet.reading.page_reader import PageExamination
 from digitnet.reading.work import IsCancelled, raise_if
 from digitnet.results import Box
-from digitnet.serving import openapi
+from digitnet.serving import openapi, schemas
 from digitnet.serving.corrections import Corrections, crop
 from digitnet.serving.guard import Limits
 from digitnet.serving.learner import NOT_LEARNING, Learner
@@ -30,6 +31,7 @@ from digitnet.serving.workers import Workers
 MOST_READERS = 8  # that differ from the server's in `max_error` only; each has a session of each network
 
 Json = dict[str, Any]
+TOKEN = HTTPBearer(scheme_name="token", auto_error=False)  # for the OpenAPI; the guard has checked the token
 Name = Annotated[str, Query(max_length=255, description="the name of a picture that is sent as it is")]
 ShowSeen = Annotated[bool, Query(description="adds the 28x28 picture that DigitNet saw")]
 Length = Annotated[int | None, Query(ge=1, le=1000, description="how many digits each line has")]
@@ -63,21 +65,20 @@ def router(
         token: whether the API asks for a token.
     """
     with_max_error = functools.lru_cache(maxsize=MOST_READERS)(Reader.with_max_error)
-    router = APIRouter(
-        prefix="/v1", dependencies=[Depends(_only_known_parameters)], responses=problems(400, 401, 405, 421)
-    )
+    dependencies = [Depends(_only_known_parameters), *([Depends(TOKEN)] if token else [])]
+    router = APIRouter(prefix="/v1", dependencies=dependencies, responses=problems(400, 401, 405, 421))
     refusals = problems(403, 408, 413, 415, 422, 503)
     body = openapi.picture_or_form()
 
-    @router.get("/about", summary="What this server is", responses={200: {"model": openapi.About}})
-    async def about() -> Response:
+    @router.get("/about", summary="What this server is")
+    async def about() -> schemas.About:
         keeps = corrections is not None
-        return JSONResponse(openapi.about(workers.reader.about["model"], corrections=keeps, token=token, limits=limits))
+        return openapi.about(workers.reader.about["model"], corrections=keeps, token=token, limits=limits)
 
     @router.post(
         "/predict",
         summary="One digit a picture",
-        responses={200: openapi.one_or_form(openapi.Prediction), **refusals},
+        responses={200: openapi.one_or_form(schemas.Prediction), **refusals},
         openapi_extra=body,
     )
     async def predict(
@@ -104,7 +105,7 @@ def router(
     @router.post(
         "/read",
         summary="Any number of digits a picture, line by line",
-        responses={200: openapi.one_or_form(openapi.Page), **refusals},
+        responses={200: openapi.one_or_form(schemas.Page), **refusals},
         openapi_extra=body,
     )
     async def read(
@@ -133,10 +134,10 @@ def router(
         "/corrections",
         summary="Keeps a picture with its right digit",
         status_code=201,
-        responses={201: {"model": openapi.Changed}, **refusals, **problems(507)},
+        responses={**refusals, **problems(507)},
         openapi_extra=body,
     )
-    async def correct(request: Request, label: Label, box: Part = None) -> Response:
+    async def correct(request: Request, label: Label, box: Part = None) -> schemas.Changed:
         folder, began = kept(), time.monotonic()
 
         def keep(picture: Upload, is_cancelled: IsCancelled) -> str:
@@ -157,16 +158,12 @@ def router(
         (file,) = await workers.run(pictures, keep)
         if isinstance(file, ImageError):
             raise file
-        return await changed(file, 201, took=time.monotonic() - began)
+        return await changed(file, took=time.monotonic() - began)
 
-    @router.get(
-        "/corrections",
-        summary="The corrections, the last one last",
-        responses={200: {"model": list[openapi.Correction]}, **problems(403)},
-    )
-    async def corrections_kept() -> Response:
+    @router.get("/corrections", summary="The corrections, the last one last", responses=problems(403))
+    async def corrections_kept() -> list[schemas.Correction]:
         found = await anyio.to_thread.run_sync(kept().all)
-        return JSONResponse([{**asdict(one), "picture": f"/v1/corrections/{quote(one.file)}"} for one in found])
+        return [schemas.Correction(**asdict(one), picture=f"/v1/corrections/{quote(one.file)}") for one in found]
 
     @router.get(
         "/corrections/{file}",
@@ -184,18 +181,18 @@ def router(
     @router.patch(
         "/corrections/{file}",
         summary="Gives a correction another label",
-        responses={200: {"model": openapi.Changed}, **problems(403, 404, 503)},
+        responses=problems(403, 404, 503),
     )
-    async def relabel(file: File, label: Label) -> Response:
+    async def relabel(file: File, label: Label) -> schemas.Changed:
         await anyio.to_thread.run_sync(kept().relabel, file, label)
         return await changed(file)
 
     @router.delete(
         "/corrections/{file}",
         summary="Deletes a correction",
-        responses={200: {"model": openapi.Changed}, **problems(403, 404, 503)},
+        responses=problems(403, 404, 503),
     )
-    async def delete(file: File) -> Response:
+    async def delete(file: File) -> schemas.Changed:
         await anyio.to_thread.run_sync(kept().delete, file)
         return await changed(file)
 
@@ -212,10 +209,10 @@ def router(
             raise Problem(403, "corrections are not kept; start the server with --corrections DIR")
         return corrections
 
-    async def changed(file: str, status: int = 200, *, took: float = 0.0) -> Response:
+    async def changed(file: str, *, took: float = 0.0) -> schemas.Changed:
         """The answer to a change of the corrections, which `took` so many seconds, after it was learnt."""
         learned = NOT_LEARNING if learner is None else await learner.learn(max(0.0, limits.seconds - took))
-        return JSONResponse({"file": file, **asdict(learned)}, status)
+        return schemas.Changed(file=file, **asdict(learned))
 
     return router
 

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 import prometheus_client
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
@@ -19,7 +19,7 @@ from digitnet import __version__
 from digitnet.errors import DigitNetError
 from digitnet.files import checksum
 from digitnet.reader import Reader
-from digitnet.serving import api, openapi
+from digitnet.serving import api, openapi, schemas
 from digitnet.serving.corrections import Corrections
 from digitnet.serving.guard import LOOPBACK, Guard, Limits
 from digitnet.serving.learner import Learner
@@ -72,8 +72,8 @@ def application(
     app.state.api = api.router(workers, limits, corrections, learner, token is not None)
     app.include_router(app.state.api)
     _add_page(app)
-    seconds = _add_monitoring(app, workers)
-    openapi.complete(app, token is not None)
+    seconds = _add_monitoring(app, workers, token is not None)
+    openapi.complete(app)
     known = {"/", "/docs", "/openapi.json", *app.openapi()["paths"]}
 
     def observe(path: str, status: int, took: float) -> None:
@@ -132,7 +132,7 @@ def _add_page(app: FastAPI) -> None:
         return HTMLResponse(openapi.as_html(app.openapi(), str(request.base_url).rstrip("/")))
 
 
-def _add_monitoring(app: FastAPI, workers: Workers) -> prometheus_client.Histogram:
+def _add_monitoring(app: FastAPI, workers: Workers, token: bool) -> prometheus_client.Histogram:
     """Adds /healthz, /readyz and /metrics; gives the histogram of requests, by path and status."""
     registry = prometheus_client.CollectorRegistry()
     seconds = prometheus_client.Histogram(
@@ -147,18 +147,24 @@ def _add_monitoring(app: FastAPI, workers: Workers) -> prometheus_client.Histogr
     )
     in_flight.set_function(lambda: workers.in_flight)
     prometheus_client.ProcessCollector(registry=registry)
-    status = {200: {"model": openapi.Status}, **openapi.problems(405, 421)}
     text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **openapi.problems(401, 421)}
+    security = [Depends(api.TOKEN)] if token else []
 
-    @app.get("/healthz", summary="Whether the server is alive", responses=status)
-    async def healthz() -> Response:
-        return JSONResponse({"status": "alive"})
+    @app.get("/healthz", summary="Whether the server is alive", responses=openapi.problems(405, 421))
+    async def healthz() -> schemas.Status:
+        return schemas.Status(status="alive")
 
-    @app.get("/readyz", summary="Whether the model is loaded and warm", responses=status)
-    async def readyz() -> Response:
-        return JSONResponse({"status": "ready"})
+    @app.get("/readyz", summary="Whether the model is loaded and warm", responses=openapi.problems(405, 421))
+    async def readyz() -> schemas.Status:
+        return schemas.Status(status="ready")
 
-    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response, responses=text)
+    @app.get(
+        "/metrics",
+        summary="Figures for Prometheus",
+        response_class=Response,
+        responses=text,
+        dependencies=security,
+    )
     async def metrics() -> Response:
         return Response(prometheus_client.generate_latest(registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 

@@ -105,7 +105,7 @@ class Workers:
         """The digit of each picture that is quick to read; None for a large picture."""
         looked_at = [self._if_quick(picture) for picture in pictures]
         quick = [one for one in looked_at if isinstance(one, Upload)]
-        examined = iter(self.reader.examine_many([one.content for one in quick], [one.name for one in quick]))
+        examined = self.reader.examine_many([one.content for one in quick], [one.name for one in quick])
         return [next(examined) if isinstance(one, Upload) else one for one in looked_at]
 
     def _if_quick(self, picture: Upload) -> Upload | ImageError | None:

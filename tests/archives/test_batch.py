@@ -82,29 +82,28 @@ def assert_whole(output, expected=61):
     assert len({(row["file"], row["index"]) for row in found}) == expected
 
 
-def test_archives_become_parquet_with_a_row_for_each_picture(shards, tmp_path, reader, pngs):
-    summary = batch(shards, tmp_path / "out", workers=1)
+def test_archives_become_parquet_with_a_row_for_each_picture(read_once, reader, pngs):
+    output, summary = read_once
     assert (summary.pictures, summary.errors, summary.is_complete) == (61, 1, True)
-    found = rows(tmp_path / "out")
+    found = rows(output)
     assert [(row["member"], row["index"]) for row in found[:3]] == [("0/00.png", 0), ("0/01.png", 1), ("0/02.png", 2)]
     assert [row["digit"] for row in found[:60]] == [digit.digit for digit in reader.predict_many(pngs)]
     assert "notes.txt" in found[60]["error"]
-    metadata = pq.read_schema(next((tmp_path / "out").glob("part-*"))).metadata
+    metadata = pq.read_schema(next(output.glob("part-*"))).metadata
     assert json.loads(metadata[b"digitnet.model"]) == reader.checksums["model"]
     assert "onnxruntime" in json.loads(metadata[b"digitnet.versions"])
     # pandas, Polars and DuckDB see the same.
-    parts = str(tmp_path / "out" / "*.parquet")
-    assert len(pandas.read_parquet(tmp_path / "out")) == 61
+    parts = str(output / "*.parquet")
+    assert len(pandas.read_parquet(output)) == 61
     assert polars.read_parquet(parts)["digit"].to_list() == [row["digit"] for row in found]
     assert duckdb.sql(f"select count(*), count(error) from '{parts}'").fetchall() == [(61, 1)]
 
 
-def test_a_complete_run_has_nothing_to_do_again(shards, tmp_path):
-    batch(shards, tmp_path / "out", workers=1)
-    before = state(tmp_path / "out")
-    summary = batch(shards, tmp_path / "out", workers=1)
+def test_a_complete_run_has_nothing_to_do_again(shards, finished):
+    before = state(finished)
+    summary = batch(shards, finished, workers=1)
     assert (summary.pictures, summary.errors) == (61, 1)
-    assert state(tmp_path / "out") == before
+    assert state(finished) == before
 
 
 def test_a_run_that_was_killed_goes_on_and_leaves_no_process(shards, tmp_path):
@@ -227,14 +226,13 @@ def test_sigterm_is_heard_also_while_a_source_gives_nothing(tmp_path):
     assert "the same command goes on" in said
 
 
-def test_a_damaged_part_is_an_error_that_names_it(shards, tmp_path):
-    batch(shards, tmp_path / "out", workers=1)
-    part = min((tmp_path / "out").glob("part-*"))
+def test_a_damaged_part_is_an_error_that_names_it(shards, finished):
+    part = min(finished.glob("part-*"))
     part.write_bytes(part.read_bytes()[:-20])
     with pytest.raises(SaveError, match=rf"{part.name}: cannot be read.*delete it"):
-        batch(shards, tmp_path / "out", workers=1)
+        batch(shards, finished, workers=1)
     part.unlink()
-    assert batch(shards, tmp_path / "out", workers=1).pictures == 61
+    assert batch(shards, finished, workers=1).pictures == 61
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out.json", "out.TSV"])
@@ -270,22 +268,22 @@ def test_a_table_of_numbers_is_for_spreadsheets(tmp_path, write_tar, mnist_digit
     assert [(row["member"], row["text"]) for row in rows] == [("'=1+1.png", "'0271"), ("sept é.png", "'0271")]
 
 
-def test_other_settings_are_refused_and_named(shards, tmp_path):
-    output, other = tmp_path / "out", tmp_path / "mine.onnx"
-    batch(shards, output, workers=1)
+def test_other_settings_are_refused_and_named(shards, finished, tmp_path):
+    other = tmp_path / "mine.onnx"
     content = PACKAGED_MODEL.read_bytes()
     _, features = OnnxDigitNet(content, "packaged").logits_and_features(np.zeros((1, 28, 28), np.float32))
     other.write_bytes(Adaptation(np.zeros((features.shape[1] + 1, 10), np.float32), 1).adapted(content))
     for options in ({"max_error": 0.01}, {"task": "read"}, {"model": other}):
         with pytest.raises(UsageError, match=f"begun with {next(iter(options))} = "):
-            batch(shards, output, **options)
+            batch(shards, finished, **options)
 
 
-def test_a_source_that_has_changed_is_refused(shards, tmp_path, write_tar, pngs):
-    batch(shards, tmp_path / "out", workers=1)
-    write_tar(tmp_path / "shard-1.tar", {"another.png": pngs[0]})
+def test_a_source_that_has_changed_is_refused(tmp_path, write_tar, pngs):
+    write_tar(tmp_path / "a.tar", {"a.png": pngs[0]})
+    batch(tmp_path / "a.tar", tmp_path / "out", workers=1)
+    write_tar(tmp_path / "a.tar", {"another.png": pngs[1]})
     with pytest.raises(UsageError, match="changed"):
-        batch(shards, tmp_path / "out", workers=1)
+        batch(tmp_path / "a.tar", tmp_path / "out", workers=1)
 
 
 def test_an_output_that_holds_other_things_is_refused_and_untouched(shards, tmp_path):

@@ -68,9 +68,10 @@ def rows(output):
     return [row for table in parts.tables(sorted(parts.done())) for row in table.to_pylist()]
 
 
-def test_a_cluster_gives_the_rows_of_one_machine_also_when_an_actor_dies(local_cluster, shards, tmp_path, monkeypatch):
+def test_a_cluster_gives_the_rows_of_one_machine_also_when_an_actor_dies(
+    local_cluster, shards, tmp_path, read_once, monkeypatch
+):
     monkeypatch.setitem(module.MOST, "predict", 5)
-    batch(shards, tmp_path / "here", workers=1)
     output, killed = tmp_path / "there", []
 
     def kill_the_actor_after_the_first_part():
@@ -86,19 +87,18 @@ def test_a_cluster_gives_the_rows_of_one_machine_also_when_an_actor_dies(local_c
     killer.join()
     assert killed
     assert (summary.pictures, summary.errors, summary.is_complete) == (61, 1, True)
-    assert rows(output) == rows(tmp_path / "here")
+    assert rows(output) == rows(read_once[0])
     # One machine finishes what a cluster has begun.
     min(output.glob("part-*")).unlink()
     batch(shards, output, workers=1)
-    assert rows(output) == rows(tmp_path / "here")
+    assert rows(output) == rows(read_once[0])
 
 
-def test_a_program_that_is_no_part_of_the_cluster_gets_the_same_rows(address_for_clients, shards, tmp_path):
-    batch(shards, tmp_path / "here", workers=1)
+def test_a_program_that_is_no_part_of_the_cluster_gets_the_same_rows(address_for_clients, shards, tmp_path, read_once):
     command = [sys.executable, "-m", "digitnet", "batch", str(shards), "--output", str(tmp_path / "there")]
     told = subprocess.run([*command, "--ray", address_for_clients], capture_output=True, text=True, check=False)
     assert told.returncode == 1, told.stderr  # one of them is no picture
-    assert rows(tmp_path / "there") == rows(tmp_path / "here")
+    assert rows(tmp_path / "there") == rows(read_once[0])
 
 
 def test_a_cluster_that_ray_remembers_but_that_has_gone_is_replaced_and_one_that_was_named_is_not(monkeypatch):

@@ -25,6 +25,14 @@ def written(folder, pictures, rows):
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_teacher(reader):
+    """All lessons here start from the package's model, so one teacher gives them: to make one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reader, "_teacher", reader._teacher)
+        yield
+
+
 @pytest.fixture
 def odd_folder(tmp_path, mnist_digits):
     """Mirrored 2s and 5s, 16 of each."""

@@ -28,7 +28,7 @@ class Recorder:
 
     def examine_many(self, sources, names):
         self.together.append(list(names))
-        return [ImageError(f"{name}: bad") if name == "bad" else name for name in names]
+        return iter([ImageError(f"{name}: bad") if name == "bad" else name for name in names])
 
 
 def uploads(*names):
