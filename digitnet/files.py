@@ -77,10 +77,13 @@ def locked(path: Path) -> Iterator[None]:
     """
     import filelock  # imported here, since reading pictures locks nothing
 
-    if not path.parent.is_dir():  # filelock would make it
-        raise SaveError(f"{path}: its folder cannot be written (there is none); choose another one")
+    lock_path = path.with_name(f".{path.name}.lock")
+    try:  # filelock would make a missing folder, and take one that cannot be written for a held lock
+        lock_path.touch()
+    except OSError as error:
+        raise SaveError(f"{path}: its folder cannot be written ({error.strerror}); choose another one") from error
     # A soft lock, filelock's way out on file systems without locks, would outlive a killed process.
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), blocking=False, fallback_to_soft=False)
+    lock = filelock.FileLock(lock_path, blocking=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except filelock.Timeout as error:

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,8 +104,10 @@ def test_what_is_cut_off_is_unknown_rather_than_a_digit(short):
 
 
 def test_digits_of_some_numbers_stand_so_near_that_the_boxes_of_slanted_ones_overlap(strip_maker, monkeypatch):
+    usual = making.USUAL
+
     def overlapping(share):
-        monkeypatch.setattr(making, "USUAL", making.Crowding(kerned=share, touching=0.0, joined_zeros=0.0))
+        monkeypatch.setattr(making, "USUAL", replace(usual, kerned=share))
         strips = [
             one for seed in range(40) for one in strip_maker.strips(np.random.default_rng(seed), exaggerated=False)
         ]
