@@ -915,6 +915,7 @@ def test_no_barrier_in_any_tab(visit, address, colours, size):
     page.locator("#settings-open").click()
     assert_no_barrier(page)
     page.locator("#settings-close").click()
+    page.locator("#sheet").evaluate("sheet => sheet.scrollIntoView()")  # a low screen begins above it
     visitor.stroke(SEVEN)
     expect(value(page)).to_have_text("7")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 16, 19)"
