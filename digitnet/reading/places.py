@@ -175,12 +175,13 @@ def _gap(chain: Sequence[Peak], peak: Peak) -> float | None:
         return None
     drift = (peak.top + peak.bottom - end.top - end.bottom) / 2
     across = (peak.left + peak.right - end.left - end.right) / 2
-    if across < 0.15 * lower:
+    # This comes before the slope, which costs more, since most chains of a page lie far above or below.
+    if across < 0.15 * lower or abs(drift) > STEEPEST * across + 0.5 * taller:
         return None
     # A line that slopes goes on as it has begun.
     expected = _slope(chain) * across if len(chain) > 2 else 0.0
     shared = min(end.bottom + expected, peak.bottom) - max(end.top + expected, peak.top)
-    if shared < LEAST_SHARED * lower or abs(drift) > STEEPEST * across + 0.5 * taller:
+    if shared < LEAST_SHARED * lower:
         return None
     return max(0.0, gap) + abs(drift - expected)
 
