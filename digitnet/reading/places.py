@@ -153,16 +153,23 @@ def chains(found: Sequence[Peak]) -> list[list[Peak]]:
     """The peaks of each line, from left to right. A peak follows the nearest one that its line may go on from."""
     ordered = sorted(found, key=lambda peak: peak.left + peak.right)
     ends: list[list[Peak]] = []
+    last = np.zeros((len(ordered), 4))  # of each chain: its last peak's left, top and bottom, and how far it reaches
     for peak in ordered:
+        left, top, bottom, reach = last[: len(ends)].T
+        # Most chains of a page are too far away; this says so of all of them at once.
+        taller = np.maximum(bottom - top, peak.height)
+        drift = np.abs(peak.top + peak.bottom - top - bottom) / 2
+        is_near = (drift <= STEEPEST * (peak.right - left) + 0.5 * taller) & (peak.left - reach <= WIDEST_GAP * taller)
         best, nearest = None, math.inf
-        for chain in ends:
-            gap = _gap(chain, peak)
+        for index in np.flatnonzero(is_near).tolist():
+            gap = _gap(ends[index], peak)
             if gap is not None and gap < nearest:
-                best, nearest = chain, gap
+                best, nearest = index, gap
         if best is None:
-            ends.append([peak])
-        else:
-            best.append(peak)
+            best = len(ends)
+            ends.append([])
+        ends[best].append(peak)
+        last[best] = peak.left, peak.top, peak.bottom, max(member.right for member in ends[best][-3:])
     return ends
 
 
@@ -175,7 +182,6 @@ def _gap(chain: Sequence[Peak], peak: Peak) -> float | None:
         return None
     drift = (peak.top + peak.bottom - end.top - end.bottom) / 2
     across = (peak.left + peak.right - end.left - end.right) / 2
-    # This comes before the slope, which costs more, since most chains of a page lie far above or below.
     if across < 0.15 * lower or abs(drift) > STEEPEST * across + 0.5 * taller:
         return None
     # A line that slopes goes on as it has begun.
