@@ -240,10 +240,12 @@ def test_a_page_of_many_lines_has_a_short_text_too():
     assert page._repr_png_() is None
 
 
-def test_the_box_is_drawn_around_the_ink_of_a_large_photo(reader, seven):
+@pytest.mark.parametrize("kind", ["picture", "file"])
+def test_the_box_is_drawn_around_the_ink_of_a_large_photo(reader, seven, tmp_path, kind):
     large = Image.new("L", (4000, 3000), 255)
     large.paste(seven.resize((600, 600)), (3000, 2000))
-    drawing = np.asarray(reader.predict(large).draw())
+    large.save(tmp_path / "large.png")
+    drawing = np.asarray(reader.predict(large if kind == "picture" else tmp_path / "large.png").draw())
     left, top = drawing_module.MARGIN, drawing_module.MARGIN + drawing_module.CAPTION
     panel = drawing[top : top + drawing_module.PANEL, left : left + drawing_module.PANEL].astype(int)
     rows, columns = np.nonzero((panel[..., 2] - panel[..., 0]) > 150)  # the colour of the box

@@ -137,9 +137,9 @@ def _draw_picture(
     sheet.paste(shown.resize((width, height), smooth), (left, top))
     pen.rectangle((left - 1, top - 1, left + width, top + height), outline=TRACK)
     if normalised is not None:
-        box = normalised.box
-        x, y = left + box.x * scale, top + box.y * scale
-        edges = (x - 2, y - 2, x + box.width * scale + 1, y + box.height * scale + 1)
+        box, (across, down) = normalised.box, (scale / reduction for reduction in picture.scale)
+        x, y = left + box.x * across, top + box.y * down
+        edges = (x - 2, y - 2, x + box.width * across + 1, y + box.height * down + 1)
         pen.rectangle(edges, outline=ACCENT, width=2)
 
 
