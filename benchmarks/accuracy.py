@@ -24,7 +24,7 @@ from digitnet.reading.answer import DEFAULT_MAX_ERROR, NOT_A_DIGIT
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", help="another model than the package's usual one; 'large' is the package's other")
+    parser.add_argument("--model", help="another model than the package's")
     parser.add_argument("--max-error", type=float, default=DEFAULT_MAX_ERROR)
     arguments = parser.parse_args()
     reader = Reader(arguments.model, max_error=arguments.max_error)

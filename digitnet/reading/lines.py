@@ -385,17 +385,17 @@ class LineFinder:
         boxes = [[digit.crop.box for digit in line.digits if digit.crop and digit.exists > KEPT] for line in found]
         gaps = [between(strip, of_line) for strip, of_line in zip(strips, boxes, strict=True)]
         cut_out = [crops(strip, of_line) for strip, of_line in zip(strips, gaps, strict=True)]
-        ways = [[of_gap[-1] for of_gap in of_line if of_gap] for of_line in cut_out]
         ways = [
-            [way for way in of_line if stands_among(way, around)] for of_line, around in zip(ways, boxes, strict=True)
+            [of_gap[-1] for of_gap in of_line if of_gap and stands_among(of_gap[-1], around)]
+            for of_line, around in zip(cut_out, boxes, strict=True)
         ]
         rows = iter(self._seen(self.classify, [way.image for of_line in ways for way in of_line], is_cancelled))
+        none = np.eye(NONE + 1)[NONE]
         completed = []
         for line, strip, of_line in zip(found, strips, ways, strict=True):
             missed = []
             for way in of_line:
                 seen = next(rows)
-                none = np.eye(NONE + 1)[NONE]
                 if seen[NOT_A_DIGIT] < MISSED:
                     edges = strip.box_in_picture(*way.box.edges)
                     missed.append(FoundDigit(edges, (seen + none) / 2, none, seen, (way,)))
