@@ -5,7 +5,7 @@ A hand is drawn once with `random_stroke_hand`. Its digits then vary only a litt
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,16 +75,13 @@ class StrokeHand:
         return own[0] if len(own) == 1 or rng.random() < 0.7 else own[1]
 
 
-def random_stroke_hand(rng: Generator, held_out: Collection[str] = ()) -> StrokeHand:
-    """A random hand, without the variants whose `kind` is held out.
-
-    Raises UsageError for a kind that does not exist, or where a digit has no variant left.
-    """
-    left = choices(held_out)
+def random_stroke_hand(rng: Generator) -> StrokeHand:
+    """A random hand."""
+    known = choices()
     own = []
     for label in range(10):
-        first = left.drawn(label, rng)
-        second = left.drawn(label, rng) if rng.random() < 0.3 else first
+        first = known.drawn(label, rng)
+        second = known.drawn(label, rng) if rng.random() < 0.3 else first
         own.append((first,) if first is second else (first, second))
     share = rng.random(8)
     kind: Pen = "round" if share[0] < 0.55 else "flat" if share[0] < 0.7 else "pressure" if share[0] < 0.9 else "brush"

@@ -8,7 +8,7 @@ import bisect
 import functools
 import itertools
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from digitnet.errors import DataError, UsageError
+from digitnet.errors import DataError
 from digitnet.reading.answer import NOT_A_DIGIT
 
 Points = npt.NDArray[np.float64]  # (N, 2): x to the right, y down
@@ -96,29 +96,11 @@ class Choices:
         return self.variants[label][bisect.bisect_right(sums, rng.random() * sums[-1], hi=len(sums) - 1)]
 
 
-def choices(held_out: Collection[str] = ()) -> Choices:
-    """The variants without those whose `kind` is held out.
-
-    Raises UsageError for a kind that does not exist, or where a digit has no variant left.
-    """
-    return _choices(frozenset(held_out))
-
-
-@functools.lru_cache(maxsize=8)
-def _choices(held_out: frozenset[str]) -> Choices:
-    unknown = held_out - {variant.kind for variant in variants()}
-    if unknown:
-        raise UsageError(
-            f"no variant is named {sorted(unknown)[0]!r}; {TABLE} has names such as {variants()[0].kind!r}"
-        )
-    left = tuple(
-        tuple(variant for variant in variants() if variant.label == label and variant.kind not in held_out)
-        for label in range(10)
-    )
-    for label, of_digit in enumerate(left):
-        if not of_digit:
-            raise UsageError(f"all variants of the digit {label} are held out; leave at least one")
-    return Choices(left, tuple(tuple(itertools.accumulate(v.weight for v in of_digit)) for of_digit in left))
+@functools.cache
+def choices() -> Choices:
+    """All variants of the table."""
+    of_digits = tuple(tuple(variant for variant in variants() if variant.label == label) for label in range(10))
+    return Choices(of_digits, tuple(tuple(itertools.accumulate(v.weight for v in each)) for each in of_digits))
 
 
 def parsed(text: str) -> tuple[Variant, ...]:

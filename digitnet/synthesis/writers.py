@@ -1,7 +1,7 @@
 """Writers: everything that is written on one page comes from one writer, in one hand."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -110,14 +110,11 @@ class Writer:
         return inked(written(variant, strokes, rng), variant, strokes, tall, rng)
 
 
-def random_writer(
-    pool: Pool, rng: Generator, difficulties: Difficulties, strokes: float = 0.0, held_out: Collection[str] = ()
-) -> Writer:
+def random_writer(pool: Pool, rng: Generator, difficulties: Difficulties, strokes: float = 0.0) -> Writer:
     """A random writer, who writes evenly unless the difficulties say otherwise.
 
     Args:
         strokes: the share of the writers that write stroke by stroke.
-        held_out: kinds of variants that they do not know; see `stroke_hands`.
     """
     hand = random_hand(rng)
     hand = replace(hand, joined=rng.uniform(0.1, 0.7) if "touching" in difficulties and rng.random() < 0.4 else 0.0)
@@ -130,7 +127,7 @@ def random_writer(
     else:
         hand = replace(hand, slope=float(np.clip(hand.slope, -0.04, 0.04)) * rng.uniform())
     copied = not difficulties and rng.random() < COPIED
-    stroke_hand = _stroke_hand(hand, rng, held_out) if rng.random() < strokes else None
+    stroke_hand = _stroke_hand(hand, rng) if rng.random() < strokes else None
     return Writer(pool, hand, stroke_hand, copied, _shares(pool.choices, rng))
 
 
@@ -147,8 +144,8 @@ def printed(rng: Generator, height: float) -> Array:
     return np.multiply(mask, np.float32(1 / 255), dtype=np.float32)
 
 
-def _stroke_hand(hand: Hand, rng: Generator, held_out: Collection[str]) -> StrokeHand:
-    own = random_stroke_hand(rng, held_out)
+def _stroke_hand(hand: Hand, rng: Generator) -> StrokeHand:
+    own = random_stroke_hand(rng)
     if rng.random() < DRAWN:
         pen = math.exp(rng.uniform(math.log(2), math.log(12))) / max(hand.height, 16)
         own = replace(own, pen_kind="round", broken=0.0, pen=min(pen, 0.2))
